@@ -1,0 +1,1 @@
+"""Mosaics in the formats of other programs, one module per format."""

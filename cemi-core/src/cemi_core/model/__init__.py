@@ -1,0 +1,1 @@
+"""What flows between the stages: frames, layouts, mosaics, grids and results."""

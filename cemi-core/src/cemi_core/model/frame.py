@@ -1,0 +1,112 @@
+"""Frames: single pictures of the specimen, in the order in which they were taken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What is known about one frame before its pixels are read.
+
+    Attributes
+    ----------
+    index : int
+        Place in the source, 0 for the first frame; ``FrameSource.frames[i].index == i``.
+    name : str
+        File name, or file name and time for a frame of a video (``"pass01.mp4@12.40s"``).
+    shape : tuple of int
+        (height, width) in px, after cropping.
+    row : int
+        Stage pass; frames of one pass follow each other.
+    time_s : float or None
+        Presentation time within its video.
+    position_px : tuple of float or None
+        Nominal (y, x) of the centre of the first pixel, in px, rough: from a positions table, from grid hints, or
+        from the motion that the source measured. None where nothing is known.
+    position_tolerance_px : float or None
+        How far the true place may be from where ``position_px`` says, relative to its neighbours in the pass.
+    pixel_size_um : float or None
+        Edge of a pixel in micrometres.
+    """
+
+    index: int
+    name: str
+    shape: tuple[int, int]
+    row: int = 0
+    time_s: float | None = None
+    position_px: tuple[float, float] | None = None
+    position_tolerance_px: float | None = None
+    pixel_size_um: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedFrame:
+    """A frame that the source left out, and why (one short clause, for the report)."""
+
+    name: str
+    reason: str
+    time_s: float | None = None
+
+
+@runtime_checkable
+class FrameSource(Protocol):
+    """Ordered frames, read one at a time; picklable: it holds paths, not open files.
+
+    Attributes
+    ----------
+    frames : sequence of Frame
+        Every frame in order of acquisition.
+    dropped : sequence of DroppedFrame
+        What was left out.
+    dtype : numpy.dtype
+        Type of the pixels at the source: uint8, uint16 or float32.
+    """
+
+    @property
+    def frames(self) -> Sequence[Frame]: ...
+
+    @property
+    def dropped(self) -> Sequence[DroppedFrame]: ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+
+    def read(self, index: int) -> NDArray[np.float32]:
+        """Return frame ``index`` as float32 (h, w) in [0, 1] (0..255, 0..65535 or the float range of the source)."""
+        ...
+
+
+def to_unit_range(pixels: NDArray[Any], float_range: tuple[float, float] = (0.0, 1.0)) -> NDArray[np.float32]:
+    """Return pixels as float32 in [0, 1]: integers over their type's full range, floats over ``float_range``.
+
+    Values of a float image outside ``float_range`` are kept (not clipped); NaN stays NaN.
+    """
+    if pixels.dtype.kind == "u":
+        unit: NDArray[np.float32] = pixels.astype(np.float32) * np.float32(1.0 / np.iinfo(pixels.dtype).max)
+        return unit
+    if pixels.dtype.kind == "b":
+        return pixels.astype(np.float32)
+    low, high = float_range
+    scale = 1.0 / (high - low) if high > low else 1.0
+    return ((pixels.astype(np.float32) - np.float32(low)) * np.float32(scale)).astype(np.float32, copy=False)
+
+
+def from_unit_range(
+    image: NDArray[np.floating], dtype: np.dtype[Any], float_range: tuple[float, float] = (0.0, 1.0)
+) -> NDArray[Any]:
+    """Return an image in [0, 1] in ``dtype``: the inverse of `to_unit_range`; integers are rounded and clipped.
+
+    NaN becomes 0 in an integer type.
+    """
+    dtype = np.dtype(dtype)
+    if dtype.kind == "u":
+        top = np.iinfo(dtype).max
+        return np.clip(np.rint(np.nan_to_num(image, nan=0.0) * top), 0, top).astype(dtype)
+    low, high = float_range
+    return (image * (high - low if high > low else 1.0) + low).astype(dtype)

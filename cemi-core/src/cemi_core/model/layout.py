@@ -1,0 +1,132 @@
+"""Layouts: where every frame lies, how well it is known, and which pairs of frames say so."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cemi_core.model.mosaic import Box
+
+
+@dataclass(frozen=True, slots=True)
+class PairShift:
+    """The measured shift between two overlapping frames.
+
+    Attributes
+    ----------
+    first, second : int
+        Frame indices, ``first < second``.
+    shift_px : tuple of float
+        (dy, dx): position of ``second`` minus position of ``first``, px, sub-pixel.
+    quality : float
+        Zero-mean normalised cross-correlation of the overlap, -1 to 1 (another matcher may use its own measure of
+        0 to 1).
+    overlap_px : int
+        Pixels in the overlap.
+    sigma_px : float
+        Estimated standard error of the shift in each axis, px; NaN if unknown.
+    kept : bool
+        False if the solve did not use the pair.
+    reason : str
+        Why it was not used; empty if it was.
+    """
+
+    first: int
+    second: int
+    shift_px: tuple[float, float]
+    quality: float
+    overlap_px: int = 0
+    sigma_px: float = float("nan")
+    kept: bool = True
+    reason: str = ""
+
+    def dropped(self, reason: str) -> PairShift:
+        """Return this pair marked as not used."""
+        return replace(self, kept=False, reason=reason)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where every frame lies in the mosaic.
+
+    Attributes
+    ----------
+    positions_px : ndarray of float64, shape (n, 2)
+        (y, x) of the centre of each frame's first pixel in mosaic coordinates, finite; the smallest y and x are 0.
+    shapes : ndarray of int, shape (n, 2)
+        (height, width) of each frame.
+    component : ndarray of int, shape (n,)
+        Frames joined by kept pairs share a number; 0 is the largest component.
+    residual_px : ndarray of float, shape (n,)
+        Root mean square distance between measured and solved shifts over the frame's kept pairs; NaN without pairs.
+    gain, offset : ndarray of float, shape (n,)
+        Brightness correction: corrected = gain * image + offset, on the [0, 1] scale.
+    placed_by_prior : ndarray of bool, shape (n,)
+        True where no kept pair reaches the largest component, so that the place is that of the stage model.
+    pairs : tuple of PairShift
+        Every pair that was measured, kept or not.
+    notes : tuple of str
+        Sentences for the report: what is weak and why.
+    """
+
+    positions_px: NDArray[np.float64]
+    shapes: NDArray[np.int64]
+    component: NDArray[np.int64]
+    residual_px: NDArray[np.float64]
+    gain: NDArray[np.float64]
+    offset: NDArray[np.float64]
+    placed_by_prior: NDArray[np.bool_]
+    pairs: tuple[PairShift, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.positions_px)
+
+    @property
+    def mosaic_shape(self) -> tuple[int, int]:
+        """(height, width) of the smallest mosaic that holds every frame, px."""
+        ends = np.ceil(self.positions_px + self.shapes).max(axis=0)
+        return int(ends[0]), int(ends[1])
+
+    def frame_box(self, index: int) -> Box:
+        """Return the mosaic pixels that frame ``index`` may touch."""
+        y, x = np.floor(self.positions_px[index]).astype(int)
+        height, width = self.shapes[index]
+        return Box(int(y), int(x), int(height) + 1, int(width) + 1)
+
+    def frames_in(self, box: Box) -> NDArray[np.int64]:
+        """Return the indices of the frames that touch ``box``, in order."""
+        low = self.positions_px
+        high = low + self.shapes
+        hit = (
+            (low[:, 0] < box.y + box.height)
+            & (high[:, 0] > box.y - 1)
+            & (low[:, 1] < box.x + box.width)
+            & (high[:, 1] > box.x - 1)
+        )
+        return np.flatnonzero(hit)
+
+
+def write_layout_csv(path: Path, layout: Layout, names: Sequence[str]) -> None:
+    """Write the table ``index,file,y_px,x_px,component,residual_px``, one line per frame."""
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["index", "file", "y_px", "x_px", "component", "residual_px"])
+        for index, name in enumerate(names):
+            y, x = layout.positions_px[index]
+            residual = layout.residual_px[index]
+            writer.writerow(
+                [
+                    index,
+                    name,
+                    f"{y:.4f}",
+                    f"{x:.4f}",
+                    int(layout.component[index]),
+                    "" if np.isnan(residual) else f"{residual:.4f}",
+                ]
+            )

@@ -1,0 +1,179 @@
+"""Results: what an analyzer says about a mosaic, always with its uncertainty."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class GridMap:
+    """One quantity on the grid: a value per cell with a lower and an upper bound.
+
+    Attributes
+    ----------
+    name : str
+        Short identifier, lower case with underscores: ``"bcc_fraction"``.
+    label : str
+        Words for a figure: ``"BCC fraction"``.
+    unit : str
+        ``"1"`` for a fraction, ``"um"``, ``"deg"``, ...
+    value, low, high : ndarray of float, shape (rows, columns)
+        Value and 95 % interval; NaN where it could not be measured.
+    """
+
+    name: str
+    label: str
+    unit: str
+    value: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A small table for the report: column heads and rows of plain values."""
+
+    name: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an analyzer found on a whole mosaic.
+
+    Attributes
+    ----------
+    analyzer : str
+        Name of the plugin.
+    maps : tuple of GridMap
+        The first one is the analyzer's main quantity.
+    tables : tuple of Table
+    overlays : mapping of str to ndarray
+        Small pictures (h, w) or (h, w, 3), uint8, that show what was measured.
+    notes : tuple of str
+        Sentences for the report: how the number was computed, what to mistrust.
+    """
+
+    analyzer: str
+    maps: tuple[GridMap, ...]
+    tables: tuple[Table, ...] = ()
+    overlays: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One number with a 95 % interval: what ``Analyzer.measure(image)`` returns for a single picture.
+
+    ``extra`` holds further named quantities, in the unit that their name carries (``"dark_width_um"``).
+    """
+
+    name: str
+    value: float
+    low: float
+    high: float
+    unit: str
+    extra: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A quantity along x: the mean over y of a grid map, with a 95 % interval of that mean.
+
+    Attributes
+    ----------
+    name, label, unit : str
+        As in the map.
+    x_um : ndarray of float, shape (columns,)
+        Centre of each column, micrometres (px where ``pixel_size_um`` is unknown).
+    value, low, high : ndarray of float, shape (columns,)
+        NaN where a column has no measured cell; the interval is NaN where it has only one.
+    cells : ndarray of int, shape (columns,)
+        Number of cells in each mean.
+    """
+
+    name: str
+    label: str
+    unit: str
+    x_um: NDArray[np.float64]
+    value: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    cells: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class PropertyTable:
+    """A measured property along x, such as hardness: positions in micrometres and values."""
+
+    name: str
+    x_um: NDArray[np.float64]
+    value: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Relation:
+    """How one profile goes with a measured property.
+
+    Attributes
+    ----------
+    quantity, property_name : str
+        What was compared.
+    r, low, high : float
+        Pearson's r and its 95 % interval with the effective sample size.
+    p_value : float
+        Two-sided, with the effective sample size.
+    n, n_effective : float
+        Number of points and the number of independent ones they are worth.
+    x_um, quantity_values, property_values : ndarray of float, shape (n,)
+        The points themselves.
+    notes : tuple of str
+    """
+
+    quantity: str
+    property_name: str
+    r: float
+    low: float
+    high: float
+    p_value: float
+    n: int
+    n_effective: float
+    x_um: NDArray[np.float64]
+    quantity_values: NDArray[np.float64]
+    property_values: NDArray[np.float64]
+    notes: tuple[str, ...] = ()
+
+
+def profile_along_x(grid_map: GridMap, x_um: Sequence[float]) -> Profile:
+    """Return the mean over y of a map, with a 95 % Student interval over the cells of each column.
+
+    Cells of one column are taken as independent, which neighbouring cells are only roughly; the interval does not
+    hold what is wrong in all of them alike (a threshold, say).
+    """
+    from scipy.stats import t as student_t
+
+    value = grid_map.value
+    measured = np.isfinite(value)
+    cells = measured.sum(axis=0)
+    filled = np.where(measured, value, 0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(cells > 0, filled.sum(axis=0) / cells, np.nan)
+        squares = np.where(measured, (value - mean) ** 2, 0.0).sum(axis=0)
+        error = np.where(cells > 1, np.sqrt(squares / (cells - 1) / cells), np.nan)
+    half = student_t.ppf(0.975, np.maximum(cells - 1, 1)) * error
+    return Profile(
+        name=grid_map.name,
+        label=grid_map.label,
+        unit=grid_map.unit,
+        x_um=np.asarray(x_um, dtype=np.float64),
+        value=mean,
+        low=mean - half,
+        high=mean + half,
+        cells=cells.astype(np.int64),
+    )

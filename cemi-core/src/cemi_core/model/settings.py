@@ -1,0 +1,40 @@
+"""Field types that plugins use in their settings models, so that units are checked the same way everywhere."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
+
+from cemi_core.errors import UsageError
+from cemi_core.model.units import parse_length_um
+
+
+def _length(value: Any) -> float:
+    try:
+        return parse_length_um(value)
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+
+
+def _positive_length(value: Any) -> float:
+    length_um = _length(value)
+    if length_um <= 0:
+        raise ValueError(f"must be longer than zero, not '{value}'")
+    return length_um
+
+
+_SCHEMA = {"type": "string", "pattern": r"^\s*[+-]?[0-9.]+([eE][+-]?[0-9]+)?\s*(pm|nm|um|µm|mm|cm|m)\s*$"}
+
+#: A length with a unit in the recipe ("222 nm"), a float in micrometres in the settings object.
+LengthUm = Annotated[float, BeforeValidator(_length), WithJsonSchema(_SCHEMA)]
+PositiveLengthUm = Annotated[float, BeforeValidator(_positive_length), WithJsonSchema(_SCHEMA)]
+
+
+class Settings(BaseModel):
+    """Base of every settings model: frozen, unknown keys are errors, every field is described.
+
+    Use as ``class NlmSettings(Settings): strength: float = Field(0.8, gt=0, description="...")``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

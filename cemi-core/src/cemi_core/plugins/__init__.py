@@ -1,0 +1,23 @@
+"""The plugin frame: descriptions, hook specifications and the manager. Import-light: neither NumPy nor pydantic."""
+
+from cemi_core.plugins.hookspecs import hookimpl
+from cemi_core.plugins.types import (
+    AnalyzerPlugin,
+    CommandPlugin,
+    DenoiserPlugin,
+    ExporterPlugin,
+    RelationPlugin,
+    SourcePlugin,
+    StitcherPlugin,
+)
+
+__all__ = [
+    "AnalyzerPlugin",
+    "CommandPlugin",
+    "DenoiserPlugin",
+    "ExporterPlugin",
+    "RelationPlugin",
+    "SourcePlugin",
+    "StitcherPlugin",
+    "hookimpl",
+]

@@ -1,0 +1,112 @@
+"""Descriptions that hooks return: a name, a sentence, settings, and how to make the thing.
+
+``settings`` and ``factory`` may be strings of the form ``"package.module:Name"``, so that describing a plugin imports
+nothing heavy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, ClassVar
+
+
+def load_object(reference: Any) -> Any:
+    """Return the object that ``"package.module:Name"`` names; anything but a string is returned as it is."""
+    if not isinstance(reference, str):
+        return reference
+    module_name, _, attribute = reference.partition(":")
+    return getattr(import_module(module_name), attribute)
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """What every stage plugin says about itself.
+
+    Attributes
+    ----------
+    name : str
+        The word in the recipe: lower case, dashes, such as ``"lamella-width"``.
+    summary : str
+        One sentence for ``cemi plugins``.
+    settings : str or type or None
+        A pydantic model derived from `cemi_core.model.settings.Settings`, or where to find it; None for no settings.
+    factory : str or callable
+        ``factory(settings, runtime)`` makes the object; or where to find it.
+    """
+
+    stage: ClassVar[str] = ""
+
+    name: str
+    summary: str
+    factory: str | Callable[..., Any]
+    settings: str | type | None = None
+
+    def load_settings(self) -> type:
+        """Return the settings model."""
+        if self.settings is None:
+            from cemi_core.model.settings import Settings
+
+            return Settings
+        model: type = load_object(self.settings)
+        return model
+
+    def load_factory(self) -> Callable[..., Any]:
+        """Return the factory."""
+        factory: Callable[..., Any] = load_object(self.factory)
+        return factory
+
+
+@dataclass(frozen=True)
+class SourcePlugin(Plugin):
+    """Frames from somewhere: ``factory(settings, runtime) -> FrameSource``."""
+
+    stage: ClassVar[str] = "source"
+
+
+@dataclass(frozen=True)
+class DenoiserPlugin(Plugin):
+    """``factory(settings, runtime) -> Denoiser``."""
+
+    stage: ClassVar[str] = "denoise"
+
+
+@dataclass(frozen=True)
+class StitcherPlugin(Plugin):
+    """``factory(settings, runtime) -> Stitcher``."""
+
+    stage: ClassVar[str] = "stitch"
+
+
+@dataclass(frozen=True)
+class AnalyzerPlugin(Plugin):
+    """``factory(settings, runtime) -> Analyzer``."""
+
+    stage: ClassVar[str] = "analyze"
+
+
+@dataclass(frozen=True)
+class RelationPlugin(Plugin):
+    """``factory(settings, runtime) -> RelationMethod``."""
+
+    stage: ClassVar[str] = "relate"
+
+
+@dataclass(frozen=True)
+class ExporterPlugin(Plugin):
+    """``factory(settings, runtime)`` returns ``export(mosaic, path, progress)``; ``suffix`` names the output file."""
+
+    stage: ClassVar[str] = "export"
+    suffix: str = ""
+
+
+@dataclass(frozen=True)
+class CommandPlugin:
+    """A subcommand of ``cemi``: ``command`` is a click command, or where to find it."""
+
+    stage: ClassVar[str] = "command"
+
+    name: str
+    summary: str
+    command: str | Any

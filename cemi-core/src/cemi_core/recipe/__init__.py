@@ -1,0 +1,1 @@
+"""Recipes: YAML with positions, checked settings, overrides and the JSON Schema."""

@@ -1,0 +1,1 @@
+"""From a recipe to a finished run folder: steps, executors, checkpoints, provenance and progress."""

@@ -1,0 +1,1 @@
+"""Test kits, one class per stage, that a plugin author subclasses."""
