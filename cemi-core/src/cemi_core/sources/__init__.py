@@ -1,1 +1,1 @@
-"""Where frames come from: images, videos, arrays; vendor metadata, scan fronts and screen furniture."""
+"""Sources of frames: stills, recordings of a moving stage, arrays."""

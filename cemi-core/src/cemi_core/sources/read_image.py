@@ -1,0 +1,257 @@
+"""The one place that opens an image file: TIFF, PNG, JPEG as grey (h, w) in the file's own type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from cemi_core.errors import InputError
+from cemi_core.sources.vendor import VendorData, fei_data, zeiss_data
+
+#: Suffixes that a folder or pattern is searched for.
+IMAGE_SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg"})
+#: Largest picture that is decoded; larger headers are damaged files (a 100 Mpx still is ordinary).
+MAX_PIXELS = 4_000_000_000
+_NO_VENDOR = VendorData()
+_GUARD = Lock()
+_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+
+
+@dataclass(frozen=True, slots=True)
+class ImageHeader:
+    """What is known of one picture in a file before its pixels are read.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (height, width), px.
+    dtype : numpy.dtype
+        Type that `read_pixels` returns: uint8, uint16 or float32.
+    page : int
+        Page of a TIFF; 0 in other files.
+    pages : int
+        Pictures in the file.
+    colour : bool
+        Stored with three or more channels (which may all be equal).
+    vendor : VendorData
+        What the microscope says.
+    """
+
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+    page: int = 0
+    pages: int = 1
+    colour: bool = False
+    vendor: VendorData = _NO_VENDOR
+
+
+def read_headers(path: Path) -> list[ImageHeader]:
+    """Return one header per picture in the file, without decoding pixels.
+
+    A file that is cut short is found here as well: in a TIFF by the places of its strips, in a PNG or JPEG whose end
+    marker is missing by decoding it once. Damage in the middle of the pixels is found by `read_pixels` only.
+
+    Raises
+    ------
+    InputError
+        The file is missing, empty, truncated or not an image; the message names it.
+    """
+    with _named_errors(path):
+        if _magic(path)[:4] in _TIFF_MAGIC:
+            return _tiff_headers(path)
+        header = _pillow_header(path)
+        if not _has_end_marker(path):
+            read_pixels(path)
+        return [header]
+
+
+def read_pixels(path: Path, page: int = 0) -> NDArray[Any]:
+    """Return one picture as (h, w) in uint8, uint16 or float32.
+
+    Grey saved as RGB(A) gives its grey values, alpha is dropped, true colour gives its BT.601 luminance. 1-bit pictures
+    become uint8 of 0 and 255; other integers and float64 become float32 unscaled.
+
+    Raises
+    ------
+    InputError
+        The file is missing, empty, truncated, damaged or not an image; the message names it.
+    """
+    with _named_errors(path):
+        pixels = _stored_pixels(path, page)
+        if pixels.dtype.kind == "b":
+            return to_grey(pixels).astype(np.uint8) * np.uint8(255)
+        return to_grey(pixels).astype(_read_dtype(pixels.dtype), copy=False)
+
+
+def has_colour(path: Path, page: int = 0) -> bool:
+    """Return whether a picture has true colour, and not grey in three equal channels.
+
+    Raises
+    ------
+    InputError
+        As `read_pixels`.
+    """
+    with _named_errors(path):
+        return not is_grey(_stored_pixels(path, page))
+
+
+def to_grey(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return (h, w) of an image (h, w) or (h, w, channels), same type.
+
+    One or two channels: the first (the second is alpha). Three or four: the first if the first three are equal,
+    else their luminance (ITU-R BT.601).
+    """
+    if pixels.ndim == 2:
+        return pixels
+    if pixels.shape[2] < 3 or is_grey(pixels):
+        return np.ascontiguousarray(pixels[..., 0])
+    luminance = pixels[..., :3].astype(np.float32) @ _LUMINANCE
+    return np.rint(luminance).astype(pixels.dtype) if pixels.dtype.kind == "u" else luminance.astype(pixels.dtype)
+
+
+def is_grey(pixels: NDArray[Any]) -> bool:
+    """Return whether all colour channels of an image (h, w[, channels]) are equal."""
+    if pixels.ndim == 2 or pixels.shape[2] < 3:
+        return True
+    first = pixels[..., 0]
+    return np.array_equal(first, pixels[..., 1]) and np.array_equal(first, pixels[..., 2])
+
+
+@contextmanager
+def _named_errors(path: Path) -> Iterator[None]:
+    """Turn whatever a decoder raises into one sentence that names the file."""
+    try:
+        yield
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f"'{path}' does not exist") from None
+    except (IsADirectoryError, PermissionError) as error:
+        raise InputError(f"'{path}' cannot be read: {error.strerror or error}") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders raise their own kinds: struct.error, TiffFileError, PngError ...
+        detail = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"'{path}' is damaged or not a TIFF, PNG or JPEG image ({detail})") from error
+
+
+def _stored_pixels(path: Path, page: int) -> NDArray[Any]:
+    """Return (h, w) or (h, w, channels) as stored."""
+    magic = _magic(path)
+    if magic[:4] in _TIFF_MAGIC:
+        return _tiff_pixels(path, page)
+    if magic.startswith(_PNG_MAGIC) and magic[24] == 16:  # Pillow would cut 16-bit colour to 8 bits
+        pixels: NDArray[Any] = imagecodecs.png_decode(path.read_bytes())
+        return pixels
+    with _pillow(path) as image:
+        return np.asarray(image.convert("RGB") if image.mode in ("P", "CMYK", "YCbCr") else image)
+
+
+def _magic(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        start = stream.read(32)
+    if not start:
+        raise InputError(f"'{path}' is empty (0 bytes)")
+    return start.ljust(32, b"\0")
+
+
+def _picture_pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
+    """Return full pictures only: thumbnails, reduced levels and masks carry a flag in NewSubfileType."""
+    pages = [page.aspage() for page in tiff.pages]
+    return [page for page in pages if not page.subfiletype & 0b101] or pages[:1]
+
+
+def _tiff_headers(path: Path) -> list[ImageHeader]:
+    size = path.stat().st_size
+    with tifffile.TiffFile(path) as tiff:
+        pages = _picture_pages(tiff)
+        headers = []
+        for number, page in enumerate(pages):
+            shape = int(page.imagelength), int(page.imagewidth)
+            _check_size(path, shape)
+            ends = [a + n for a, n in zip(page.dataoffsets, page.databytecounts)]
+            if not ends or max(ends) > size:
+                raise InputError(f"'{path}' is truncated: its pixels end beyond the end of the file")
+            vendor = _NO_VENDOR
+            if tiff.fei_metadata:
+                vendor = fei_data(tiff.fei_metadata, shape)
+            elif tiff.sem_metadata:
+                vendor = zeiss_data(tiff.sem_metadata, shape)
+            colour = page.samplesperpixel >= 3 or page.photometric == tifffile.PHOTOMETRIC.PALETTE
+            headers.append(ImageHeader(shape, _read_dtype(page.dtype), number, len(pages), colour, vendor))
+    return headers
+
+
+def _tiff_pixels(path: Path, number: int) -> NDArray[Any]:
+    with tifffile.TiffFile(path) as tiff:
+        page = _picture_pages(tiff)[number]
+        pixels: NDArray[Any] = page.asarray()
+        if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
+            return (np.moveaxis(np.asarray(page.colormap)[:, pixels], 0, -1) >> 8).astype(np.uint8)
+        if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and pixels.dtype.kind in "ub":
+            pixels = ~pixels
+        if page.axes[0] == "S":
+            pixels = np.moveaxis(pixels, 0, -1)
+    return pixels
+
+
+@contextmanager
+def _pillow(path: Path) -> Iterator[Image.Image]:
+    """Open with Pillow; its guard against huge pictures is replaced by `MAX_PIXELS`, which SEM stills do not reach."""
+    with _GUARD:  # the guard is a global of Pillow's, and frames are read by several threads
+        previous, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS
+        try:
+            image = Image.open(path, formats=("PNG", "JPEG"))
+        except UnidentifiedImageError:
+            raise InputError(f"'{path}' is not a TIFF, PNG or JPEG image, or its start is damaged") from None
+        finally:
+            Image.MAX_IMAGE_PIXELS = previous
+    with image:
+        yield image
+
+
+def _pillow_header(path: Path) -> ImageHeader:
+    with _pillow(path) as image:
+        shape = image.height, image.width
+        _check_size(path, shape)
+        colour = image.mode not in ("1", "L", "LA", "I;16", "I;16B", "I", "F")
+    magic = _magic(path)
+    deep = magic.startswith(_PNG_MAGIC) and magic[24] == 16
+    return ImageHeader(shape, np.dtype(np.uint16 if deep else np.uint8), colour=colour)
+
+
+def _has_end_marker(path: Path) -> bool:
+    """Return whether a PNG or JPEG has its end marker near the end of the file (some writers append bytes)."""
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - 4096))
+        tail = stream.read()
+    return (b"IEND" if _magic(path).startswith(_PNG_MAGIC) else b"\xff\xd9") in tail
+
+
+def _check_size(path: Path, shape: tuple[int, int]) -> None:
+    if not 0 < shape[0] * shape[1] <= MAX_PIXELS:
+        raise InputError(f"'{path}' claims to be {shape[1]} x {shape[0]} px, which no micrograph is: it is damaged")
+
+
+def _read_dtype(stored: Any) -> np.dtype[Any]:
+    """Return the type in which `read_pixels` gives pixels that are stored as ``stored``."""
+    dtype: np.dtype[Any] = np.dtype(stored).newbyteorder("=")
+    if dtype.kind == "b":
+        return np.dtype(np.uint8)
+    if dtype in (np.uint8, np.uint16):
+        return dtype
+    if dtype.kind in "uif":
+        return np.dtype(np.float32)
+    raise InputError(f"pixels of type {dtype} are not supported; save the image as 8 or 16 bit or as float")
