@@ -30,6 +30,10 @@ _SCHEMA = {"type": "string", "pattern": r"^\s*[+-]?[0-9.]+([eE][+-]?[0-9]+)?\s*(
 LengthUm = Annotated[float, BeforeValidator(_length), WithJsonSchema(_SCHEMA)]
 PositiveLengthUm = Annotated[float, BeforeValidator(_positive_length), WithJsonSchema(_SCHEMA)]
 
+#: A path of an input: in a recipe it is relative to the recipe's file, and ``${NAME}`` is taken from the environment.
+#: What it names (a file, a folder, a glob) is part of the fingerprint of the step that reads it.
+InputPath = Annotated[str, WithJsonSchema({"type": "string", "format": "path", "minLength": 1})]
+
 
 class Settings(BaseModel):
     """Base of every settings model: frozen, unknown keys are errors, every field is described.

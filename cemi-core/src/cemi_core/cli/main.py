@@ -1,0 +1,96 @@
+"""The program ``cemi``: finds its commands through plugins and turns every failure into one sentence."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from cemi_core import __version__
+from cemi_core.errors import CemiError
+from cemi_core.plugins.manager import registry
+from cemi_core.plugins.types import load_object
+
+INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """Commands by name and summary; a command's module is imported only when it is called."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return sorted({plugin.name for plugin in registry().of_stage("command")})
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """Return the command, or None if there is none of that name."""
+        if name not in self.list_commands(context):
+            return None
+        command: click.Command = load_object(registry().get("command", name).description.command)
+        return command
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Say which command was meant when there is none of that name."""
+        from difflib import get_close_matches
+
+        name = args[0]
+        names = self.list_commands(context)
+        if name not in names and not name.startswith("-"):
+            close = get_close_matches(name, names, n=1)
+            hint = f" Did you mean '{close[0]}'?" if close else ""
+            raise click.UsageError(f"No such command '{name}'.{hint} See 'cemi --help'.")
+        return super().resolve_command(context, args)
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write names and summaries from the descriptions, without importing the commands."""
+        rows = {plugin.name: plugin.description.summary for plugin in registry().of_stage("command")}
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(rows.items()))
+
+
+@click.group(cls=LazyGroup, epilog="Example: cemi recipe recipes/ehea.yaml --out runs/ehea")
+@click.version_option(__version__, prog_name="cemi")
+@click.option("--debug", is_flag=True, help="Show the traceback of a failure.")
+def cli(debug: bool) -> None:
+    """Turn SEM videos and overlapping images into one large picture, maps and their relation to properties."""
+    if debug:
+        os.environ["CEMI_DEBUG"] = "1"
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the program and exit: 0 done, 1 the work failed, 2 the call was wrong, 130 interrupted."""
+    sys.exit(run(args))
+
+
+def run(args: list[str] | None = None) -> int:
+    """Run the program and return its exit code."""
+    try:
+        outcome: Any = cli.main(args=args, prog_name="cemi", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted. What is finished is kept: the same command goes on from there.", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader (head, less) has gone; keep the interpreter from complaining when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except CemiError as error:
+        if os.environ.get("CEMI_DEBUG"):
+            raise
+        click.echo(f"Error: {error}", err=True)
+        return error.exit_code
+    except Exception as error:
+        if os.environ.get("CEMI_DEBUG"):
+            raise
+        click.echo(
+            f"Error: {type(error).__name__}: {error}\n"
+            f"This is a defect of cemi {__version__}, not of your call. 'cemi --debug ...' shows where.",
+            err=True,
+        )
+        return 1
+    return outcome if isinstance(outcome, int) else 0

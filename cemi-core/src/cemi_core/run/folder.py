@@ -1,0 +1,133 @@
+"""The run folder: what lies where, which steps are finished, and that only one process writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from cemi_core.errors import InputError, RunInUseError, StorageError
+from cemi_core.store.atomic import remove_partials, storage_errors, write_json_atomically
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """What a finished step leaves: its key, what the key was made of, its outputs (relative paths) and its time."""
+
+    name: str
+    key: str
+    inputs: Mapping[str, Any]
+    after: Mapping[str, str]
+    outputs: tuple[str, ...]
+    seconds: float
+    notes: tuple[str, ...] = field(default=())
+
+
+class RunFolder:
+    """Paths and records of one run.
+
+    Parameters
+    ----------
+    path : Path
+        The folder; it is made when the run opens it for writing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.inner = path / ".cemi"
+        self.steps = self.inner / "steps"
+        self.frames = path / "frames.zarr"
+        self.run_file = path / "run.h5"
+        self.layout_csv = path / "layout.csv"
+        self.report = path / "report.html"
+        self.resolved_recipe = path / "recipe.resolved.yaml"
+        self.provenance = path / "provenance.json"
+        self.log = path / "cemi.log"
+        self.maps = path / "maps"
+
+    @contextmanager
+    def opened_for_writing(self) -> Iterator[None]:
+        """Hold the folder for this process; the lock dies with the process, however it ends.
+
+        Raises
+        ------
+        RunInUseError
+            Another process holds it.
+        StorageError
+            The folder cannot be made or written.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise StorageError(f"{self.path} is a file, so it cannot be a run folder; choose another --out")
+        if self.path.is_dir() and not self.inner.exists() and any(self.path.iterdir()):
+            raise StorageError(f"{self.path} holds other files and no run; choose an empty or new folder for --out")
+        with storage_errors(self.path):
+            self.steps.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.inner / "lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise RunInUseError(
+                f"another cemi writes to {self.path}; wait until it is done, or choose another --out"
+            ) from None
+        try:
+            remove_partials(self.path)
+            remove_partials(self.inner)
+            yield
+        finally:
+            lock.release()
+
+    def record(self, name: str) -> StepRecord | None:
+        """Return what a finished step left, or None if it is not finished or an output of it is gone."""
+        try:
+            data = json.loads((self.steps / f"{name}.json").read_text(encoding="utf-8"))
+            record = StepRecord(**{**data, "outputs": tuple(data["outputs"]), "notes": tuple(data.get("notes", ()))})
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        return record
+
+    def missing_output(self, record: StepRecord) -> str | None:
+        """Return the first output of a step that is not there any more."""
+        return next((output for output in record.outputs if not (self.path / output).exists()), None)
+
+    def finish(self, record: StepRecord) -> None:
+        """Write down that a step is finished."""
+        write_json_atomically(self.steps / f"{record.name}.json", asdict(record))
+
+    def forget(self, name: str) -> None:
+        """Mark a step as not finished."""
+        (self.steps / f"{name}.json").unlink(missing_ok=True)
+
+    def relative(self, path: Path) -> str:
+        """Return a path inside the folder relative to it."""
+        return path.relative_to(self.path).as_posix()
+
+    def output_of(self, name: str) -> Path:
+        """Return the first output of a finished step.
+
+        Raises
+        ------
+        InputError
+            The step is not finished.
+        """
+        record = self.record(name)
+        if record is None or not record.outputs:
+            raise InputError(f"{self.path} has no finished step '{name}'; run the recipe again")
+        return self.path / record.outputs[0]
+
+    def mosaic_path(self) -> Path:
+        """Return the finished mosaic.
+
+        Raises
+        ------
+        InputError
+            The folder holds no run, or the run has not come that far.
+        """
+        for name in ("mosaic.h5", "mosaic.ome.zarr"):
+            if (self.path / name).exists():
+                return self.path / name
+        raise InputError(f"{self.path} holds no finished mosaic; is it a run folder of 'cemi recipe'?")

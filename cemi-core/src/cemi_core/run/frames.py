@@ -1,0 +1,287 @@
+"""The steps on frames: keep what the source gives, then denoise, one checkpoint per frame."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from cemi_core.errors import InputError
+from cemi_core.model.frame import DroppedFrame, Frame, FrameSource, StreamSource, from_unit_range
+from cemi_core.model.layout import Layout
+from cemi_core.model.stages import Denoiser
+from cemi_core.plugins.manager import make
+from cemi_core.recipe.check import Choice
+from cemi_core.run.executors import spread
+from cemi_core.run.plan import Context, Outcome
+from cemi_core.run.tiles import denoise_image
+from cemi_core.store.atomic import write_json_atomically
+from cemi_core.store.frames import FrameStore, StoredFrames
+
+log = logging.getLogger("cemi")
+
+#: How many dropped frames are named one by one in the log.
+_NAMED = 5
+
+
+def keep_frames(choice: Choice, context: Context) -> Outcome:
+    """Read every frame of the source once and keep it in ``frames.zarr``, in the source's own type.
+
+    A frame that cannot be read is dropped and listed; the run goes on with the others.
+
+    Raises
+    ------
+    InputError
+        No frame can be read.
+    """
+    source = make(choice.plugin, choice.settings, context.machine.runtime())
+    path = context.folder.frames / "kept"
+    frames, dropped = (
+        _keep_passes(source, path, context) if isinstance(source, StreamSource) else _keep_each(source, path, context)
+    )
+    if not frames:
+        why = f": {dropped[0].name}: {dropped[0].reason}" if dropped else ""
+        raise InputError(f"the source '{choice.name}' gives no usable frame{why}")
+    notes = _notes_on_frames(frames, dropped)
+    FrameStore.open(path).write_table(frames, dropped)
+    return Outcome([path], notes)
+
+
+def _notes_on_frames(frames: Sequence[Frame], dropped: Sequence[DroppedFrame]) -> list[str]:
+    notes = []
+    if dropped:
+        log.warning("%d frames dropped, %d kept", len(dropped), len(frames))
+        for entry in dropped[:_NAMED]:
+            log.warning("  dropped %s: %s", entry.name, entry.reason)
+    sizes = {frame.shape for frame in frames}
+    if len(sizes) > 1:
+        notes.append(f"The frames have {len(sizes)} different sizes.")
+    pixel_sizes = {frame.pixel_size_um for frame in frames}
+    if pixel_sizes == {None}:
+        notes.append("The pixel size is unknown: lengths are in pixels. Give 'pixel_size' in the source's settings.")
+    known = [size for size in pixel_sizes if size]
+    if known and max(known) > 1.01 * min(known):
+        raise InputError(
+            f"the pixel size differs between frames ({min(known):.5g} to {max(known):.5g} um); "
+            "stitch frames of one magnification, or give 'pixel_size' if the metadata are wrong"
+        )
+    return notes
+
+
+def _fresh_store(path: Path, shape: tuple[int, int], dtype: Any, float_range: tuple[float, float], key: str) -> None:
+    """Make a store for the step of this ``key``, or go on with the one that a killed run of the same step left."""
+    marker = path.with_name(path.name + ".key")
+    if path.exists() and marker.exists() and marker.read_text(encoding="utf-8") == key:
+        return
+    marker.unlink(missing_ok=True)
+    shutil.rmtree(path, ignore_errors=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json_atomically(
+        path.parent / "zarr.json", {"zarr_format": 3, "node_type": "group", "attributes": {"cemi": "frames"}}
+    )
+    FrameStore.create(path, shape, dtype, float_range)
+    marker.write_text(key, encoding="utf-8")
+
+
+def _keep_each(source: FrameSource, path: Path, context: Context) -> tuple[list[Frame], list[DroppedFrame]]:
+    found = list(source.frames)
+    if not found:
+        return [], list(source.dropped)
+    shape = max(frame.shape[0] for frame in found), max(frame.shape[1] for frame in found)
+    _fresh_store(path, shape, source.dtype, getattr(source, "float_range", (0.0, 1.0)), context.key)
+    frames: list[Frame] = []
+    failed: list[DroppedFrame] = []
+    # The store is written under the source's numbers first: where no frame fails they are the final ones.
+    todo = spread(context.executor, _keep_batch, (source, path), range(len(found)), in_flight=context.in_flight)
+    for index, reason in todo:
+        if reason:
+            failed.append(DroppedFrame(found[index].name, reason, found[index].time_s))
+        else:
+            frames.append(found[index])
+        context.progress("reading frames", index + 1, len(found))
+    if failed:
+        frames = _renumber(path, frames)
+    return frames, [*source.dropped, *failed]
+
+
+def _keep_batch(common: tuple[FrameSource, Path], indices: Sequence[int]) -> list[str]:
+    source, path = common
+    store = FrameStore.open(path)
+    return [_keep_one(source, store, index) for index in indices]
+
+
+def _keep_one(source: FrameSource, store: FrameStore, index: int) -> str:
+    """Store one frame and return why it could not be read, or an empty text."""
+    if store.done(index):
+        return ""
+    try:
+        image = source.read(index)
+    except InputError as error:
+        return str(error)
+    store.write(index, from_unit_range(image, store.dtype, store.float_range))
+    return ""
+
+
+def _renumber(path: Path, frames: list[Frame]) -> list[Frame]:
+    """Close the gaps that unreadable frames leave, moving files to smaller numbers in order."""
+    store = FrameStore.open(path)
+    renumbered = []
+    for index, frame in enumerate(frames):
+        if frame.index != index:
+            store.move(frame.index, index)
+        renumbered.append(replace(frame, index=index))
+    return renumbered
+
+
+def _keep_passes(source: StreamSource, path: Path, context: Context) -> tuple[list[Frame], list[DroppedFrame]]:
+    records = context.folder.inner / f"passes-{context.key}"
+    records.mkdir(exist_ok=True)
+    rows = range(len(source.passes))
+    frames_by_pass: list[list[Frame]] = []
+    dropped: list[DroppedFrame] = []
+    common = (source, path.parent, records)
+    for row, (frames, left_out) in spread(
+        context.executor, _keep_pass_batch, common, rows, in_flight=context.in_flight, batch=1
+    ):
+        frames_by_pass.append(frames)
+        dropped.extend(left_out)
+        context.progress("decoding passes", row + 1, len(rows))
+    frames = _join_passes(path, frames_by_pass, context.key)
+    shutil.rmtree(records, ignore_errors=True)
+    return frames, dropped
+
+
+def _pass_path(parent: Path, row: int) -> Path:
+    return parent / f"pass-{row:03d}"
+
+
+def _keep_pass_batch(
+    common: tuple[StreamSource, Path, Path], rows: Sequence[int]
+) -> list[tuple[list[Frame], list[DroppedFrame]]]:
+    source, parent, records = common
+    return [_keep_pass(source, parent, records, row) for row in rows]
+
+
+def _keep_pass(source: StreamSource, parent: Path, records: Path, row: int) -> tuple[list[Frame], list[DroppedFrame]]:
+    """Decode one pass into a store of its own, unless its record says that this has been done."""
+    record = records / f"pass-{row:03d}.json"
+    if record.exists():
+        return _read_record(record)
+    path = _pass_path(parent, row)
+    store: FrameStore | None = None
+    frames: list[Frame] = []
+    dropped: list[DroppedFrame] = []
+    try:
+        for entry in source.read_pass(row):
+            if isinstance(entry, DroppedFrame):
+                dropped.append(entry)
+                continue
+            frame, pixels = entry
+            if store is None:
+                shutil.rmtree(path, ignore_errors=True)
+                parent.mkdir(parents=True, exist_ok=True)
+                store = FrameStore.create(path, pixels.shape, pixels.dtype)
+            store.write(len(frames), pixels)
+            frames.append(replace(frame, index=len(frames)))
+    except InputError as error:
+        # One damaged recording must not cost the others.
+        dropped.append(DroppedFrame(str(source.passes[row]), str(error)))
+    write_json_atomically(record, {"frames": [asdict(f) for f in frames], "dropped": [asdict(d) for d in dropped]})
+    return frames, dropped
+
+
+def _read_record(path: Path) -> tuple[list[Frame], list[DroppedFrame]]:
+    data = json.loads(path.read_text(encoding="utf-8"))
+    frames = []
+    for entry in data["frames"]:
+        position = entry.pop("position_px")
+        shape = tuple(entry.pop("shape"))
+        frames.append(Frame(**entry, shape=shape, position_px=None if position is None else tuple(position)))
+    return frames, [DroppedFrame(**entry) for entry in data["dropped"]]
+
+
+def _join_passes(path: Path, frames_by_pass: Sequence[Sequence[Frame]], key: str) -> list[Frame]:
+    """Move the frames of all passes into one store; started again after a kill, it goes on where it was."""
+    filled = [row for row, frames in enumerate(frames_by_pass) if frames]
+    if not filled:
+        return []
+    sizes = [frame.shape for frames in frames_by_pass for frame in frames]
+    shape = max(s[0] for s in sizes), max(s[1] for s in sizes)
+    first = next((_pass_path(path.parent, row) for row in filled if _pass_path(path.parent, row).exists()), None)
+    if first is not None:
+        _fresh_store(path, shape, FrameStore.open(first).dtype, (0.0, 1.0), key)
+    store = FrameStore.open(path)
+    joined: list[Frame] = []
+    for row in filled:
+        one_pass = _pass_path(path.parent, row)
+        for frame in frames_by_pass[row]:
+            index = len(joined)
+            if not store.done(index):
+                store.write(index, FrameStore.open(one_pass).read(frame.index)[: frame.shape[0], : frame.shape[1]])
+            joined.append(replace(frame, index=index))
+    for row in filled:
+        shutil.rmtree(_pass_path(path.parent, row), ignore_errors=True)
+    return joined
+
+
+@dataclass(frozen=True)
+class _DenoiseTask:
+    denoiser: Denoiser
+    source: Path
+    target: Path
+
+
+def denoise_frames(choice: Choice, before: str, name: str, layout: Layout | None, context: Context) -> Outcome:
+    """Denoise every kept frame into a store of its own; frames that a killed run has finished are kept.
+
+    Parameters
+    ----------
+    choice : Choice
+        The denoiser.
+    before : str
+        Step whose frames it reads.
+    name : str
+        Name of the store to write.
+    layout : Layout or None
+        Given to a denoiser that adapts itself to overlapping frames.
+    """
+    source_path = context.folder.output_of(before)
+    source = StoredFrames(source_path)
+    denoiser = make(choice.plugin, choice.settings, context.machine.runtime())
+    if layout is not None and wants_layout(denoiser):
+        denoiser = denoiser.adapt(source, layout)
+    target = context.folder.frames / name
+    shape = FrameStore.open(source_path).frame_shape
+    _fresh_store(target, shape, source.dtype, source.float_range, context.key)
+    total = len(source.frames)
+    task = _DenoiseTask(denoiser, source_path, target)
+    for index, _ in spread(context.executor, _denoise_batch, task, range(total), in_flight=context.in_flight):
+        context.progress(f"denoising with {choice.name}", index + 1, total)
+    FrameStore.open(target).write_table(source.frames, source.dropped)
+    return Outcome([target])
+
+
+def wants_layout(denoiser: Any) -> bool:
+    """Return whether a denoiser adapts itself to overlapping frames."""
+    return callable(getattr(denoiser, "adapt", None))
+
+
+def _denoise_batch(task: _DenoiseTask, indices: Sequence[int]) -> list[None]:
+    source, store = _open_source(task.source), FrameStore.open(task.target)
+    for index in indices:
+        if store.done(index):
+            continue
+        frame = source.frames[index]
+        image = denoise_image(task.denoiser, source.read(index), frame.pixel_size_um)
+        store.write(index, from_unit_range(image, store.dtype, store.float_range))
+    return [None] * len(indices)
+
+
+@lru_cache(maxsize=2)
+def _open_source(path: Path) -> StoredFrames:
+    return StoredFrames(path)

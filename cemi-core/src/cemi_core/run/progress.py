@@ -1,0 +1,68 @@
+"""What a person sees of long work: bars on a terminal, plain lines in a log."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+log = logging.getLogger("cemi")
+
+#: Called with a label, how much is done, and how much there is (0 if unknown).
+Progress = Callable[[str, int, int], None]
+
+_LINE_EVERY_SECONDS = 10.0
+
+
+def silent(label: str, done: int, total: int) -> None:
+    """Show nothing."""
+
+
+@contextmanager
+def shown_progress(quiet: bool = False) -> Iterator[Progress]:
+    """Yield a `Progress` for this terminal or log, and clean up at the end."""
+    if quiet:
+        yield silent
+    elif sys.stderr.isatty():
+        with _bars() as progress:
+            yield progress
+    else:
+        yield _Lines()
+
+
+@contextmanager
+def _bars() -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichProgress
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with RichProgress(*columns, console=Console(stderr=True), transient=True) as display:
+        tasks: dict[str, int] = {}
+
+        def update(label: str, done: int, total: int) -> None:
+            if label not in tasks:
+                tasks[label] = int(display.add_task(label, total=total or None))
+            display.update(tasks[label], completed=done, total=total or None)  # type: ignore[arg-type]
+            if total and done >= total:
+                display.remove_task(tasks.pop(label))  # type: ignore[arg-type]
+
+        yield update
+
+
+class _Lines:
+    """One line when work starts, then one every ten seconds, then one at the end."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, float] = {}
+
+    def __call__(self, label: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        finished = bool(total) and done >= total
+        if label in self._last and not finished and now - self._last[label] < _LINE_EVERY_SECONDS:
+            return
+        self._last[label] = now
+        of_total = f" of {total} ({100 * done // total} %)" if total else ""
+        log.info("%s: %d%s", label, done, of_total)

@@ -1,0 +1,56 @@
+"""Denoising of large pictures: tiles with a halo, so that memory is bounded and no seam shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cemi_core.model.mosaic import Box
+from cemi_core.model.stages import BlockInfo, Denoiser
+
+#: Edge of a tile, px, without its halo.
+TILE_PX = 2048
+
+
+def denoise_box(
+    denoiser: Denoiser,
+    read: Callable[[Box], NDArray[np.float32]],
+    box: Box,
+    shape: tuple[int, int],
+    pixel_size_um: float | None = None,
+) -> NDArray[np.float32]:
+    """Return ``box`` of a picture denoised, reading a halo around it where the picture has one.
+
+    Parameters
+    ----------
+    denoiser : Denoiser
+    read : callable
+        ``read(box) -> (h, w) float32`` for any box inside the picture.
+    box : Box
+    shape : tuple of int
+        (height, width) of the picture.
+    pixel_size_um : float or None
+    """
+    outer = box.grown(denoiser.halo).clipped(shape)
+    core = (
+        slice(box.y - outer.y, box.y - outer.y + box.height),
+        slice(box.x - outer.x, box.x - outer.x + box.width),
+    )
+    info = BlockInfo(pixel_size_um=pixel_size_um, core=core, box=box)
+    return denoiser(read(outer)[None], info)[0][core]
+
+
+def denoise_image(
+    denoiser: Denoiser, image: NDArray[np.float32], pixel_size_um: float | None = None, tile_px: int = TILE_PX
+) -> NDArray[np.float32]:
+    """Return a whole picture (h, w) denoised, tile by tile where it is larger than ``tile_px``."""
+    shape = image.shape[0], image.shape[1]
+    whole = Box(0, 0, *shape)
+    if max(shape) <= tile_px:
+        return denoise_box(denoiser, lambda box: image[box.slices], whole, shape, pixel_size_um)
+    result = np.empty_like(image)
+    for box in whole.tiles(tile_px, tile_px):
+        result[box.slices] = denoise_box(denoiser, lambda b: image[b.slices], box, shape, pixel_size_um)
+    return result
