@@ -23,5 +23,9 @@ class RunInUseError(CemiError):
     """Another process writes to this run folder."""
 
 
+class StorageError(CemiError):
+    """Something could not be written: the disk is full, the folder is read-only or missing."""
+
+
 class MissingDependencyError(CemiError):
     """A plugin needs a package that is not installed."""

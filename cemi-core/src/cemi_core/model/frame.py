@@ -107,6 +107,12 @@ def from_unit_range(
     dtype = np.dtype(dtype)
     if dtype.kind == "u":
         top = np.iinfo(dtype).max
-        return np.clip(np.rint(np.nan_to_num(image, nan=0.0) * top), 0, top).astype(dtype)
+        work = image * image.dtype.type(top)
+        np.rint(work, out=work)
+        np.clip(work, 0, top, out=work)
+        if np.isnan(work).any():
+            np.nan_to_num(work, copy=False, nan=0.0)
+        pixels: NDArray[Any] = work.astype(dtype)
+        return pixels
     low, high = float_range
     return (image * (high - low if high > low else 1.0) + low).astype(dtype)

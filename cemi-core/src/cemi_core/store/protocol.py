@@ -15,12 +15,35 @@ from cemi_core.model.mosaic import Box, Mosaic
 CHUNK_PX = 512
 
 
+def pyramid_shapes(shape: tuple[int, int]) -> tuple[tuple[int, int], ...]:
+    """Return the (height, width) of every level: each half of the one before, rounded up, until one chunk holds it."""
+    shapes = [shape]
+    while max(shapes[-1]) > CHUNK_PX:
+        height, width = shapes[-1]
+        shapes.append(((height + 1) // 2, (width + 1) // 2))
+    return tuple(shapes)
+
+
 class MosaicStore(Mosaic, Protocol):
     """A mosaic that can be written, box by box; a context manager.
 
     Pixels enter as float32 in [0, 1] with NaN where nothing was imaged, and are stored in ``dtype``. Boxes of
-    different writers must not share a chunk (`writer_px` tells the edge of the region that one writer owns).
+    different writers must not share a chunk (`writer_px` tells the edge of the region that one writer owns). A store
+    pickles as its path and is opened for reading where it arrives.
+
+    Attributes
+    ----------
+    path : Path
+        The file or folder.
+    float_range : tuple of float
+        What 0 and 1 of the pipeline are in the stored pixels, if these are floats.
     """
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def float_range(self) -> tuple[float, float]: ...
 
     @property
     def writer_px(self) -> tuple[int, int]:

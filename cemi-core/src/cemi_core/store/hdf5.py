@@ -1,0 +1,223 @@
+"""Mosaics in one HDF5 file: raw chunks, readable by any HDF5 tool; one process writes at a time.
+
+The file holds, per level ``k``, ``levels/k`` (pixels, raw chunks of 512 x 512 in the source's type) and ``valid/k``
+(1 where the specimen was imaged, 0 elsewhere; compressed, since it is almost constant), and the attributes
+``pixel_size_um``, ``float_range``, ``format``, ``version`` and ``creator``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+import cemi_core
+from cemi_core.errors import InputError
+from cemi_core.model.frame import to_unit_range
+from cemi_core.model.mosaic import Box
+from cemi_core.store.atomic import storage_errors
+from cemi_core.store.encoding import check_inside, check_pixel_type, encode
+from cemi_core.store.protocol import CHUNK_PX, pyramid_shapes
+
+FORMAT = "cemi-mosaic"
+VERSION = 1
+_CHUNK_CACHE_BYTES = 16 * 2**20  # per dataset: bands that end inside a chunk are joined here, not on the disk
+
+
+class Hdf5Mosaic:
+    """A mosaic in an HDF5 file (`MosaicStore`). Make one with `create` or `open`."""
+
+    def __init__(self, path: Path, file: h5py.File) -> None:
+        self._path = path
+        self._file = file
+        self._levels = tuple(file["levels"][str(k)] for k in range(len(file["levels"])))
+        self._valid = tuple(file["valid"][str(k)] for k in range(len(self._levels)))
+        self._level_shapes: tuple[tuple[int, int], ...] = tuple(level.shape for level in self._levels)
+        self._dtype: np.dtype[Any] = np.dtype(self._levels[0].dtype)
+        low, high = file.attrs["float_range"]
+        self._float_range = float(low), float(high)
+        pixel_size_um = float(file.attrs["pixel_size_um"])
+        self._pixel_size_um = None if np.isnan(pixel_size_um) else pixel_size_um
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        shape: tuple[int, int],
+        dtype: np.dtype[Any],
+        pixel_size_um: float | None = None,
+        float_range: tuple[float, float] = (0.0, 1.0),
+    ) -> Self:
+        """Make an empty mosaic with all its levels, replacing what was at ``path``.
+
+        Parameters
+        ----------
+        path : Path
+            The file.
+        shape : tuple of int
+            (height, width) of level 0, px.
+        dtype : numpy.dtype
+            uint8, uint16 or float32.
+        pixel_size_um : float, optional
+            Edge of a pixel of level 0, micrometres.
+        float_range : tuple of float
+            What 0 and 1 are in the stored pixels, if these are floats.
+
+        Raises
+        ------
+        InputError
+            The type is none of those, or the mosaic is empty.
+        StorageError
+            The file cannot be written.
+        """
+        dtype = check_pixel_type(dtype)
+        if min(shape) < 1:
+            raise InputError(f"a mosaic of {shape[0]} x {shape[1]} px has no pixels")
+        with storage_errors(path):
+            # default library version bounds: HDF5 1.8 and later read the file
+            file = h5py.File(path, "w", rdcc_nbytes=_CHUNK_CACHE_BYTES)
+            file.attrs.update(
+                format=FORMAT,
+                version=VERSION,
+                creator=f"cemi-core {cemi_core.__version__}",
+                pixel_size_um=np.nan if pixel_size_um is None else pixel_size_um,
+                float_range=float_range,
+            )
+            for level, (height, width) in enumerate(pyramid_shapes(shape)):
+                chunks = min(height, CHUNK_PX), min(width, CHUNK_PX)
+                file.create_dataset(
+                    f"levels/{level}",
+                    (height, width),
+                    dtype,
+                    chunks=chunks,
+                    fillvalue=float_range[0] if dtype.kind == "f" else 0,
+                )
+                file.create_dataset(
+                    f"valid/{level}", (height, width), np.uint8, chunks=chunks, compression="gzip", compression_opts=1
+                )
+        return cls(path, file)
+
+    @classmethod
+    def open(cls, path: Path, writable: bool = False) -> Self:
+        """Open a mosaic.
+
+        Raises
+        ------
+        InputError
+            The file is missing, truncated, or no mosaic of a known version.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise InputError(f"there is no mosaic file {path}")
+        try:
+            file = h5py.File(path, "r+" if writable else "r", rdcc_nbytes=_CHUNK_CACHE_BYTES)
+        except OSError as error:
+            raise InputError(f"{path} cannot be opened: {_why_unreadable(path, error)}") from error
+        if file.attrs.get("format") != FORMAT or "levels/0" not in file or "valid/0" not in file:
+            file.close()
+            raise InputError(f"{path} is an HDF5 file, but not a mosaic written by CEMI")
+        if file.attrs["version"] != VERSION:
+            found = file.attrs["version"]
+            file.close()
+            raise InputError(f"{path} is a mosaic of format version {found}; this CEMI reads version {VERSION}")
+        return cls(path, file)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) of level 0, px."""
+        return self._level_shapes[0]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the stored pixels."""
+        return self._dtype
+
+    @property
+    def level_shapes(self) -> tuple[tuple[int, int], ...]:
+        """(height, width) of every level, px."""
+        return self._level_shapes
+
+    @property
+    def pixel_size_um(self) -> float | None:
+        """Edge of a pixel of level 0, micrometres."""
+        return self._pixel_size_um
+
+    @property
+    def float_range(self) -> tuple[float, float]:
+        """What 0 and 1 are in the stored pixels, if these are floats."""
+        return self._float_range
+
+    @property
+    def writer_px(self) -> tuple[int, int]:
+        """The whole mosaic: an HDF5 file has one writer."""
+        return self.shape
+
+    def read(self, box: Box, level: int = 0) -> NDArray[np.float32]:
+        """Return the pixels of ``box`` as float32 in [0, 1]; 0 where nothing was imaged."""
+        check_inside(box, self._level_shapes[level], f"level {level} of {self._path}")
+        return to_unit_range(self._levels[level][box.slices], self._float_range)
+
+    def read_valid(self, box: Box, level: int = 0) -> NDArray[np.bool_]:
+        """Return where ``box`` was imaged."""
+        check_inside(box, self._level_shapes[level], f"level {level} of {self._path}")
+        valid: NDArray[np.bool_] = self._valid[level][box.slices].view(np.bool_)
+        return valid
+
+    def write(self, box: Box, image: NDArray[np.float32], level: int = 0) -> None:
+        """Store ``image``, float32 (box.height, box.width) in [0, 1], NaN where nothing was imaged."""
+        check_inside(box, self._level_shapes[level], f"level {level} of {self._path}")
+        chunk_height, chunk_width = self._levels[level].chunks
+        with storage_errors(self._path):
+            # chunk by chunk: the float temporaries stay in the processor's cache
+            for tile in _along_chunks(box, chunk_height, chunk_width):
+                part = image[tile.y - box.y :, tile.x - box.x :][: tile.height, : tile.width]
+                pixels, valid = encode(part, self._dtype, self._float_range)
+                self._levels[level][tile.slices] = pixels
+                self._valid[level][tile.slices] = valid
+
+    def close(self) -> None:
+        """Flush and close."""
+        with storage_errors(self._path):
+            self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self).open, (self._path,)
+
+
+def _along_chunks(box: Box, height: int, width: int) -> list[Box]:
+    """Return the parts of ``box`` in each chunk of ``height`` x ``width``."""
+    grid = Box(box.y // height * height, box.x // width * width, 0, 0)
+    whole = Box(grid.y, grid.x, box.y + box.height - grid.y, box.x + box.width - grid.x)
+    parts = []
+    for tile in whole.tiles(height, width):
+        y, x = max(tile.y, box.y), max(tile.x, box.x)
+        parts.append(Box(y, x, tile.y + tile.height - y, tile.x + tile.width - x))
+    return parts
+
+
+def _why_unreadable(path: Path, error: OSError) -> str:
+    text = str(error)
+    if "truncated" in text:
+        return "the file is truncated; it was not written to its end"
+    if "unable to lock" in text:
+        return "another process is writing to it"
+    if not h5py.is_hdf5(path):
+        return "it is not an HDF5 file, or its beginning is damaged"
+    return text
