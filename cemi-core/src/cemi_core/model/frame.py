@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -79,6 +79,47 @@ class FrameSource(Protocol):
 
     def read(self, index: int) -> NDArray[np.float32]:
         """Return frame ``index`` as float32 (h, w) in [0, 1] (0..255, 0..65535 or the float range of the source)."""
+        ...
+
+
+@runtime_checkable
+class StreamSource(Protocol):
+    """Frames that can only be read in one go, pass by pass, such as those of recordings; picklable.
+
+    Passes are independent: several may be read at once, in different processes.
+
+    Attributes
+    ----------
+    passes : sequence of str
+        One name per pass, in order (the file name of each recording).
+    """
+
+    @property
+    def passes(self) -> Sequence[str]: ...
+
+    def read_pass(
+        self, row: int, progress: Callable[[int, int], None] | None = None
+    ) -> Iterator[tuple[Frame, NDArray[Any]] | DroppedFrame]:
+        """Yield what pass ``row`` holds, in order of acquisition.
+
+        Parameters
+        ----------
+        row : int
+            Place in ``passes``; it is also the ``row`` of the frames.
+        progress : callable, optional
+            Called now and then with (done, all), in steps of the source's own.
+
+        Yields
+        ------
+        tuple of Frame and ndarray, or DroppedFrame
+            A kept frame, ``Frame.index`` counting within the pass, with its pixels (h, w) in the source's own type, all
+            of one pass in one size; or a frame that was left out.
+
+        Raises
+        ------
+        InputError
+            The pass cannot be read at all.
+        """
         ...
 
 
