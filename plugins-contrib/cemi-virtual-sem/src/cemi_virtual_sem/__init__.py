@@ -1,3 +1,39 @@
 """A virtual specimen, microscope and screen recorder with full truth, for CEMI."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cemi_virtual_sem.session import Session, still_frames, write_recording
+    from cemi_virtual_sem.settings import session_settings
+    from cemi_virtual_sem.specimens import make_specimen, open_specimen
+    from cemi_virtual_sem.truth import truth_on_grid
+
 __version__ = "0.1.0"
+__all__ = [
+    "Session",
+    "make_specimen",
+    "open_specimen",
+    "session_settings",
+    "still_frames",
+    "truth_on_grid",
+    "write_recording",
+]
+_HOMES = {
+    "Session": "session",
+    "make_specimen": "specimens",
+    "open_specimen": "specimens",
+    "session_settings": "settings",
+    "still_frames": "session",
+    "truth_on_grid": "truth",
+    "write_recording": "session",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded on first use: the entry point imports this package whenever `cemi` starts, and must not pull in OpenCV.
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
