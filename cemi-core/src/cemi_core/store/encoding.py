@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -43,3 +44,11 @@ def check_inside(box: Box, shape: tuple[int, int], what: str) -> None:
     """Raise IndexError unless ``box`` lies in a picture of ``shape``."""
     if box != box.clipped(shape):
         raise IndexError(f"{box} does not lie in {what} of {shape[0]} x {shape[1]} px")
+
+
+def along_chunks(box: Box, height: int, width: int) -> Iterator[Box]:
+    """Yield the part of ``box`` in each chunk of ``height`` x ``width`` that it touches, row by row."""
+    top, left = box.y // height * height, box.x // width * width
+    for tile in Box(top, left, box.y + box.height - top, box.x + box.width - left).tiles(height, width):
+        y, x = max(tile.y, box.y), max(tile.x, box.x)
+        yield Box(y, x, tile.y + tile.height - y, tile.x + tile.width - x)

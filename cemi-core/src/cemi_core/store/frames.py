@@ -152,7 +152,25 @@ class FrameStore:
             pixels = np.pad(pixels, ((0, self._shape[0] - height), (0, self._shape[1] - width)))
         # not durable: frames that a power failure takes are missing, not wrong, and are made again
         with atomic_path(self._file(index), durable=False) as temporary:
-            np.ascontiguousarray(pixels, dtype=_little_endian(self._dtype)).tofile(temporary)
+            # not ndarray.tofile, which hides why it fails
+            temporary.write_bytes(np.ascontiguousarray(pixels, dtype=_little_endian(self._dtype)).data)
+
+    def adopt(self, index: int, other: FrameStore, other_index: int) -> None:
+        """Move a frame of another store of the same type on the same disk here; nothing happens if it is here already.
+
+        Raises
+        ------
+        InputError
+            The other store has no such frame, or it does not fit.
+        """
+        if self.done(index):
+            return
+        if other.frame_shape == self._shape and other.dtype == self._dtype:
+            if not other.done(other_index):
+                raise InputError(f"{other.path} has no frame {other_index}")
+            other._file(other_index).replace(self._file(index))
+        else:
+            self.write(index, other.read(other_index))
 
     def read(self, index: int) -> NDArray[Any]:
         """Return frame ``index`` (h, w) in its stored type.

@@ -20,7 +20,7 @@ from cemi_core.errors import InputError
 from cemi_core.model.frame import to_unit_range
 from cemi_core.model.mosaic import Box
 from cemi_core.store.atomic import storage_errors
-from cemi_core.store.encoding import check_inside, check_pixel_type, encode
+from cemi_core.store.encoding import along_chunks, check_inside, check_pixel_type, encode
 from cemi_core.store.protocol import CHUNK_PX, pyramid_shapes
 
 FORMAT = "cemi-mosaic"
@@ -178,7 +178,7 @@ class Hdf5Mosaic:
         chunk_height, chunk_width = self._levels[level].chunks
         with storage_errors(self._path):
             # chunk by chunk: the float temporaries stay in the processor's cache
-            for tile in _along_chunks(box, chunk_height, chunk_width):
+            for tile in along_chunks(box, chunk_height, chunk_width):
                 part = image[tile.y - box.y :, tile.x - box.x :][: tile.height, : tile.width]
                 pixels, valid = encode(part, self._dtype, self._float_range)
                 self._levels[level][tile.slices] = pixels
@@ -199,17 +199,6 @@ class Hdf5Mosaic:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).open, (self._path,)
-
-
-def _along_chunks(box: Box, height: int, width: int) -> list[Box]:
-    """Return the parts of ``box`` in each chunk of ``height`` x ``width``."""
-    grid = Box(box.y // height * height, box.x // width * width, 0, 0)
-    whole = Box(grid.y, grid.x, box.y + box.height - grid.y, box.x + box.width - grid.x)
-    parts = []
-    for tile in whole.tiles(height, width):
-        y, x = max(tile.y, box.y), max(tile.x, box.x)
-        parts.append(Box(y, x, tile.y + tile.height - y, tile.x + tile.width - x))
-    return parts
 
 
 def _why_unreadable(path: Path, error: OSError) -> str:
