@@ -1,0 +1,147 @@
+"""From measured shifts to a layout: loops, stage model, global solve, and what is weak said in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cemi_core.model.frame import Frame
+from cemi_core.model.layout import Layout, PairShift
+from cemi_stitch.gate import drop_broken_loops
+from cemi_stitch.pairs import nominal_positions, tolerance_px
+from cemi_stitch.solve import components, solve_positions
+from cemi_stitch.stage_model import PriorShifts, stage_prior
+
+#: A loop closes, and a shift agrees with the solution, within this distance.
+LOOP_TOLERANCE_PX = 4.0
+#: What the standard error of a shift cannot know (interpolation, distortion of the scan), px.
+FLOOR_SIGMA_PX = 0.05
+
+
+def step_sigma_px(frames: Sequence[Frame], tolerance: float) -> float:
+    """Return the standard error of one nominal step, px: the largest tolerance of any frame."""
+    return max(max(tolerance_px(frame, tolerance)) for frame in frames)
+
+
+def solve_layout(frames: Sequence[Frame], shifts: Sequence[PairShift], tolerance: float) -> Layout:
+    """Return the layout that the kept shifts agree on; frames that they do not reach are placed by the stage model.
+
+    Parameters
+    ----------
+    frames : sequence of Frame
+    shifts : sequence of PairShift
+        Measured; those with ``kept=False`` are passed on with their reasons.
+    tolerance : float
+        Expected error of a nominal step as a share of the frame's size.
+    """
+    pairs = drop_broken_loops(shifts, LOOP_TOLERANCE_PX)
+    sigma = step_sigma_px(frames, tolerance)
+    positions, prior = _solved(frames, pairs, sigma)
+    pairs, changed = _without_outliers(pairs, positions)
+    if changed:
+        positions, prior = _solved(frames, pairs, sigma)
+    group = components(len(frames), _edges(pairs))
+    joined = components(len(frames), np.concatenate([_edges(pairs), prior.edges]))
+    shapes = np.array([frame.shape for frame in frames], np.int64)
+    positions = _side_by_side(positions, shapes, joined)
+    return Layout(
+        positions_px=positions - positions.min(axis=0),
+        shapes=shapes,
+        component=group,
+        residual_px=_residuals(len(frames), pairs, positions),
+        gain=np.ones(len(frames)),
+        offset=np.zeros(len(frames)),
+        placed_by_prior=group != 0,
+        pairs=tuple(pairs),
+        notes=_notes(frames, pairs, group, joined),
+    )
+
+
+def _edges(pairs: Sequence[PairShift]) -> NDArray[np.int64]:
+    return np.array([(p.first, p.second) for p in pairs if p.kept], np.int64).reshape(-1, 2)
+
+
+def _solved(
+    frames: Sequence[Frame], pairs: Sequence[PairShift], sigma: float
+) -> tuple[NDArray[np.float64], PriorShifts]:
+    kept = [pair for pair in pairs if pair.kept]
+    shifts = np.array([pair.shift_px for pair in kept], np.float64).reshape(-1, 2)
+    error = np.array([FLOOR_SIGMA_PX if np.isnan(p.sigma_px) else np.hypot(p.sigma_px, FLOOR_SIGMA_PX) for p in kept])
+    prior = stage_prior(frames, nominal_positions(frames), _edges(pairs), shifts, sigma)
+    positions = solve_positions(len(frames), _edges(pairs), shifts, error, prior.edges, prior.shifts_px, prior.sigma_px)
+    return positions, prior
+
+
+def _misfits(pairs: Sequence[PairShift], positions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the distance between measured and solved shift of every pair, px."""
+    if not pairs:
+        return np.zeros(0)
+    shifts = np.array([pair.shift_px for pair in pairs])
+    first, second = np.array([(pair.first, pair.second) for pair in pairs]).T
+    return np.linalg.norm(positions[second] - positions[first] - shifts, axis=1)
+
+
+def _without_outliers(pairs: Sequence[PairShift], positions: NDArray[np.float64]) -> tuple[list[PairShift], bool]:
+    """Drop kept shifts that disagree with the robust solution."""
+    misfit = _misfits(pairs, positions)
+    kept = np.array([pair.kept for pair in pairs], bool)
+    if not kept.any():
+        return list(pairs), False
+    limit = max(LOOP_TOLERANCE_PX, 6 * float(np.median(misfit[kept])))
+    bad = kept & (misfit > limit)
+    result = [
+        pair.dropped(f"disagrees with the solution by {d:.0f} px") if b else pair
+        for pair, d, b in zip(pairs, misfit, bad, strict=True)
+    ]
+    return result, bool(bad.any())
+
+
+def _residuals(count: int, pairs: Sequence[PairShift], positions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return each frame's root mean square misfit over its kept pairs, px; NaN without pairs."""
+    total, number = np.zeros(count), np.zeros(count)
+    for pair, misfit in zip(pairs, _misfits(pairs, positions), strict=True):
+        if pair.kept:
+            total[[pair.first, pair.second]] += misfit**2
+            number[[pair.first, pair.second]] += 1
+    return np.sqrt(np.divide(total, number, out=np.full(count, np.nan), where=number > 0))
+
+
+def _side_by_side(
+    positions: NDArray[np.float64], shapes: NDArray[np.int64], joined: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Lay groups that nothing joins beside each other, from left to right, not overlapping."""
+    if joined.max(initial=0) == 0:
+        return positions
+    result, left = positions.copy(), 0.0
+    order = sorted(range(joined.max() + 1), key=lambda g: int(np.flatnonzero(joined == g)[0]))
+    for number in order:
+        members = joined == number
+        result[members] += [-result[members, 0].min(), left - result[members, 1].min()]
+        left = float(np.ceil((result[members, 1] + shapes[members, 1]).max()))
+    return result
+
+
+def _notes(
+    frames: Sequence[Frame], pairs: Sequence[PairShift], group: NDArray[np.int64], joined: NDArray[np.int64]
+) -> tuple[str, ...]:
+    notes = []
+    loose = np.flatnonzero(group != 0)
+    nothing_kept = not any(pair.kept for pair in pairs)
+    if len(frames) > 1 and nothing_kept:
+        where = "side by side" if joined.max() > 0 else "by the stage model"
+        notes.append(f"No overlap between any two frames was found; all {len(frames)} frames are placed {where}.")
+    elif len(loose):
+        names = ", ".join(frames[n].name for n in loose[:5].tolist()) + (", ..." if len(loose) > 5 else "")
+        count = int(group.max())
+        notes.append(
+            f"{len(loose)} of {len(frames)} frames ({names}; {count} group{'s' if count > 1 else ''}) match no frame "
+            "of the largest group and are placed by the stage model; their places are rough."
+        )
+        if joined.max() > 0:
+            notes.append("Frames without any known position were laid to the right of the others.")
+    rejected = sum(not pair.kept for pair in pairs)
+    if rejected:
+        notes.append(f"{rejected} of {len(pairs)} compared pairs were not used; the table of pairs says why.")
+    return tuple(notes)

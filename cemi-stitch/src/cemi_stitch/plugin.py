@@ -1,0 +1,18 @@
+"""Registers the stitcher ``kornia``; imports neither torch nor NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cemi_core.plugins import StitcherPlugin, hookimpl
+
+
+@hookimpl
+def cemi_stitchers() -> Iterable[StitcherPlugin]:
+    """Yield the stitchers of this package."""
+    yield StitcherPlugin(
+        "kornia",
+        "Places overlapping frames by normalised cross-correlation (torch, CPU or GPU) and one robust global solve.",
+        factory="cemi_stitch.stitcher:make_kornia",
+        settings="cemi_stitch.settings:KorniaSettings",
+    )

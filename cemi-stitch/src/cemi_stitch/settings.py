@@ -1,0 +1,38 @@
+"""Settings of the stitcher, as they stand in a recipe."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from cemi_core.model.settings import Settings
+
+
+class KorniaSettings(Settings):
+    """Settings of the stitcher ``kornia``; the defaults suit SEM frames with 4 % of overlap or more."""
+
+    matcher: Literal["zncc"] = Field(
+        "zncc",
+        description="How two frames are compared: zncc, zero-mean normalised cross-correlation over the whole window.",
+    )
+    min_overlap: float = Field(
+        0.03, gt=0, lt=1, description="Smallest overlap that is tried, as a share of the frame's width or height."
+    )
+    tolerance: float = Field(
+        0.1,
+        gt=0,
+        le=1,
+        description="How far a frame may lie from its nominal place relative to its neighbour, as a share of the "
+        "frame's size; used where the source does not say it.",
+    )
+    smoothing_px: float = Field(
+        1.5,
+        ge=0,
+        le=10,
+        description="Standard deviation of the Gaussian that frames are smoothed with before matching.",
+    )
+    false_match_rate: float = Field(
+        1e-3, gt=0, lt=1, description="Share of pairs that cannot overlap but may pass the quality threshold."
+    )
+    equalise: bool = Field(True, description="Fit a brightness gain and offset per frame to the overlaps.")

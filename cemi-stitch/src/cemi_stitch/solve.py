@@ -1,0 +1,89 @@
+"""The global solve: positions of all frames from all measured shifts at once, robust against wrong ones."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_matrix, csc_matrix, diags
+from scipy.sparse.csgraph import connected_components
+from scipy.sparse.linalg import splu
+
+#: Scales in px of the Cauchy weight, from forgiving to strict: graduated non-convexity, so that the start does not
+#: matter (Black and Rangarajan, Int. J. Comput. Vis. 19 (1996) 57).
+ROBUST_SCALES_PX = (64.0, 16.0, 8.0, 4.0, 2.0, 1.0, 1.0, 1.0)
+
+
+def solve_positions(
+    count: int,
+    edges: NDArray[np.int64],
+    shifts_px: NDArray[np.float64],
+    sigma_px: NDArray[np.float64],
+    prior_edges: NDArray[np.int64],
+    prior_shifts_px: NDArray[np.float64],
+    prior_sigma_px: NDArray[np.float64],
+    scale: float = 1.0,
+) -> NDArray[np.float64]:
+    """Return positions by iteratively reweighted sparse least squares.
+
+    Minimises the sum of rho(|p_j - p_i - s_ij| / scale) / sigma_ij^2 over the measured shifts, rho being Cauchy's, plus
+    the plain weighted squares of the prior shifts.
+
+    Parameters
+    ----------
+    count : int
+        Number of frames, n.
+    edges, prior_edges : ndarray of int, shape (m, 2)
+        Frames i, j.
+    shifts_px, prior_shifts_px : ndarray of float, shape (m, 2)
+        Position of j minus position of i, (y, x).
+    sigma_px, prior_sigma_px : ndarray of float, shape (m,)
+        Standard errors, above 0.
+    scale : float
+        Factor on the robust scales, for shifts that were measured on thumbnails.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, 2)
+        Positions; groups of frames that no edge joins each start at (0, 0).
+    """
+    edges, prior_edges = edges.reshape(-1, 2), prior_edges.reshape(-1, 2)
+    every_edge = np.concatenate([edges, prior_edges])
+    every_shift = np.concatenate([shifts_px.reshape(-1, 2), prior_shifts_px.reshape(-1, 2)])
+    base = 1.0 / np.concatenate([sigma_px, prior_sigma_px]) ** 2
+    incidence = _incidence(count, every_edge)
+    anchors = _anchors(count, every_edge, base)
+    positions = np.zeros((count, 2))
+    weight = base.copy()
+    for robust_px in ROBUST_SCALES_PX if len(edges) else (1.0,):
+        normal = csc_matrix(incidence.T @ diags(weight) @ incidence + anchors)
+        positions = splu(normal).solve(incidence.T @ (weight[:, None] * every_shift))
+        distance = np.linalg.norm(incidence @ positions - every_shift, axis=1)[: len(edges)]
+        weight[: len(edges)] = base[: len(edges)] / (1.0 + (distance / (robust_px * scale)) ** 2)
+    return positions
+
+
+def _incidence(count: int, edges: NDArray[np.int64]) -> csc_matrix:
+    row = np.repeat(np.arange(len(edges)), 2)
+    sign = np.tile([-1.0, 1.0], len(edges))
+    return coo_matrix((sign, (row, edges.ravel())), shape=(len(edges), count)).tocsc()
+
+
+def _anchors(count: int, edges: NDArray[np.int64], base: NDArray[np.float64]) -> csc_matrix:
+    """Return a diagonal that pins the first frame of every group, without which the equations have no one solution."""
+    group = components(count, edges)
+    first = np.unique(group, return_index=True)[1]
+    diagonal = np.zeros(count)
+    diagonal[first] = base.max() if len(base) else 1.0
+    return diags(diagonal).tocsc()
+
+
+def components(count: int, edges: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return per frame the number of the group that edges join it to; 0 is the largest, then by first frame."""
+    edges = edges.reshape(-1, 2)
+    graph = coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(count, count))
+    _, label = connected_components(graph, directed=False)
+    _, first, size = np.unique(label, return_index=True, return_counts=True)
+    order = np.lexsort((first, -size))
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    return rank[label]

@@ -1,0 +1,58 @@
+"""Spreads batches of work over the executor that core hands in, in order and with a bounded number under way."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from typing import Any, Protocol, TypeVar
+
+from cemi_core.model.layout import PairShift
+
+Result = TypeVar("Result")
+#: Called with (what is going on, done, total).
+Progress = Callable[[str, int, int], None]
+#: Batches that wait in the executor at any time, which bounds memory and the loss when a run is killed.
+UNDER_WAY = 16
+
+
+class Journal(Protocol):
+    """Keeps the shifts of finished batches, so that a run that was killed does not match them again."""
+
+    def get(self, key: str) -> list[PairShift] | None:
+        """Return what was put under ``key``, or None."""
+        ...
+
+    def put(self, key: str, shifts: list[PairShift]) -> None:
+        """Keep ``shifts`` under ``key``."""
+        ...
+
+
+def spread(
+    executor: Executor | None, function: Callable[..., Result], calls: Sequence[tuple[Any, ...]]
+) -> Iterator[Result]:
+    """Yield ``function(*call)`` for every call, in order, run by ``executor`` (None: here, one after the other)."""
+    if executor is None:
+        for call in calls:
+            yield function(*call)
+        return
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for call in calls:
+            waiting.append(executor.submit(function, *call))
+            if len(waiting) >= UNDER_WAY:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def batches(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
+    """Return ``items`` in pieces of at most ``size``."""
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def no_progress(label: str, done: int, total: int) -> None:
+    """Show nothing."""

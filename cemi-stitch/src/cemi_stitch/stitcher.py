@@ -1,0 +1,224 @@
+"""Stitchers: from frames to a layout, and from frames with their places to the mosaic."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cemi_core.errors import InputError
+from cemi_core.model.frame import FrameSource
+from cemi_core.model.layout import Layout, PairShift
+from cemi_core.model.mosaic import Box, Patch
+from cemi_core.model.stages import Runtime
+from cemi_core.sources.array import ArraySource
+from cemi_stitch.blend import feather
+from cemi_stitch.coarse import CoarseSearch, place_coarsely
+from cemi_stitch.exposure import equalised
+from cemi_stitch.gate import permutation_threshold, quality_at, significance
+from cemi_stitch.layouts import solve_layout, step_sigma_px
+from cemi_stitch.pairs import Window, consecutive_windows, overlapping_pairs
+from cemi_stitch.refine import MatchOptions, match_windows
+from cemi_stitch.settings import KorniaSettings
+from cemi_stitch.spread import Journal, Progress, batches, no_progress, spread
+from cemi_stitch.thumbnails import Thumbnail, make_thumbnails, thumbnail_factor
+
+#: Frames whose thumbnails one task makes, and pairs that one task matches: a good 100 ms each.
+FRAMES_PER_TASK, PAIRS_PER_TASK = 32, 24
+#: Pairs that cannot overlap, compared to learn what chance gives.
+CHANCE_PAIRS = 60
+
+Frames = FrameSource | Sequence[NDArray[Any]]
+
+
+def as_frames(frames: Frames) -> FrameSource:
+    """Return ``frames`` as a source: a list of 2-D arrays is wrapped, a source is returned as it is."""
+    return frames if isinstance(frames, FrameSource) else ArraySource(frames)
+
+
+class OverlapStitcher(ABC):
+    """A stitcher that compares overlapping frames in pairs; a new matcher is one method, `match`.
+
+    Parameters
+    ----------
+    settings : KorniaSettings, optional
+    runtime : Runtime, optional
+        Device, threads per task and seed.
+    """
+
+    def __init__(self, settings: KorniaSettings | None = None, runtime: Runtime | None = None) -> None:
+        self.settings = settings or KorniaSettings()
+        self.runtime = runtime or Runtime()
+
+    @abstractmethod
+    def match(
+        self,
+        frames: FrameSource,
+        executor: Executor | None = None,
+        *,
+        progress: Progress | None = None,
+        journal: Journal | None = None,
+    ) -> list[PairShift]:
+        """Return the shifts of pairs of frames, kept or dropped with the reason.
+
+        Parameters
+        ----------
+        frames : FrameSource
+        executor : Executor, optional
+            Runs the batches; None runs them here.
+        progress : callable, optional
+            Called with (what is going on, done, total).
+        journal : Journal, optional
+            Keeps finished batches, so that a run that was killed goes on where it stopped.
+        """
+
+    def solve(self, frames: Frames, shifts: Sequence[PairShift]) -> Layout:
+        """Return the layout that all shifts together give, without brightness correction."""
+        return solve_layout(as_frames(frames).frames, shifts, self.settings.tolerance)
+
+    def place(
+        self,
+        frames: Frames,
+        executor: Executor | None = None,
+        *,
+        progress: Progress | None = None,
+        journal: Journal | None = None,
+    ) -> Layout:
+        """Return the layout of frames, or of a plain list of 2-D arrays: match, solve, equalise."""
+        source = as_frames(frames)
+        if not len(source.frames):
+            raise InputError("there are no frames to stitch")
+        shifts = self.match(source, executor, progress=progress, journal=journal)
+        layout = self.solve(source, shifts)
+        return self.equalise(source, layout, executor, progress=progress) if self.settings.equalise else layout
+
+    def equalise(
+        self, frames: Frames, layout: Layout, executor: Executor | None = None, *, progress: Progress | None = None
+    ) -> Layout:
+        """Return the layout with a brightness gain and offset per frame, from the overlaps of kept pairs."""
+        source = as_frames(frames)
+        factor = thumbnail_factor([frame.shape for frame in source.frames])
+        small = self._thumbnails(source, executor, factor, progress or no_progress)
+        gain, offset = equalised(small, factor, layout.positions_px, layout.pairs)
+        return replace(layout, gain=gain, offset=offset)
+
+    def blend(self, patches: Sequence[Patch], box: Box) -> NDArray[np.float32]:
+        """Return the mosaic in ``box``, float32 (height, width), NaN where no patch reaches."""
+        return feather(patches, box)
+
+    def _thumbnails(
+        self, source: FrameSource, executor: Executor | None, factor: int, progress: Progress
+    ) -> list[Thumbnail]:
+        total = len(source.frames)
+        calls = [(source, part, factor) for part in batches(range(total), FRAMES_PER_TASK)]
+        small: list[Thumbnail] = []
+        for part in spread(executor, make_thumbnails, calls):
+            small += part
+            progress("reading frames", len(small), total)
+        return small
+
+
+class KorniaStitcher(OverlapStitcher):
+    """Places frames by zero-mean normalised cross-correlation: thumbnails first, then full resolution, sub-pixel.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> scene = np.random.default_rng(0).random((300, 500), dtype=np.float32)
+    >>> layout = KorniaStitcher().place([scene[:, :280], scene[:, 220:]])
+    >>> layout.positions_px.round(1).tolist()
+    [[0.0, 0.0], [0.0, 220.0]]
+    """
+
+    def match(
+        self,
+        frames: FrameSource,
+        executor: Executor | None = None,
+        *,
+        progress: Progress | None = None,
+        journal: Journal | None = None,
+    ) -> list[PairShift]:
+        """Return the shifts of all pairs that overlap; see `OverlapStitcher.match`."""
+        source, show = as_frames(frames), progress or no_progress
+        if len(source.frames) < 2:
+            return []
+        windows = self._windows(source, executor, show)
+        measured = self._matched(source, executor, windows, False, "matching", show, journal)
+        step = max(1, len(windows) // CHANCE_PAIRS)
+        chance = self._matched(source, executor, windows[::step], True, "matching for chance", show, journal)
+        return self._gated(measured, chance)
+
+    def _windows(self, source: FrameSource, executor: Executor | None, progress: Progress) -> list[Window]:
+        """Return narrow windows for all pairs that overlap, from the coarse layout."""
+        frames, settings = source.frames, self.settings
+        factor = thumbnail_factor([frame.shape for frame in frames])
+        small = self._thumbnails(source, executor, factor, progress)
+        search = CoarseSearch(small, factor, settings.min_overlap, self.runtime.device)
+        wide = consecutive_windows(frames, settings.min_overlap, settings.tolerance)
+        sigma = step_sigma_px(frames, settings.tolerance)
+        positions, group = place_coarsely(frames, search, wide, sigma, settings.false_match_rate)
+        shapes = np.array([frame.shape for frame in frames], np.int64)
+        windows = []
+        for i, j in overlapping_pairs(positions, shapes, settings.min_overlap):
+            shift = positions[j] - positions[i]
+            reach = 2.0 * factor + 12 if group[i] == group[j] else max(sigma / 2, 2.0 * factor + 12)
+            windows.append(Window(i, j, (float(shift[0]), float(shift[1])), (reach, reach)))
+        return windows
+
+    def _matched(
+        self,
+        source: FrameSource,
+        executor: Executor | None,
+        windows: Sequence[Window],
+        mirror: bool,
+        label: str,
+        progress: Progress,
+        journal: Journal | None,
+    ) -> list[PairShift]:
+        """Match windows at full resolution in batches; batches that the journal knows are not matched again."""
+        options = MatchOptions(self.settings.smoothing_px, self.runtime.device, self.runtime.threads, mirror)
+        parts = batches(windows, PAIRS_PER_TASK)
+        keys = [_key(part, options) for part in parts]
+        known = [journal.get(key) if journal is not None else None for key in keys]
+        calls = [(source, part, options) for part, shifts in zip(parts, known, strict=True) if shifts is None]
+        fresh = spread(executor, match_windows, calls)
+        result: list[PairShift] = []
+        for key, shifts in zip(keys, known, strict=True):
+            if shifts is None:
+                shifts = next(fresh)
+                if journal is not None:
+                    journal.put(key, shifts)
+            result += shifts
+            progress(label, len(result), len(windows))
+        return result
+
+    def _gated(self, measured: Sequence[PairShift], chance: Sequence[PairShift]) -> list[PairShift]:
+        """Drop shifts whose correlation chance could give too."""
+        false_matches = np.array([float(significance(p.quality, p.overlap_px)) for p in chance if p.overlap_px])
+        threshold = permutation_threshold(false_matches, self.settings.false_match_rate)
+        result = []
+        for pair in measured:
+            limit = quality_at(threshold, pair.overlap_px)
+            if pair.kept and pair.quality < limit:
+                pair = pair.dropped(
+                    f"correlation {pair.quality:.2f} below the threshold {limit:.2f} found by permutation"
+                )
+            result.append(pair)
+        return result
+
+
+def _key(windows: Sequence[Window], options: MatchOptions) -> str:
+    """Return the name of a batch: the same pairs, windows and settings have the same name."""
+    text = repr(([(w.first, w.second, w.shift_px, w.reach_px) for w in windows], options.smoothing_px, options.mirror))
+    return f"zncc-{windows[0].first}-{windows[-1].second}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def make_kornia(settings: KorniaSettings, runtime: Runtime) -> KorniaStitcher:
+    """Return the stitcher ``kornia``."""
+    return KorniaStitcher(settings, runtime)
