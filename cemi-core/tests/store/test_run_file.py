@@ -15,6 +15,7 @@ from cemi_core.model.grid import Grid
 from cemi_core.model.layout import Layout, PairShift
 from cemi_core.model.result import GridMap, Profile, PropertyTable, Relation, Result, Table
 from cemi_core.store import run_file
+from cemi_core.store.hdf5_table import new_hdf5_file
 from cemi_core.store.map_csv import write_map_csv
 
 
@@ -22,6 +23,19 @@ from cemi_core.store.map_csv import write_map_csv
 def group(tmp_path):
     with h5py.File(tmp_path / "run.h5", "w") as file:
         yield file
+
+
+def test_a_new_file_appears_whole_or_not_at_all_and_any_hdf5_tool_reads_it(tmp_path):
+    path = tmp_path / "layout.h5"
+    with pytest.raises(KeyboardInterrupt), new_hdf5_file(path) as file:
+        run_file.write_layout(file, layout_of(1000))
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+    with new_hdf5_file(path) as file:
+        run_file.write_layout(file, layout_of(1000))
+        assert not path.exists()
+    with h5py.File(path) as file:
+        assert_same(run_file.read_layout(file), layout_of(1000))
 
 
 def assert_same(one, other):

@@ -16,24 +16,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 import cemi_core
-from cemi_core.errors import InputError
+from cemi_core.errors import InputError, StorageError
 from cemi_core.model.frame import to_unit_range
 from cemi_core.model.mosaic import Box
 from cemi_core.store.atomic import storage_errors
 from cemi_core.store.encoding import along_chunks, check_inside, check_pixel_type, encode
 from cemi_core.store.protocol import CHUNK_PX, pyramid_shapes
+from cemi_core.store.reserve import DiskReserve
 
 FORMAT = "cemi-mosaic"
 VERSION = 1
-_CHUNK_CACHE_BYTES = 16 * 2**20  # per dataset: bands that end inside a chunk are joined here, not on the disk
+_CHUNK_CACHE_BYTES = 4 * 2**20  # per dataset: boxes that end inside a chunk are joined here, not on the disk
+_RESERVE_BYTES = 32 * 2**20  # more than the chunks that the caches of all levels can hold
 
 
 class Hdf5Mosaic:
     """A mosaic in an HDF5 file (`MosaicStore`). Make one with `create` or `open`."""
 
-    def __init__(self, path: Path, file: h5py.File) -> None:
+    def __init__(self, path: Path, file: h5py.File, reserve: DiskReserve | None) -> None:
         self._path = path
         self._file = file
+        self._reserve = reserve
         self._levels = tuple(file["levels"][str(k)] for k in range(len(file["levels"])))
         self._valid = tuple(file["valid"][str(k)] for k in range(len(self._levels)))
         self._level_shapes: tuple[tuple[int, int], ...] = tuple(level.shape for level in self._levels)
@@ -77,6 +80,7 @@ class Hdf5Mosaic:
         dtype = check_pixel_type(dtype)
         if min(shape) < 1:
             raise InputError(f"a mosaic of {shape[0]} x {shape[1]} px has no pixels")
+        reserve = DiskReserve(path.parent, _RESERVE_BYTES)
         with storage_errors(path):
             # default library version bounds: HDF5 1.8 and later read the file
             file = h5py.File(path, "w", rdcc_nbytes=_CHUNK_CACHE_BYTES)
@@ -99,7 +103,7 @@ class Hdf5Mosaic:
                 file.create_dataset(
                     f"valid/{level}", (height, width), np.uint8, chunks=chunks, compression="gzip", compression_opts=1
                 )
-        return cls(path, file)
+        return cls(path, file, reserve)
 
     @classmethod
     def open(cls, path: Path, writable: bool = False) -> Self:
@@ -124,7 +128,7 @@ class Hdf5Mosaic:
             found = file.attrs["version"]
             file.close()
             raise InputError(f"{path} is a mosaic of format version {found}; this CEMI reads version {VERSION}")
-        return cls(path, file)
+        return cls(path, file, DiskReserve(path.parent, _RESERVE_BYTES) if writable else None)
 
     @property
     def path(self) -> Path:
@@ -173,19 +177,30 @@ class Hdf5Mosaic:
         return valid
 
     def write(self, box: Box, image: NDArray[np.float32], level: int = 0) -> None:
-        """Store ``image``, float32 (box.height, box.width) in [0, 1], NaN where nothing was imaged."""
+        """Store ``image``, float32 (box.height, box.width) in [0, 1], NaN where nothing was imaged.
+
+        Raises
+        ------
+        StorageError
+            The disk is full; the file has been closed.
+        """
         check_inside(box, self._level_shapes[level], f"level {level} of {self._path}")
-        chunk_height, chunk_width = self._levels[level].chunks
-        with storage_errors(self._path):
-            # chunk by chunk: the float temporaries stay in the processor's cache
-            for tile in along_chunks(box, chunk_height, chunk_width):
-                part = image[tile.y - box.y :, tile.x - box.x :][: tile.height, : tile.width]
-                pixels, valid = encode(part, self._dtype, self._float_range)
-                self._levels[level][tile.slices] = pixels
-                self._valid[level][tile.slices] = valid
+        try:
+            with storage_errors(self._path):
+                # chunk by chunk: the float temporaries stay in the processor's cache
+                for tile in along_chunks(box, *self._levels[level].chunks):
+                    part = image[tile.y - box.y :, tile.x - box.x :][: tile.height, : tile.width]
+                    pixels, valid = encode(part, self._dtype, self._float_range)
+                    self._levels[level][tile.slices] = pixels
+                    self._valid[level][tile.slices] = valid
+        except StorageError:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Flush and close."""
+        if self._reserve is not None:
+            self._reserve.release()
         with storage_errors(self._path):
             self._file.close()
 

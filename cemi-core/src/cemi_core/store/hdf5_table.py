@@ -3,14 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from cemi_core.store.atomic import atomic_path
+
 _TEXT = h5py.string_dtype()
+
+
+@contextmanager
+def new_hdf5_file(path: Path) -> Iterator[h5py.File]:
+    """Yield an HDF5 file in memory and write it to ``path`` in one step at the end; for tables and maps, not pictures.
+
+    On a full disk the HDF5 library itself would crash when the program ends; here it never writes.
+
+    Raises
+    ------
+    StorageError
+        The disk is full.
+    """
+    with h5py.File(path, "w", driver="core", backing_store=False) as file:
+        yield file
+        file.flush()
+        content = file.id.get_file_image()
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def write_columns(group: h5py.Group, name: str, columns: Mapping[str, NDArray[Any] | Sequence[Any]]) -> h5py.Dataset:
