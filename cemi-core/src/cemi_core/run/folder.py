@@ -17,7 +17,10 @@ from cemi_core.store.atomic import remove_partials, storage_errors, write_json_a
 
 @dataclass(frozen=True)
 class StepRecord:
-    """What a finished step leaves: its key, what the key was made of, its outputs (relative paths) and its time."""
+    """What a finished step leaves: its key, what the key was made of, its outputs (relative paths) and its time.
+
+    ``discarded`` tells that the outputs were removed on purpose: they are made again only for a step that reads them.
+    """
 
     name: str
     key: str
@@ -26,6 +29,7 @@ class StepRecord:
     outputs: tuple[str, ...]
     seconds: float
     notes: tuple[str, ...] = field(default=())
+    discarded: bool = False
 
 
 class RunFolder:

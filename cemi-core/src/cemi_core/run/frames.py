@@ -11,6 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import h5py
+
 from cemi_core.errors import InputError
 from cemi_core.model.frame import DroppedFrame, Frame, FrameSource, StreamSource, from_unit_range
 from cemi_core.model.layout import Layout
@@ -20,8 +22,9 @@ from cemi_core.recipe.check import Choice
 from cemi_core.run.executors import spread
 from cemi_core.run.plan import Context, Outcome
 from cemi_core.run.tiles import denoise_image
-from cemi_core.store.atomic import write_json_atomically
+from cemi_core.store.atomic import atomic_path, write_json_atomically
 from cemi_core.store.frames import FrameStore, StoredFrames
+from cemi_core.store.run_file import write_frames_table
 
 log = logging.getLogger("cemi")
 
@@ -49,7 +52,10 @@ def keep_frames(choice: Choice, context: Context) -> Outcome:
         raise InputError(f"the source '{choice.name}' gives no usable frame{why}")
     notes = _notes_on_frames(frames, dropped)
     FrameStore.open(path).write_table(frames, dropped)
-    return Outcome([path], notes)
+    table = context.folder.inner / "frames.h5"
+    with atomic_path(table) as temporary, h5py.File(temporary, "w") as file:
+        write_frames_table(file, frames, dropped)
+    return Outcome([path, table], notes)
 
 
 def _notes_on_frames(frames: Sequence[Frame], dropped: Sequence[DroppedFrame]) -> list[str]:
@@ -93,20 +99,18 @@ def _keep_each(source: FrameSource, path: Path, context: Context) -> tuple[list[
     if not found:
         return [], list(source.dropped)
     shape = max(frame.shape[0] for frame in found), max(frame.shape[1] for frame in found)
-    _fresh_store(path, shape, source.dtype, getattr(source, "float_range", (0.0, 1.0)), context.key)
+    part = _part_path(path, 0)
+    _fresh_store(part, shape, source.dtype, getattr(source, "float_range", (0.0, 1.0)), context.key)
     frames: list[Frame] = []
     failed: list[DroppedFrame] = []
-    # The store is written under the source's numbers first: where no frame fails they are the final ones.
-    todo = spread(context.executor, _keep_batch, (source, path), range(len(found)), in_flight=context.in_flight)
+    todo = spread(context.executor, _keep_batch, (source, part), range(len(found)), in_flight=context.in_flight)
     for index, reason in todo:
         if reason:
             failed.append(DroppedFrame(found[index].name, reason, found[index].time_s))
         else:
             frames.append(found[index])
         context.progress("reading frames", index + 1, len(found))
-    if failed:
-        frames = _renumber(path, frames)
-    return frames, [*source.dropped, *failed]
+    return _join_parts(path, [frames], context.key), [*source.dropped, *failed]
 
 
 def _keep_batch(common: tuple[FrameSource, Path], indices: Sequence[int]) -> list[str]:
@@ -127,52 +131,41 @@ def _keep_one(source: FrameSource, store: FrameStore, index: int) -> str:
     return ""
 
 
-def _renumber(path: Path, frames: list[Frame]) -> list[Frame]:
-    """Close the gaps that unreadable frames leave, moving files to smaller numbers in order."""
-    store = FrameStore.open(path)
-    renumbered = []
-    for index, frame in enumerate(frames):
-        if frame.index != index:
-            store.move(frame.index, index)
-        renumbered.append(replace(frame, index=index))
-    return renumbered
-
-
 def _keep_passes(source: StreamSource, path: Path, context: Context) -> tuple[list[Frame], list[DroppedFrame]]:
     records = context.folder.inner / f"passes-{context.key}"
     records.mkdir(exist_ok=True)
     rows = range(len(source.passes))
     frames_by_pass: list[list[Frame]] = []
     dropped: list[DroppedFrame] = []
-    common = (source, path.parent, records)
+    common = (source, path, records)
     for row, (frames, left_out) in spread(
         context.executor, _keep_pass_batch, common, rows, in_flight=context.in_flight, batch=1
     ):
         frames_by_pass.append(frames)
         dropped.extend(left_out)
         context.progress("decoding passes", row + 1, len(rows))
-    frames = _join_passes(path, frames_by_pass, context.key)
+    frames = _join_parts(path, frames_by_pass, context.key)
     shutil.rmtree(records, ignore_errors=True)
     return frames, dropped
 
 
-def _pass_path(parent: Path, row: int) -> Path:
-    return parent / f"pass-{row:03d}"
+def _part_path(path: Path, row: int) -> Path:
+    """Return where the frames of one pass lie until the number of frames in the earlier passes is known."""
+    return path.with_name(f"part-{row:03d}")
 
 
 def _keep_pass_batch(
     common: tuple[StreamSource, Path, Path], rows: Sequence[int]
 ) -> list[tuple[list[Frame], list[DroppedFrame]]]:
-    source, parent, records = common
-    return [_keep_pass(source, parent, records, row) for row in rows]
+    source, path, records = common
+    return [_keep_pass(source, _part_path(path, row), records, row) for row in rows]
 
 
-def _keep_pass(source: StreamSource, parent: Path, records: Path, row: int) -> tuple[list[Frame], list[DroppedFrame]]:
+def _keep_pass(source: StreamSource, path: Path, records: Path, row: int) -> tuple[list[Frame], list[DroppedFrame]]:
     """Decode one pass into a store of its own, unless its record says that this has been done."""
     record = records / f"pass-{row:03d}.json"
     if record.exists():
         return _read_record(record)
-    path = _pass_path(parent, row)
     store: FrameStore | None = None
     frames: list[Frame] = []
     dropped: list[DroppedFrame] = []
@@ -184,7 +177,7 @@ def _keep_pass(source: StreamSource, parent: Path, records: Path, row: int) -> t
             frame, pixels = entry
             if store is None:
                 shutil.rmtree(path, ignore_errors=True)
-                parent.mkdir(parents=True, exist_ok=True)
+                path.parent.mkdir(parents=True, exist_ok=True)
                 store = FrameStore.create(path, pixels.shape, pixels.dtype)
             store.write(len(frames), pixels)
             frames.append(replace(frame, index=len(frames)))
@@ -205,27 +198,27 @@ def _read_record(path: Path) -> tuple[list[Frame], list[DroppedFrame]]:
     return frames, [DroppedFrame(**entry) for entry in data["dropped"]]
 
 
-def _join_passes(path: Path, frames_by_pass: Sequence[Sequence[Frame]], key: str) -> list[Frame]:
-    """Move the frames of all passes into one store; started again after a kill, it goes on where it was."""
-    filled = [row for row, frames in enumerate(frames_by_pass) if frames]
-    if not filled:
+def _join_parts(path: Path, parts: Sequence[Sequence[Frame]], key: str) -> list[Frame]:
+    """Move the frames of all parts into one store under their final numbers.
+
+    Started again after a kill it goes on where it was: a frame that has arrived is not looked for in its part.
+    """
+    frames = [(row, frame) for row, part in enumerate(parts) for frame in part]
+    if not frames:
         return []
-    sizes = [frame.shape for frames in frames_by_pass for frame in frames]
-    shape = max(s[0] for s in sizes), max(s[1] for s in sizes)
-    first = next((_pass_path(path.parent, row) for row in filled if _pass_path(path.parent, row).exists()), None)
+    first = next((part for row, _ in frames if (part := _part_path(path, row)).exists()), None)
     if first is not None:
-        _fresh_store(path, shape, FrameStore.open(first).dtype, (0.0, 1.0), key)
+        shape = max(f.shape[0] for _, f in frames), max(f.shape[1] for _, f in frames)
+        example = FrameStore.open(first)
+        _fresh_store(path, shape, example.dtype, example.float_range, key)
     store = FrameStore.open(path)
-    joined: list[Frame] = []
-    for row in filled:
-        one_pass = _pass_path(path.parent, row)
-        for frame in frames_by_pass[row]:
-            index = len(joined)
-            if not store.done(index):
-                store.write(index, FrameStore.open(one_pass).read(frame.index)[: frame.shape[0], : frame.shape[1]])
-            joined.append(replace(frame, index=index))
-    for row in filled:
-        shutil.rmtree(_pass_path(path.parent, row), ignore_errors=True)
+    joined = []
+    for index, (row, frame) in enumerate(frames):
+        if not store.done(index):
+            store.adopt(index, FrameStore.open(_part_path(path, row)), frame.index)
+        joined.append(replace(frame, index=index))
+    for row in range(len(parts)):
+        shutil.rmtree(_part_path(path, row), ignore_errors=True)
     return joined
 
 

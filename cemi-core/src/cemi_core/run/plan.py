@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,19 +37,25 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Context:
-    """What the work of a step may use."""
+class Workers:
+    """Who does the work, and who is told how far it is."""
 
-    folder: RunFolder
     executor: Executor
     machine: Machine
     progress: Progress
-    key: str = ""
 
     @property
     def in_flight(self) -> int:
         """Tasks that may be under way at a time."""
         return 2 * self.machine.workers
+
+
+@dataclass(frozen=True)
+class Context(Workers):
+    """What the work of a step may use: workers, the run folder, and the key of the step."""
+
+    folder: RunFolder
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,8 @@ class Step:
         Steps whose results it reads.
     work : callable
         Does it; called only if the key changed or an output is gone.
+    reads_pixels : bool
+        False for a step that reads only the records of the steps before it, not their pixels.
     """
 
     name: str
@@ -83,6 +91,7 @@ class Step:
     inputs: Mapping[str, Any]
     after: tuple[str, ...]
     work: Callable[[Context], Outcome]
+    reads_pixels: bool = True
 
 
 @dataclass(frozen=True)
@@ -94,34 +103,37 @@ class Verdict:
     reason: str
 
 
-def judge(steps: Sequence[Step], folder: RunFolder) -> Iterator[Verdict]:
-    """Yield for each step, in order, whether it must run and why."""
+def judge(steps: Sequence[Step], folder: RunFolder) -> list[Verdict]:
+    """Return for each step, in order, whether it must run and why."""
     keys: dict[str, str] = {}
-    rerun: set[str] = set()
+    reasons: dict[str, str] = {}
     for step in steps:
-        key = digest(STEP_FORMAT, step.name, step.inputs, [keys[name] for name in step.after])
-        keys[step.name] = key
-        reason = _reason(step, key, keys, rerun, folder.record(step.name), folder)
-        if reason:
-            rerun.add(step.name)
-        yield Verdict(step, key, reason)
+        keys[step.name] = digest(STEP_FORMAT, step.name, step.inputs, [keys[name] for name in step.after])
+        reasons[step.name] = _reason(step, keys, reasons, folder.record(step.name), folder)
+    # Backwards: results that were discarded on purpose are made again only for a step that will read them.
+    for step in reversed(steps):
+        readers = [s for s in steps if step.name in s.after and s.reads_pixels and reasons[s.name]]
+        record = folder.record(step.name)
+        if not reasons[step.name] and record is not None and record.discarded and readers:
+            reasons[step.name] = f"was discarded, and {readers[0].name} needs it"
+    return [Verdict(step, keys[step.name], reasons[step.name]) for step in steps]
 
 
 def _reason(
-    step: Step, key: str, keys: Mapping[str, str], rerun: set[str], record: StepRecord | None, folder: RunFolder
+    step: Step, keys: Mapping[str, str], reasons: Mapping[str, str], record: StepRecord | None, folder: RunFolder
 ) -> str:
     if record is None:
         return "not done yet"
-    if record.key != key:
+    if record.key != keys[step.name]:
         changes = list(_differences(record.inputs, step.inputs))
         if changes:
             return "changed: " + "; ".join(changes[:4]) + (f"; and {len(changes) - 4} more" if len(changes) > 4 else "")
         changed = [name for name in step.after if record.after.get(name) != keys[name]]
         return f"builds on {', '.join(changed)}" if changed else "made by another version of cemi"
     missing = folder.missing_output(record)
-    if missing is not None:
+    if missing is not None and not record.discarded:
         return f"{missing} is gone"
-    again = [name for name in step.after if name in rerun]
+    again = [name for name in step.after if reasons[name]]
     return f"builds on {', '.join(again)}" if again else ""
 
 
@@ -163,8 +175,7 @@ def carry_out(steps: Sequence[Step], context: Context) -> list[Timing]:
         log.info("%s: %s", step.label, verdict.reason)
         context.folder.forget(step.name)
         start = time.perf_counter()
-        here = Context(context.folder, context.executor, context.machine, context.progress, verdict.key)
-        outcome = step.work(here)
+        outcome = step.work(replace(context, key=verdict.key))
         seconds = time.perf_counter() - start
         context.folder.finish(
             StepRecord(

@@ -39,7 +39,8 @@ def denoise_box(
         slice(box.x - outer.x, box.x - outer.x + box.width),
     )
     info = BlockInfo(pixel_size_um=pixel_size_um, core=core, box=box)
-    return denoiser(read(outer)[None], info)[0][core]
+    denoised: NDArray[np.float32] = denoiser(read(outer)[None], info)[0][core]
+    return denoised
 
 
 def denoise_image(

@@ -1,0 +1,74 @@
+"""``cemi extract``: the whole scans of a screen recording as images."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cemi_core.cli.options import messages, parse_settings, set_option, terminated_like_interrupted
+
+
+@click.command("extract", epilog='Example: cemi extract pass*.mp4 --out frames --set pixel_size="222 nm"')
+@click.argument("videos", nargs=-1, required=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the images.")
+@set_option("A setting of the source 'video' (overlap, deskew, pixel_size, ...).")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--quiet", is_flag=True, help="Show no progress.")
+def extract(videos: tuple[str, ...], out: Path, overrides: tuple[str, ...], as_json: bool, quiet: bool) -> int:
+    """Write the whole scans of screen recordings as TIFF, with their rough places in positions.csv."""
+    from cemi_core.model.stages import Runtime
+    from cemi_core.plugins.manager import make, registry
+    from cemi_core.recipe.check import choose
+    from cemi_core.run.progress import shown_progress
+    from cemi_core.store.atomic import atomic_path, storage_errors
+
+    terminated_like_interrupted()
+    settings = {"path": [str(Path(video).absolute()) for video in videos], **parse_settings(overrides)}
+    choice = choose("source", "video", settings, registry(), "--set")
+    source = make(choice.plugin, choice.settings, Runtime())
+    with storage_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+    rows: list[tuple[str, float, float]] = []
+    dropped: list[dict[str, str]] = []
+    with messages(quiet), shown_progress(quiet) as progress:
+        for number in range(len(source.passes)):
+            _extract_pass(source, number, out, rows, dropped)
+            progress("decoding passes", number + 1, len(source.passes))
+    table = out / "positions.csv"
+    with atomic_path(table) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["file", "y_px", "x_px"])
+        writer.writerows((name, f"{y:.2f}", f"{x:.2f}") for name, y, x in rows)
+    if as_json:
+        click.echo(json.dumps({"written": [row[0] for row in rows], "positions": str(table), "dropped": dropped}))
+    else:
+        click.echo(f"{len(rows)} scan(s) written to {out}, {len(dropped)} dropped")
+        for entry in dropped:
+            click.echo(f"dropped {entry['name']}: {entry['reason']}", err=True)
+    return int(not rows)
+
+
+def _extract_pass(
+    source: Any, number: int, out: Path, rows: list[tuple[str, float, float]], dropped: list[dict[str, str]]
+) -> None:
+    from cemi_core.errors import InputError
+    from cemi_core.export.write_image import write_image
+    from cemi_core.model.frame import DroppedFrame
+
+    stem = Path(source.passes[number]).stem
+    try:
+        for entry in source.read_pass(number):
+            if isinstance(entry, DroppedFrame):
+                dropped.append({"name": entry.name, "reason": entry.reason})
+                continue
+            frame, pixels = entry
+            name = f"{stem}_{frame.index:04d}.tif"
+            write_image(out / name, pixels, frame.pixel_size_um)
+            y, x = frame.position_px or (0.0, 0.0)
+            rows.append((name, y, x))
+    except InputError as error:
+        dropped.append({"name": stem, "reason": str(error)})

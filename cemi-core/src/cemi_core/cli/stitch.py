@@ -1,0 +1,100 @@
+"""``cemi stitch``: images in, one mosaic out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cemi_core.cli.options import (
+    machine_of,
+    machine_options,
+    messages,
+    parse_settings,
+    set_option,
+    terminated_like_interrupted,
+)
+
+
+@click.command("stitch", epilog="Example: cemi stitch tiles/*.tif --out mosaic.h5 --layout layout.csv")
+@click.argument("images", nargs=-1, required=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="mosaic.h5 or mosaic.ome.zarr.")
+@click.option("--layout", "layout_path", type=click.Path(path_type=Path), help="CSV table of the places found.")
+@click.option("--positions", type=click.Path(path_type=Path), help="CSV table file,y_px,x_px of rough places.")
+@click.option("--use", default="kornia", show_default=True, help="Stitcher.")
+@set_option("A setting of the stitcher, or of the source 'images' (pixel_size, grid.columns, ...).")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@machine_options
+def stitch(
+    images: tuple[str, ...],
+    out: Path,
+    layout_path: Path | None,
+    positions: Path | None,
+    use: str,
+    overrides: tuple[str, ...],
+    as_json: bool,
+    quiet: bool,
+    **machine_settings: Any,
+) -> None:
+    """Stitch overlapping IMAGES (files, folders or patterns) into one mosaic."""
+    import numpy as np
+
+    from cemi_core.cli.choices import choose_with_source
+    from cemi_core.errors import UsageError
+    from cemi_core.model.layout import write_layout_csv
+    from cemi_core.plugins.manager import make
+    from cemi_core.run.executors import open_executor, shares_memory
+    from cemi_core.run.place import call_place
+    from cemi_core.run.plan import Workers
+    from cemi_core.run.progress import shown_progress
+    from cemi_core.run.render import write_mosaic
+    from cemi_core.store.atomic import atomic_path
+
+    terminated_like_interrupted()
+    machine = machine_of(machine_settings)
+    if not out.name.endswith((".h5", ".ome.zarr")):
+        raise UsageError(f"--out {out}: a mosaic is written as .h5 or .ome.zarr; 'cemi export' makes other formats")
+    if out.name.endswith(".h5") and not shares_memory(machine.kind):
+        raise UsageError(f"--executor {machine.kind} writes from several processes: name --out with .ome.zarr")
+    more = {"positions": str(positions)} if positions else {}
+    source_choice, choice = choose_with_source("stitch", use, images, parse_settings(overrides), more)
+    with messages(quiet), shown_progress(quiet) as progress:
+        frames = make(source_choice.plugin, source_choice.settings, machine.runtime())
+        stitcher = make(choice.plugin, choice.settings, machine.runtime())
+        with open_executor(machine.kind, machine.workers, machine.scheduler) as executor:
+            layout = call_place(stitcher, frames, executor, progress=progress)
+            write_mosaic(stitcher, layout, frames, out, Workers(executor, machine, progress))
+    if layout_path is not None:
+        with atomic_path(layout_path) as temporary:
+            write_layout_csv(temporary, layout, [frame.name for frame in frames.frames])
+    height, width = layout.mosaic_shape
+    residuals = layout.residual_px[np.isfinite(layout.residual_px)]
+    answer = {
+        "mosaic": str(out),
+        "height_px": height,
+        "width_px": width,
+        "frames": len(layout),
+        "dropped": [{"file": d.name, "reason": d.reason} for d in frames.dropped],
+        "components": int(layout.component.max()) + 1,
+        "placed_by_prior": int(layout.placed_by_prior.sum()),
+        "pairs_kept": sum(pair.kept for pair in layout.pairs),
+        "pairs_rejected": sum(not pair.kept for pair in layout.pairs),
+        "median_residual_px": float(np.median(residuals)) if len(residuals) else None,
+        "notes": list(layout.notes),
+    }
+    if as_json:
+        click.echo(json.dumps(answer))
+        return
+    click.echo(f"{out}: {height} x {width} px from {len(layout)} frames")
+    residual = answer["median_residual_px"]
+    said = f"median residual {residual:.3f} px" if residual is not None else "no pair kept"
+    click.echo(
+        f"{answer['pairs_kept']} pairs kept, {answer['pairs_rejected']} rejected, {said}, "
+        f"{answer['components']} component(s), {answer['placed_by_prior']} frame(s) placed by the prior"
+    )
+    for dropped in frames.dropped:
+        click.echo(f"dropped {dropped.name}: {dropped.reason}", err=True)
+    for note in layout.notes:
+        click.echo(note, err=True)

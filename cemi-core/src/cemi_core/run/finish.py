@@ -1,0 +1,174 @@
+"""The last step: one run file, maps as tables and pictures, and the report made from them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import h5py
+
+from cemi_core.errors import InputError
+from cemi_core.model.grid import Grid
+from cemi_core.model.result import PropertyTable
+from cemi_core.recipe.check import CheckedRecipe, Choice
+from cemi_core.report.data import PluginUse, ReportData, StepTime
+from cemi_core.report.map_figures import map_figure
+from cemi_core.report.page import write_report
+from cemi_core.run.folder import RunFolder
+from cemi_core.run.measure import grid_of, load_result, profiles_of, read_property_table
+from cemi_core.run.place import load_layout
+from cemi_core.run.plan import Context, Outcome
+from cemi_core.run.provenance import peak_memory_mb, versions
+from cemi_core.store.atomic import atomic_path
+from cemi_core.store.hdf5_table import read_texts, write_texts
+from cemi_core.store.map_csv import write_map_csv
+from cemi_core.store.protocol import open_mosaic
+from cemi_core.store.run_file import (
+    read_frames_table,
+    read_layout,
+    read_profiles,
+    read_relations,
+    read_result,
+    write_frames_table,
+    write_layout,
+    write_profiles,
+    write_relations,
+    write_result,
+)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What the last step must know of the flow before it."""
+
+    title: str
+    mosaic_step: str
+    analyze_steps: tuple[str, ...]
+    recipe: CheckedRecipe
+    choices: tuple[Choice, ...]
+    step_names: tuple[str, ...]
+
+
+def finish_run(ending: Ending, context: Context) -> Outcome:
+    """Write ``run.h5``, ``maps/`` and ``report.html`` from what the steps before have left."""
+    folder = context.folder
+    with atomic_path(folder.run_file) as temporary, h5py.File(temporary, "w") as file:
+        _write_run(file, ending, folder)
+    _write_maps(folder)
+    render_run_report(folder)
+    return Outcome([folder.run_file, folder.maps, folder.report])
+
+
+def _write_run(file: h5py.File, ending: Ending, folder: RunFolder) -> None:
+    with h5py.File(folder.inner / "frames.h5", "r") as table:
+        frames, dropped = read_frames_table(table)
+    write_frames_table(file.create_group("frames"), frames, dropped)
+    write_layout(file.create_group("layout"), load_layout(folder.output_of("layout")))
+    results = [load_result(folder.output_of(step)) for step in ending.analyze_steps]
+    parent = file.create_group("results")
+    for number, result in enumerate(results):
+        write_result(parent.create_group(f"{number:02d}-{result.analyzer}"), result)
+    with open_mosaic(folder.output_of(ending.mosaic_step)) as mosaic:
+        grid = grid_of(ending.recipe.grid, mosaic)
+        profiles = profiles_of(results, grid, mosaic.pixel_size_um)
+    write_profiles(file.create_group("profiles"), profiles)
+    relate = ending.recipe.relate
+    relations = file.create_group("relations")
+    if relate is not None:
+        with h5py.File(folder.output_of("relate"), "r") as related:
+            write_relations(relations, read_relations(related["relations"]))
+    records = [record for name in ending.step_names if (record := folder.record(name)) is not None]
+    write_texts(file, "warnings", [note for record in records for note in record.notes])
+    about = {
+        "title": ending.title,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "rows": grid.rows,
+        "columns": grid.columns,
+        "mosaic": folder.relative(folder.output_of(ending.mosaic_step)),
+        "recipe": ending.recipe.to_yaml(),
+        "property": [relate.property, relate.x, relate.value] if relate else None,
+        "versions": versions(ending.choices),
+        "plugins": [[c.plugin.stage, c.name, c.plugin.package, c.plugin.version] for c in ending.choices],
+        "steps": [[record.name, record.seconds, "done"] for record in records],
+        "peak_memory_mb": peak_memory_mb(),
+    }
+    file.attrs["cemi_run_format"] = 1
+    # A dataset, since HDF5 holds no attribute above 64 kB and a recipe may list many files.
+    file["about"] = json.dumps(about)
+
+
+@contextmanager
+def opened_run(folder: RunFolder) -> Iterator[ReportData]:
+    """Yield everything that ``run.h5`` knows, with the mosaic open for reading.
+
+    Raises
+    ------
+    InputError
+        The folder holds no finished run.
+    """
+    if not folder.run_file.exists():
+        raise InputError(f"{folder.path} holds no finished run (run.h5 is missing); run 'cemi recipe' first")
+    try:
+        file = h5py.File(folder.run_file, "r")
+    except OSError as error:
+        raise InputError(f"{folder.run_file} is damaged: {error}") from None
+    with file:
+        if "about" not in file:
+            raise InputError(f"{folder.run_file} was not written by 'cemi recipe'")
+        about = json.loads(file["about"][()])
+        frames, dropped = read_frames_table(file["frames"])
+        mosaic_path = folder.path / about["mosaic"]
+        layout, results = read_layout(file["layout"]), [read_result(g) for _, g in sorted(file["results"].items())]
+        profiles, relations = read_profiles(file["profiles"]), read_relations(file["relations"])
+        warnings = read_texts(file, "warnings")
+    with ExitStack() as stack:
+        mosaic = stack.enter_context(open_mosaic(mosaic_path)) if mosaic_path.exists() else None
+        yield ReportData(
+            title=about["title"],
+            created=about["created"],
+            frames=frames,
+            dropped=dropped,
+            layout=layout,
+            mosaic=mosaic,
+            grid=Grid(about["rows"], about["columns"], mosaic.shape) if mosaic else None,
+            results=results,
+            profiles=profiles,
+            relations=relations,
+            property_table=_table_if_there(*about["property"]) if about["property"] else None,
+            settings_yaml=about["recipe"],
+            versions=about["versions"],
+            plugins=[PluginUse(*row) for row in about["plugins"]],
+            timings=[StepTime(*row) for row in about["steps"]],
+            warnings=warnings,
+            peak_memory_mb=about["peak_memory_mb"],
+        )
+
+
+def _table_if_there(path: str, x: str, value: str) -> PropertyTable | None:
+    """Return the property table if its file is still where the run found it; the report does without it otherwise."""
+    try:
+        return read_property_table(Path(path), x, value)
+    except InputError:
+        return None
+
+
+def render_run_report(folder: RunFolder) -> None:
+    """Write ``report.html`` from what the run folder holds."""
+    with opened_run(folder) as data:
+        write_report(folder.report, data)
+
+
+def _write_maps(folder: RunFolder) -> None:
+    with opened_run(folder) as data, atomic_path(folder.maps) as temporary:
+        temporary.mkdir()
+        if data.grid is None:
+            return
+        for grid_map in (m for result in data.results for m in result.maps):
+            write_map_csv(temporary / f"{grid_map.name}.csv", grid_map, data.grid, data.pixel_size_um)
+            picture = map_figure(grid_map, data.grid, data.pixel_size_um)
+            if picture is not None:
+                (temporary / f"{grid_map.name}.png").write_bytes(picture)

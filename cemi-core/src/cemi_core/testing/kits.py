@@ -1,0 +1,239 @@
+"""One class of tests per stage: subclass it, say how to make your object, and pytest runs the claims.
+
+>>> class TestMyDenoiser(DenoiserTests):
+...     def make(self):
+...         return MyDenoiser(strength=0.5)
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cemi_core.model.mosaic import Box, Patch
+from cemi_core.model.result import GridMap, Profile, PropertyTable
+from cemi_core.model.stages import BlockInfo, Runtime
+from cemi_core.plugins.manager import make, registry
+from cemi_core.run.executors import SerialExecutor
+from cemi_core.run.tiles import denoise_image
+from cemi_core.testing.samples import Tiles, cut_tiles, striped_image, textured_image
+
+
+def make_plugin(stage: str, name: str, **settings: Any) -> Any:
+    """Return the object that an installed plugin makes from these settings, as a recipe would."""
+    plugin = registry().get(stage, name)
+    return make(plugin, plugin.description.load_settings()(**settings), Runtime())
+
+
+class _Kit:
+    def make(self) -> Any:
+        """Return the object under test; every subclass says how."""
+        raise NotImplementedError("a test kit needs make()")
+
+    def test_travels_to_another_process(self) -> None:
+        pickle.loads(pickle.dumps(self.make()))  # noqa: S301 - our own bytes
+
+
+class DenoiserTests(_Kit):
+    """What core relies on in every `Denoiser`."""
+
+    #: Largest difference between tiled and whole denoising, in the [0, 1] range (half a grey level of 255).
+    seam = 0.5 / 255
+
+    def image(self) -> NDArray[np.float32]:
+        """Return a noisy picture to try it on."""
+        clean = textured_image((150, 170))
+        noise = np.random.default_rng(1).normal(0, 0.05, clean.shape)
+        return np.clip(clean + noise, 0, 1).astype(np.float32)
+
+    def test_keeps_shape_and_type_of_one_picture_and_of_a_stack(self) -> None:
+        denoiser, image = self.make(), self.image()
+        for block in (image, np.stack([image, image[::-1]])):
+            result = denoiser(block, BlockInfo())
+            assert result.shape == block.shape
+            assert result.dtype == np.float32
+
+    def test_leaves_its_input_alone(self) -> None:
+        image = self.image()
+        before = image.copy()
+        self.make()(image)
+        np.testing.assert_array_equal(image, before)
+
+    def test_gives_the_same_answer_twice(self) -> None:
+        image = self.image()
+        np.testing.assert_array_equal(self.make()(image), self.make()(image))
+
+    def test_keeps_the_mean_grey_level_to_one_part_in_two_hundred(self) -> None:
+        image = self.image()
+        assert abs(float(self.make()(image).mean()) / float(image.mean()) - 1) < 0.005
+
+    def test_a_flat_picture_stays_flat(self) -> None:
+        flat = np.full((64, 64), 0.5, np.float32)
+        np.testing.assert_allclose(self.make()(flat), flat, atol=1e-3)
+
+    def test_tiles_with_its_halo_show_no_seam(self) -> None:
+        denoiser, image = self.make(), self.image()
+        whole = denoise_image(denoiser, image)
+        tiled = denoise_image(denoiser, image, tile_px=64)
+        assert float(np.abs(whole - tiled).max()) <= self.seam
+
+
+class StitcherTests(_Kit):
+    """What core relies on in every `Stitcher`."""
+
+    #: Largest error of a position, px.
+    tolerance_px = 1.0
+
+    def tiles(self) -> Tiles:
+        """Return overlapping cuts of one picture."""
+        return cut_tiles()
+
+    def source(self, tiles: Tiles) -> Any:
+        """Return the tiles as frames whose nominal places are off by a few px."""
+        from cemi_core.sources.array import ArraySource
+
+        nominal = tiles.positions_px + np.random.default_rng(2).uniform(-3, 3, tiles.positions_px.shape)
+        return ArraySource(list(tiles.arrays), positions_px=[(float(y), float(x)) for y, x in nominal])
+
+    def test_finds_the_places_of_overlapping_tiles(self) -> None:
+        tiles = self.tiles()
+        layout = self.make().place(self.source(tiles), SerialExecutor())
+        error = layout.positions_px - tiles.positions_px
+        error -= error.mean(axis=0)
+        assert float(np.abs(error).max()) <= self.tolerance_px
+
+    def test_threads_give_the_same_layout(self) -> None:
+        source = self.source(self.tiles())
+        alone = self.make().place(source, SerialExecutor())
+        with ThreadPoolExecutor(2) as executor:
+            together = self.make().place(source, executor)
+        np.testing.assert_allclose(alone.positions_px, together.positions_px, atol=1e-6)
+
+    def test_one_frame_lies_at_the_origin(self) -> None:
+        from cemi_core.sources.array import ArraySource
+
+        layout = self.make().place(ArraySource([textured_image()]), SerialExecutor())
+        np.testing.assert_array_equal(layout.positions_px, [[0.0, 0.0]])
+
+    def test_blending_gives_the_picture_back(self) -> None:
+        tiles = self.tiles()
+        patches = [
+            Patch(i, array, float(y), float(x))
+            for i, (array, (y, x)) in enumerate(zip(tiles.arrays, tiles.positions_px, strict=True))
+        ]
+        height, width = tiles.picture.shape
+        mosaic = self.make().blend(patches, Box(0, 0, height, width))
+        assert mosaic.shape == (height, width)
+        seen = np.isfinite(mosaic)
+        covered = np.zeros((height, width), dtype=bool)
+        for patch in patches:
+            covered[Box(int(patch.y_px), int(patch.x_px), *patch.image.shape).slices] = True
+        np.testing.assert_array_equal(seen, covered)
+        np.testing.assert_allclose(mosaic[seen], tiles.picture[seen], atol=2e-3)
+
+
+class AnalyzerTests(_Kit):
+    """What core relies on in every `Analyzer`."""
+
+    def image(self) -> NDArray[np.float32]:
+        """Return a picture that it can measure."""
+        return striped_image()
+
+    def _map(self, image: NDArray[np.float32], valid: NDArray[np.bool_] | None = None) -> GridMap:
+        analyzer = self.make()
+        whole = (slice(0, image.shape[0]), slice(0, image.shape[1]))
+        box = Box(0, 0, image.shape[0], image.shape[1])
+        info = BlockInfo(pixel_size_um=0.1, core=whole, valid=valid, box=box)
+        partial = analyzer.process(image, info)
+        pickle.loads(pickle.dumps(partial))  # noqa: S301 - our own bytes
+        result = analyzer.merge([(0, 0, partial), (0, 1, None)], (1, 2))
+        assert result.maps, "an analyzer gives at least one map"
+        first: GridMap = result.maps[0]
+        return first
+
+    def test_gives_a_map_of_the_grid_with_bounds_around_the_value(self) -> None:
+        grid_map = self._map(self.image())
+        assert grid_map.value.shape == grid_map.low.shape == grid_map.high.shape == (1, 2)
+        assert np.isfinite(grid_map.value[0, 0])
+        assert grid_map.low[0, 0] <= grid_map.value[0, 0] <= grid_map.high[0, 0]
+
+    def test_a_cell_that_was_not_imaged_is_nan(self) -> None:
+        assert np.isnan(self._map(self.image()).value[0, 1])
+
+    def test_a_cell_hardly_imaged_does_not_fail(self) -> None:
+        image = self.image()
+        valid = np.zeros(image.shape, dtype=bool)
+        valid[:5, :5] = True
+        self._map(np.where(valid, image, 0).astype(np.float32), valid)
+
+    def test_measures_a_picture_alone(self) -> None:
+        measurement = self.make().measure(self.image(), 0.1)
+        assert measurement.low <= measurement.value <= measurement.high
+        assert measurement.unit
+
+
+class SourceTests(_Kit):
+    """What core relies on in every `FrameSource`."""
+
+    def test_frames_are_numbered_in_order_and_read_as_they_say(self) -> None:
+        source = self.make()
+        assert len(source.frames) > 0
+        for number, frame in enumerate(source.frames):
+            assert frame.index == number
+            image = source.read(number)
+            assert image.dtype == np.float32
+            assert image.shape == frame.shape
+            assert float(np.nanmin(image)) >= 0
+            assert float(np.nanmax(image)) <= 1
+
+    def test_reading_twice_gives_the_same_pixels(self) -> None:
+        source = self.make()
+        np.testing.assert_array_equal(source.read(0), source.read(0))
+
+
+class RelationTests(_Kit):
+    """What core relies on in every `RelationMethod`."""
+
+    def _relate(self, values: Sequence[float]) -> Any:
+        x = np.linspace(0, 1000, len(values))
+        value = np.asarray(values, dtype=np.float64)
+        profile = Profile("q", "Quantity", "1", x, value, value - 0.1, value + 0.1, np.full(len(values), 3))
+        noise = np.random.default_rng(0).normal(0, 0.02, len(values))
+        return self.make().relate([profile], PropertyTable("hv", x, 500 + 100 * (value + noise)))
+
+    def test_a_planted_relation_is_found(self) -> None:
+        (relation,) = self._relate(list(np.random.default_rng(3).uniform(0, 1, 40)))
+        assert relation.r > 0.9
+        assert relation.low <= relation.r <= relation.high
+
+    def test_the_effective_sample_is_no_larger_than_the_sample(self) -> None:
+        (relation,) = self._relate(list(np.sin(np.linspace(0, 3, 60))))
+        assert relation.n_effective <= relation.n
+
+
+class ExporterTests(_Kit):
+    """What core relies on in every exporter."""
+
+    #: File name to export to.
+    file_name = "mosaic.out"
+
+    def test_writes_what_it_says_and_nothing_else(self, tmp_path: Path) -> None:
+        from cemi_core.store.protocol import create_mosaic, open_mosaic
+        from cemi_core.store.pyramid import build_pyramid
+
+        picture = textured_image((700, 900))
+        with create_mosaic(tmp_path / "m.h5", picture.shape, np.dtype(np.uint8), 0.1) as mosaic:
+            mosaic.write(Box(0, 0, *picture.shape), picture)
+            build_pyramid(mosaic)
+        out = tmp_path / "out" / self.file_name
+        out.parent.mkdir()
+        with open_mosaic(tmp_path / "m.h5") as mosaic:
+            self.make()(mosaic, out)
+        assert out.exists()
+        assert not [path for path in out.parent.iterdir() if path.name.startswith(".")]
