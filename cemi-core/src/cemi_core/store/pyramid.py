@@ -31,14 +31,14 @@ def halve(image: NDArray[np.float32]) -> NDArray[np.float32]:
     height, width = image.shape
     if height % 2 or width % 2:
         image = np.pad(image, ((0, height % 2), (0, width % 2)), constant_values=np.nan)
-    quarters = image[0::2, 0::2], image[0::2, 1::2], image[1::2, 0::2], image[1::2, 1::2]
-    mean = (quarters[0] + quarters[1] + quarters[2] + quarters[3]) * np.float32(0.25)
-    rows, columns = np.nonzero(np.isnan(mean))
-    if len(rows):
-        stack = np.stack([quarter[rows, columns] for quarter in quarters])
-        imaged = ~np.isnan(stack)
-        count = imaged.sum(axis=0)
-        total = np.where(imaged, stack, np.float32(0)).sum(axis=0, dtype=np.float32)
+    pairs = image[0::2] + image[1::2]
+    mean = (pairs[:, 0::2] + pairs[:, 1::2]) * np.float32(0.25)
+    incomplete = np.isnan(mean)
+    if incomplete.any():
+        rows, columns = np.nonzero(incomplete)
+        quarters = [image[dy::2, dx::2][rows, columns] for dy in (0, 1) for dx in (0, 1)]
+        count = np.sum([~np.isnan(quarter) for quarter in quarters], axis=0)
+        total = np.sum([np.nan_to_num(quarter, nan=0.0) for quarter in quarters], axis=0)
         mean[rows, columns] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
     return mean
 
