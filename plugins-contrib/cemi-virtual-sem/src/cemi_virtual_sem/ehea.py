@@ -209,7 +209,7 @@ class Ehea(Specimen):
         where_y, where_x, radius = (lattice_uniform(self._key + 16 + i, nodes_y, nodes_x) for i in range(3))
         for i, j in np.argwhere(present):
             y, x = (nodes_y[i] + where_y[i, j]) * mesh - box.y, (nodes_x[j] + where_x[i, j]) * mesh - box.x
-            r = 0.7 + 2.0 * radius[i, j] ** 2
+            r = max(0.7, (0.07 + 0.2 * radius[i, j] ** 2) / self.pixel_size_um)
             top, left = max(0, int(y - r - 2)), max(0, int(x - r - 2))
             patch = grey[top : max(0, int(y + r + 3)), left : max(0, int(x + r + 3))]
             if patch.size:

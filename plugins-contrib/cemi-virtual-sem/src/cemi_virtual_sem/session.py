@@ -71,7 +71,9 @@ class Session:
         speed = s.px_per_scan / (s.scan_s + s.flyback_s)
         duration = clock.end_s(self.settings.scans_per_pass - 1)
         rng = np.random.default_rng([self.seed, 1, row])
-        return stage_path((row * s.step_y_px, 0.0), speed, duration, s.stage, rng)
+        # Half a scan early, so that the first scan's middle lies near x = 0, where the recorded part begins.
+        start_px = (row * s.step_y_px, -speed * s.scan_s / 2)
+        return stage_path(start_px, speed, duration, s.stage, rng)
 
     def scan(self, row: int, scan: int) -> NDArray[np.uint8]:
         """Return the picture of one scan of a pass, as the screen shows it when complete."""
@@ -96,7 +98,7 @@ class Session:
         for row in range(s.passes):
             count = s.stills // s.passes + (row < s.stills % s.passes)
             for column in range(count):
-                nominal = (row * s.step_y_px, column * s.travel_px / max(count - 1, 1))
+                nominal = (float(row * s.step_y_px), column * s.travel_px / max(count - 1, 1))
                 error = s.stage.placing_px * self._rng(3, row, column).standard_normal(2)
                 places.append((row, nominal, (nominal[0] + float(error[0]), nominal[1] + float(error[1]))))
         return places

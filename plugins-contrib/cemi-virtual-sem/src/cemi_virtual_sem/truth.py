@@ -183,7 +183,6 @@ class _CellSums:
         rows, columns = file[f"blocks/masks/{name}"].shape
         origin_y, origin_x = file.attrs["origin_y_px"], file.attrs["origin_x_px"]
         block = file.attrs["block_px"]
-        # The origin is the centre of the first pixel, so the first block starts half a pixel before it.
         self._weights_y = _weights(cells_y, origin_y, rows, block, "y")
         self._weights_x = _weights(cells_x, origin_x, columns, block, "x")
 
