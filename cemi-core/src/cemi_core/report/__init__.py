@@ -1,1 +1,1 @@
-"""The report that a person reads: one self-contained HTML page."""
+"""The report: one self-contained page that shows what was done, what came out and how far to trust it."""
