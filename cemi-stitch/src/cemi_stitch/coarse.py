@@ -14,9 +14,10 @@ from torch import Tensor
 from cemi_core.model.frame import Frame
 from cemi_stitch.gate import permutation_threshold
 from cemi_stitch.pairs import Window, min_overlap_px, nominal_positions, overlap_px
+from cemi_stitch.prepare import prepared
 from cemi_stitch.solve import components, solve_positions
 from cemi_stitch.stage_model import stage_prior
-from cemi_stitch.thumbnails import Thumbnail, shading_of
+from cemi_stitch.thumbnails import Thumbnail
 from cemi_stitch.zncc import overlap_zncc
 
 #: Pairs of thumbnails that are correlated at once.
@@ -50,7 +51,7 @@ class CoarseMatches:
 
 
 class CoarseSearch:
-    """Correlates thumbnails, freed of the shading that they share, over windows given in px of the frames.
+    """Correlates thumbnails, freed of what varies slowly over them, over windows given in px of the frames.
 
     Parameters
     ----------
@@ -68,12 +69,12 @@ class CoarseSearch:
         self.factor = factor
         self.min_overlap = min_overlap
         self.device = device
-        self._shading = shading_of(thumbnails)
 
     def image(self, index: int) -> Tensor:
         """Return a thumbnail without shading, float32, NaN where nothing was imaged."""
         image = self.thumbnails[index].image
-        return torch.from_numpy(image if self._shading is None else image / self._shading)
+        valid = torch.from_numpy(np.isfinite(image))
+        return prepared(image, 0.0, "cpu").masked_fill(~valid, math.nan)
 
     def scores(self, windows: Sequence[Window], mirror: Sequence[int] = ()) -> Tensor:
         """Return the `significance` of every shift of windows of one reach, shape (n, rows, columns).

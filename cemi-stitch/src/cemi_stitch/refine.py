@@ -7,16 +7,14 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from kornia.filters import gaussian_blur2d
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import PairShift
 from cemi_stitch.pairs import Window
+from cemi_stitch.prepare import prepared
 from cemi_stitch.zncc import MIN_CONTRAST, subpixel_peak, template_zncc
 
 #: Prepared frames that a task keeps, enough for pairs that are ordered along a pass.
@@ -25,6 +23,8 @@ FRAMES_KEPT = 6
 FIRST_REACH, NEXT_REACH = 6, 2
 #: The shortest side of an overlap that can be compared, px.
 MIN_SIDE = 12
+#: Pixels of an overlap, at most, that are compared at full resolution; more would add time and no certainty.
+MAX_TEMPLATE_PIXELS = 300_000
 #: Pixels of all patches of one batch on a GPU; on a CPU single pairs stay in the cache.
 GPU_BATCH_PIXELS = 16_000_000
 
@@ -47,12 +47,12 @@ def match_windows(source: FrameSource, windows: Sequence[Window], options: Match
     """
     if options.device == "cpu" and torch.get_num_threads() != options.threads:
         torch.set_num_threads(options.threads)
-    prepared = PreparedFrames(source, options)
-    return [match_pair(prepared, window, options.mirror) for window in windows]
+    frames = PreparedFrames(source, options)
+    return [match_pair(frames, window, options.mirror) for window in windows]
 
 
 class PreparedFrames:
-    """Frames smoothed and on the device, the last few kept."""
+    """Frames prepared and on the device, the last few kept."""
 
     def __init__(self, source: FrameSource, options: MatchOptions) -> None:
         self._source = source
@@ -60,37 +60,25 @@ class PreparedFrames:
         self._kept: OrderedDict[int, Tensor] = OrderedDict()
 
     def __getitem__(self, index: int) -> Tensor:
-        """Return frame ``index``, float32 (h, w), smoothed; NaN filled with the mean."""
+        """Return frame ``index``, float32 (h, w), prepared; 0 where it is NaN."""
         if index not in self._kept:
-            self._kept[index] = prepare(self._source.read(index), self._options.smoothing_px, self._options.device)
+            self._kept[index] = prepared(self._source.read(index), self._options.smoothing_px, self._options.device)
             while len(self._kept) > FRAMES_KEPT:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(index)
         return self._kept[index]
 
 
-def prepare(image: NDArray[np.float32], smoothing_px: float, device: str) -> Tensor:
-    """Return ``image`` smoothed by a Gaussian, which lowers noise and keeps the peak of a correlation wide."""
-    frame = torch.from_numpy(np.ascontiguousarray(image, np.float32)).to(device)
-    valid = torch.isfinite(frame)
-    if not bool(valid.all()):
-        frame = torch.where(valid, frame, frame[valid].mean() if bool(valid.any()) else torch.zeros_like(frame))
-    if smoothing_px == 0:
-        return frame
-    size = 2 * math.ceil(3 * smoothing_px) + 1
-    return gaussian_blur2d(frame[None, None], (size, size), (smoothing_px, smoothing_px))[0, 0]
-
-
-def match_pair(prepared: PreparedFrames, window: Window, mirror: bool = False) -> PairShift:
+def match_pair(frames: PreparedFrames, window: Window, mirror: bool = False) -> PairShift:
     """Return the shift of one pair: pyramid search over the window, then a quadratic through the peak."""
-    first, second = prepared[window.first], prepared[window.second]
+    first, second = frames[window.first], frames[window.second]
     second = second.flip((0, 1)) if mirror else second
     shift = [round(s) for s in window.shift_px]
     peak, reach = None, max(window.reach_px)
     for level in _levels(reach):
         half = min(FIRST_REACH, math.ceil(reach / level) + 1) if peak is None else NEXT_REACH
         for _ in range(3 if level == 1 else 1):
-            patches = _patches(first, second, shift, half * level)
+            patches = _patches(first, second, shift, half * level, level)
             if patches is None or min(patches[1].shape) < max(MIN_SIDE, level):
                 return _unmatched(window, "overlap is too small")
             surface = template_zncc(*[[_pooled(p, level)] for p in patches], half)[0]
@@ -111,7 +99,9 @@ def _levels(reach: float) -> list[int]:
     return [2**k for k in range(int(math.log2(level)), -1, -1)]
 
 
-def _patches(first: Tensor, second: Tensor, shift: Sequence[int], margin: int) -> tuple[Tensor, Tensor] | None:
+def _patches(
+    first: Tensor, second: Tensor, shift: Sequence[int], margin: int, level: int
+) -> tuple[Tensor, Tensor] | None:
     """Cut the template out of ``second`` and the patch, larger by ``margin`` on every side, out of ``first``."""
     bounds = []
     for axis in (0, 1):
@@ -120,11 +110,19 @@ def _patches(first: Tensor, second: Tensor, shift: Sequence[int], margin: int) -
         if stop - start < MIN_SIDE:
             return None
         bounds.append((start, stop))
-    (top, bottom), (left, right) = bounds
+    (top, bottom), (left, right) = _middle(bounds, MAX_TEMPLATE_PIXELS * level**2)
     patch = first[
         top + shift[0] - margin : bottom + shift[0] + margin, left + shift[1] - margin : right + shift[1] + margin
     ]
     return patch, second[top:bottom, left:right]
+
+
+def _middle(bounds: Sequence[tuple[int, int]], most: int) -> list[tuple[int, int]]:
+    """Return the middle part, of at most about ``most`` px, of a rectangle given by (start, stop) in y and x."""
+    sides = [stop - start for start, stop in bounds]
+    keep = min(1.0, math.sqrt(most / (sides[0] * sides[1])))
+    cut = [int(side * (1 - keep) / 2) for side in sides]
+    return [(start + c, stop - c) for (start, stop), c in zip(bounds, cut, strict=True)]
 
 
 def _pooled(patch: Tensor, level: int) -> Tensor:
