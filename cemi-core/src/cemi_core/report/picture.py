@@ -47,9 +47,7 @@ class View:
 def _resampled(
     plane: NDArray[np.float32], region: tuple[float, float, float, float], shape: tuple[int, int]
 ) -> NDArray[np.float32]:
-    """Return ``region`` (left, upper, right, lower; fractions of a pixel count) of a plane in ``shape``."""
-    if plane.shape == shape and region == (0.0, 0.0, shape[1], shape[0]):
-        return plane
+    """Return ``region`` (left, upper, right, lower, at fractions of a pixel) of a plane in ``shape``."""
     resampled = Image.fromarray(plane).resize((shape[1], shape[0]), Image.Resampling.BILINEAR, box=region)
     return np.asarray(resampled, dtype=np.float32)
 
