@@ -71,6 +71,8 @@ def test_a_folder_in_use_is_not_written_into_without_force(tmp_path: Path) -> No
         write_recording(tmp_path, "ehea", "tiny")
     with pytest.raises(InputError, match="is a file"):
         write_recording(tmp_path / "notes.txt", "ehea", "tiny")
+    with pytest.raises(InputError, match="cannot write the recording"):
+        write_recording(tmp_path / "notes.txt" / "below", "ehea", "tiny")
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
@@ -94,3 +96,20 @@ def test_peak_memory_does_not_grow_with_the_length_of_a_recording(tmp_path: Path
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.5 * peaks[0] + 16e6  # the tiles kept, 1 MB each, fill up
+
+
+@pytest.mark.parametrize("mode", ["video", "stills"])
+def test_an_interrupted_recording_has_no_truth_and_can_be_made_again(tmp_path: Path, mode: str) -> None:
+    calls = []
+
+    def interrupt(done: int, total: int) -> None:
+        calls.append(done)
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_recording(tmp_path, "ehea", "tiny", mode=mode, progress=interrupt)
+    assert len(calls) <= 8, "the other threads stopped soon"
+    assert not (tmp_path / "truth.h5").exists()
+    write_recording(tmp_path, "ehea", "tiny", mode=mode, force=True)
+    assert not list(tmp_path.rglob("*.partial"))

@@ -6,7 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cemi_virtual_sem.session import Session, still_frames, write_recording
+    from cemi_virtual_sem.recording import write_recording
+    from cemi_virtual_sem.session import Session, still_frames
     from cemi_virtual_sem.settings import session_settings
     from cemi_virtual_sem.specimens import make_specimen, open_specimen
     from cemi_virtual_sem.truth import truth_on_grid
@@ -28,7 +29,7 @@ _HOMES = {
     "session_settings": "settings",
     "still_frames": "session",
     "truth_on_grid": "truth",
-    "write_recording": "session",
+    "write_recording": "recording",
 }
 
 

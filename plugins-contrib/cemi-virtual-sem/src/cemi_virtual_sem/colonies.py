@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +53,7 @@ class Tessellation:
         """Return a number for each region that is the same in every box."""
         return (self.node_y + 2**20) * 2**21 + self.node_x + 2**20
 
-    def spread(self, values: NDArray[np.generic], box: Box) -> NDArray[np.generic]:
+    def spread(self, values: NDArray[Any], box: Box) -> NDArray[Any]:
         """Return ``values`` (one for each region) at every pixel of the box."""
         coarse = values[self.labels]
         if self.step == 1:

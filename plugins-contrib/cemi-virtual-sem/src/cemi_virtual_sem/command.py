@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from cemi_core.errors import UsageError
-from cemi_virtual_sem.session import write_recording
+from cemi_virtual_sem.recording import write_recording
 from cemi_virtual_sem.settings import SIZES, Mode, session_settings
 from cemi_virtual_sem.specimens import SPECIMENS
 

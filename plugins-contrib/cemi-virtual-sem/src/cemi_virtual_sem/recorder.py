@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import av
 import numpy as np
@@ -16,6 +17,7 @@ from cemi_core.model.settings import Settings
 from cemi_virtual_sem.screen import marker_mask, to_yuv420
 
 _TICKS_PER_S = 1000
+Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"]
 
 
 class RecorderSettings(Settings):
@@ -27,7 +29,7 @@ class RecorderSettings(Settings):
     repeated_share: float = Field(0.04, ge=0, lt=1, description="Share of frames that repeat the one before.")
     marker_share: float = Field(0.05, ge=0, lt=1, description="Share of the time with a green marker on the picture.")
     crf: int = Field(18, ge=0, le=51, description="Quality of H.264: 0 lossless, 18 good, 51 worst.")
-    preset: str = Field("veryfast", description="Speed preset of libx264.")
+    preset: Preset = Field("veryfast", description="Speed preset of libx264.")
 
 
 @dataclass(frozen=True)

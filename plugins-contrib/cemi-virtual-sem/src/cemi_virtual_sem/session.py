@@ -1,35 +1,22 @@
-"""A session at the virtual microscope: recordings or stills of a specimen, with their truth, in a folder."""
+"""A session at the virtual microscope: where the stage is, what each scan and each still shows."""
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
-import h5py
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
-from cemi_core.errors import InputError
 from cemi_virtual_sem.detector import Detector
-from cemi_virtual_sem.hardness import planted_hardness_hv
-from cemi_virtual_sem.recorder import ScanClock, compose, screen_frames, write_video
+from cemi_virtual_sem.recorder import ScanClock
 from cemi_virtual_sem.scan import ideal_scan, scan_pass
-from cemi_virtual_sem.screen import data_bar
-from cemi_virtual_sem.settings import Mode, SessionSettings, session_settings
+from cemi_virtual_sem.settings import SessionSettings, session_settings
 from cemi_virtual_sem.specimen import Specimen
 from cemi_virtual_sem.specimens import make_specimen
 from cemi_virtual_sem.stage import StagePath, stage_path
-from cemi_virtual_sem.truth import profile_along_x, truth_steps, write_truth
 
-Progress = Callable[[int, int], None]
 SCANS_HEADER = ("file", "row", "scan", "t_start_s", "t_end_s", "y_px", "x_px", "speed_px_per_s")
-SCREEN_HEADER = ("file", "frame", "time_s", "scan", "lines_drawn", "repeated", "marker")
-STILLS_HEADER = ("file", "row", "y_px", "x_px")
 
 
 class Session:
@@ -155,181 +142,3 @@ def still_frames(
     session = Session(specimen, session_settings(specimen, size, overrides), seed)
     places = [true for _, _, true in session.still_places()]
     return [session.still(index, place) for index, place in enumerate(places)], np.array(places)
-
-
-def write_recording(
-    out: str | Path,
-    specimen: str = "ehea",
-    settings: SessionSettings | str = "small",
-    *,
-    seed: int = 0,
-    mode: Mode = "video",
-    force: bool = False,
-    progress: Progress = lambda done, total: None,
-    threads: int = 2,
-) -> Path:
-    """Write a recording with its truth into a folder.
-
-    Parameters
-    ----------
-    out : str or Path
-        Folder; made if it is not there.
-    specimen : str
-        ``"ehea"``, ``"pbse-srse"`` or ``"polycrystal"``.
-    settings : SessionSettings or str
-        The session, or the name of a ready-made size.
-    seed : int
-        The same seed gives the same recording.
-    mode : {"video", "stills"}
-        One .mp4 for each pass, or ``frames/*.tif``.
-    force : bool
-        Write into a folder that is not empty.
-    progress : callable
-        ``progress(done, total)`` after each piece of work.
-    threads : int
-        Passes, or stills, made at the same time.
-
-    Returns
-    -------
-    Path
-        ``truth.h5``, the last file to appear.
-
-    Raises
-    ------
-    InputError
-        The folder is not empty, or a file of that name is in the way.
-    """
-    chosen = session_settings(specimen, settings) if isinstance(settings, str) else settings
-    session = Session(specimen, chosen, seed)
-    folder = _prepare(Path(out), force)
-    count = chosen.stills if mode == "stills" else chosen.passes * session.settings.scans_per_pass
-    step = _Counter(count + truth_steps(session.specimen), progress)
-    if mode == "stills":
-        _write_stills(folder, session, step, threads)
-    else:
-        _write_passes(folder, session, step, threads)
-    truth = folder / "truth.h5"
-    pending = folder / "truth.pending.h5"
-    write_truth(pending, session.specimen, chosen.model_dump_json(), step, threads)
-    _write_hardness(folder / "hardness.csv", pending, session)
-    (folder / "session.json").write_text(
-        json.dumps(
-            {"specimen": specimen, "seed": seed, "mode": mode, "settings": chosen.model_dump(mode="json")}, indent=1
-        )
-    )
-    return pending.replace(truth)
-
-
-def _prepare(folder: Path, force: bool) -> Path:
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"'{folder}' is a file: name a folder for the recording")
-    if folder.exists() and any(folder.iterdir()) and not force:
-        raise InputError(f"the folder '{folder}' is not empty: name another one, or use --force to write into it")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "truth.h5").unlink(missing_ok=True)
-    return folder
-
-
-class _Counter:
-    """Counts finished pieces of work; called from several threads, where the exact order does not matter."""
-
-    def __init__(self, total: int, progress: Progress) -> None:
-        self._done, self._total, self._progress = 0, total, progress
-
-    def __call__(self) -> None:
-        self._done += 1
-        self._progress(self._done, self._total)
-
-
-def _write_passes(folder: Path, session: Session, step: Callable[[], None], threads: int) -> None:
-    rows = range(session.settings.passes)
-    with ThreadPoolExecutor(threads) as pool:
-        screens = list(pool.map(lambda row: _write_pass(folder, session, row, step), rows))
-    scans = [record.values() for row in rows for record in session.scan_truth(row)]
-    write_table(folder / "scans.csv", SCANS_HEADER, scans)
-    write_table(folder / "screen.csv", SCREEN_HEADER, [line for lines in screens for line in lines])
-
-
-def _write_pass(folder: Path, session: Session, row: int, step: Callable[[], None]) -> list[tuple[Any, ...]]:
-    s, clock = session.settings, session.clock()
-    name = f"{pass_name(row)}.mp4"
-    # The recording stops within the last flyback, when the last scan is complete on the screen.
-    duration_s = clock.end_s(session.settings.scans_per_pass - 1) + s.flyback_s / 2
-    frames = screen_frames(duration_s, s.recorder, np.random.default_rng([session.seed, 7, row]))
-    bar = data_bar(s.width_px, s.bar_px, s.pixel_size_um)
-
-    def picture_of(scan: int) -> NDArray[np.uint8]:
-        step()
-        return session.scan(row, scan)
-
-    screens = compose(frames, clock, picture_of, bar)
-    write_video(folder / name, screens, (s.height_px + s.bar_px, s.width_px), s.recorder)
-    lines = []
-    for number, frame in enumerate(frames):
-        scan, drawn = clock.front(frame.shown_s)
-        lines.append((name, number, frame.time_s, scan, drawn, int(frame.repeated), int(frame.marker is not None)))
-    return lines
-
-
-def _write_stills(folder: Path, session: Session, step: Callable[[], None], threads: int) -> None:
-    s, places = session.settings, session.still_places()
-    kinds = ("frames", "hd") if s.hd else ("frames",)
-    for kind in kinds:
-        (folder / kind).mkdir(exist_ok=True)
-    names = list(_still_names(places))
-
-    def write(index: int) -> None:
-        place = places[index][2]
-        _write_tiff(folder / "frames" / names[index], session.still(index, place), s.pixel_size_um)
-        if s.hd:
-            slow = session.still(index, session.hd_place(index, place), slow=True)
-            _write_tiff(folder / "hd" / names[index], slow, s.pixel_size_um)
-        step()
-
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(write, range(len(places))))
-    found = [(f"frames/{names[i]}", row, *true) for i, (row, _, true) in enumerate(places)]
-    if s.hd:
-        found += [(f"hd/{names[i]}", row, *session.hd_place(i, true)) for i, (row, _, true) in enumerate(places)]
-    write_table(folder / "stills.csv", STILLS_HEADER, found)
-    nominal = [(f"frames/{names[i]}", *nominal) for i, (_, nominal, _) in enumerate(places)]
-    write_table(folder / "positions.csv", ("file", "y_px", "x_px"), nominal)
-
-
-def _still_names(places: Sequence[tuple[int, Any, Any]]) -> Iterator[str]:
-    within: dict[int, int] = {}
-    for row, _, _ in places:
-        within[row] = within.get(row, 0) + 1
-        yield f"{pass_name(row)}_{within[row]:04d}.tif"
-
-
-def _write_tiff(path: Path, picture: NDArray[np.uint8], pixel_size_um: float) -> None:
-    partial = path.with_name(path.name + ".partial")
-    per_cm = 1e4 / pixel_size_um
-    tifffile.imwrite(
-        partial, picture, resolution=(per_cm, per_cm), resolutionunit="CENTIMETER", photometric="minisblack"
-    )
-    partial.replace(path)
-
-
-def _write_hardness(path: Path, truth: Path, session: Session) -> None:
-    """Write hardness.csv (x_um, hv) and keep the planted and the found correlation in the truth file."""
-    s, name = session.settings, f"{session.specimen.mask_names[0]}_fraction"
-    x_um, fraction = profile_along_x(truth, name, s.hardness_points)
-    hv = np.round(planted_hardness_hv(fraction, s.hardness_r, session.seed), 2)
-    write_table(path, ("x_um", "hv"), zip(x_um, hv, strict=True))
-    with h5py.File(truth, "r+") as file:
-        table = file.create_dataset("hardness", data=np.column_stack([x_um, hv, fraction]))
-        table.attrs.update(columns=["x_um", "hv", name], related_to=name, planted_r=s.hardness_r)
-        table.attrs["r"] = float(np.corrcoef(hv, fraction)[0, 1])
-
-
-def write_table(path: Path, header: Iterable[str], lines: Iterable[Iterable[Any]]) -> None:
-    """Write a CSV table; floats with six digits after the point; it appears under its name when complete."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        for line in lines:
-            writer.writerow([f"{value:.6f}" if isinstance(value, float) else value for value in line])
-    partial.replace(path)

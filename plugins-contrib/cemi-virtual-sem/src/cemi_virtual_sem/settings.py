@@ -80,7 +80,7 @@ _SIZES: dict[str, dict[str, Any]] = {
 }
 # At the small sizes the maps have few cells, so the planted properties vary more than in the paper (whose ranges are
 # the specimen's defaults): more than what one cell of a coarse grid scatters by chance.
-_WIDE_EHEA: dict[str, Any] = {"bcc_low": 0.28, "bcc_high": 0.42, "lamella_low": 0.15, "lamella_high": 0.6}
+_WIDE_EHEA: dict[str, Any] = {"bcc_low": 0.25, "bcc_high": 0.45, "lamella_low": 0.15, "lamella_high": 0.6}
 _SPECIMEN_BY_SIZE: dict[tuple[str, str], dict[str, Any]] = {
     ("ehea", "tiny"): {**_WIDE_EHEA, "colony_um": 8.0},
     ("ehea", "small"): _WIDE_EHEA,
