@@ -90,23 +90,22 @@ def read_yaml(path: Path) -> Tree:
 
 def parse_yaml(text: str, file: str) -> Tree:
     """Parse YAML text; ``file`` names it in messages."""
-    loader = _Yaml12Loader(text)
     marks: dict[KeyPath, Mark] = {}
     try:
-        node = loader.get_single_node()
+        node = yaml.compose(text, Loader=_Yaml12Loader)
         if node is None:
             raise InputError(f"{file} is empty")
         data = _Converter(file, marks).convert(node, ())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
-        raise UsageError(f"{where}: this is not valid YAML: {error.problem or error.context}") from None
+        line = text.splitlines()[mark.line] if mark and mark.line < len(text.splitlines()) else ""
+        hint = "; inside { } put a path with ${NAME} in quotes" if "${" in line else ""
+        raise UsageError(f"{where}: this is not valid YAML: {error.problem or error.context}{hint}") from None
     except yaml.YAMLError as error:
-        raise UsageError(f"{file}: this is not valid YAML: {error}") from None
+        raise UsageError(f"{file}: this is not valid YAML: {' '.join(str(error).split())}") from None
     except RecursionError:
         raise UsageError(f"{file}: nested too deeply for a recipe") from None
-    finally:
-        loader.dispose()
     return Tree(data, marks)
 
 

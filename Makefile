@@ -1,0 +1,50 @@
+# Everything is set up in $(VENV) on first use; VENV=/path shares one environment between checkouts.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PACKAGES := cemi-core cemi-denoise cemi-stitch cemi-analyze plugins-contrib/cemi-virtual-sem
+STAMP := $(VENV)/.cemi-installed
+HERE := $(CURDIR)
+JOBS ?= 2
+
+.PHONY: demo test lint bench bench-stitching kill-test realism docs clean help
+
+help:
+	@echo "make demo | test | lint | bench | kill-test | realism | clean"
+
+# The stamp names the checkout, so that a shared environment always runs the code that is here.
+$(STAMP): pyproject.toml $(addsuffix /pyproject.toml,$(PACKAGES)) constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -c constraints.txt $(addprefix -e ./,$(PACKAGES)) -e ".[dev]"
+	echo "$(HERE)" > $(STAMP)
+
+.PHONY: setup
+setup: $(STAMP)
+	@test "$$(cat $(STAMP))" = "$(HERE)" || { rm -f $(STAMP); $(MAKE) --no-print-directory $(STAMP); }
+
+demo: setup
+	$(BIN)/python demo/run_demo.py --out $(or $(OUT),runs/demo)
+
+test: setup
+	$(BIN)/python -m pytest -q -n $(JOBS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: bench-stitching
+
+bench-stitching: setup
+	$(BIN)/python benchmarks/stitching.py
+
+kill-test: setup
+	$(BIN)/python benchmarks/kill_and_resume.py
+
+realism: setup
+	$(BIN)/python benchmarks/virtual_sem_realism.py
+
+clean:
+	rm -rf $(VENV) runs build dist
