@@ -1,0 +1,50 @@
+"""Pixels of a mosaic as other formats want them: in the stored type, or as 8-bit grey."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cemi_core.model.frame import from_unit_range
+from cemi_core.model.mosaic import Box, Mosaic
+
+#: Called with (parts done, parts in all).
+Progress = Callable[[int, int], None]
+#: "keep": black is 0 and white the largest value of the type. "stretch": 0.2 % of the picture is black, 0.2 % white.
+Contrast = Literal["keep", "stretch"]
+
+_DARKEST, _BRIGHTEST = 0.2, 99.8
+
+
+def no_progress(done: int, total: int) -> None:
+    """Show nothing."""
+
+
+def read_stored(mosaic: Mosaic, box: Box, level: int) -> NDArray[Any]:
+    """Return ``box`` in the mosaic's own type, exactly as it is stored if that is an integer type."""
+    return from_unit_range(mosaic.read(box, level), mosaic.dtype, getattr(mosaic, "float_range", (0.0, 1.0)))
+
+
+def grey_range(mosaic: Mosaic, contrast: Contrast) -> tuple[float, float]:
+    """Return what becomes black and white in 8-bit grey, on the [0, 1] scale; measured on the smallest level."""
+    if contrast == "keep":
+        return 0.0, 1.0
+    level = len(mosaic.level_shapes) - 1
+    box = Box(0, 0, *mosaic.level_shapes[level])
+    imaged = mosaic.read(box, level)[mosaic.read_valid(box, level)]
+    if not imaged.size:
+        return 0.0, 1.0
+    low, high = np.percentile(imaged, (_DARKEST, _BRIGHTEST))
+    return (float(low), float(high)) if high > low else (0.0, 1.0)
+
+
+def to_grey(image: NDArray[np.float32], black_white: tuple[float, float]) -> NDArray[np.uint8]:
+    """Return an image in [0, 1] as 8-bit grey."""
+    black, white = black_white
+    grey: NDArray[np.uint8] = from_unit_range(
+        (image - np.float32(black)) / np.float32(white - black), np.dtype(np.uint8)
+    )
+    return grey
