@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,16 @@ class ArraySource:
             )
             for index, array in enumerate(self._arrays)
         )
+
+    @classmethod
+    def from_frames(
+        cls, frames: Sequence[Frame], arrays: Sequence[NDArray[Any]], dropped: Sequence[DroppedFrame] = ()
+    ) -> ArraySource:
+        """Return a source of arrays about which everything is known already; frames are numbered anew."""
+        source = cls(arrays)
+        source.frames = tuple(replace(frame, index=index) for index, frame in enumerate(frames))
+        source.dropped = tuple(dropped)
+        return source
 
     def read_native(self, index: int) -> NDArray[Any]:
         """Return frame ``index`` (h, w) in its own type."""

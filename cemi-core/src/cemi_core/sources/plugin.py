@@ -17,6 +17,12 @@ def cemi_sources() -> Iterable[SourcePlugin]:
         settings="cemi_core.sources.images:ImagesSettings",
     )
     yield SourcePlugin(
+        "video",
+        "Screen recordings of a moving stage, one file per pass; keeps whole scans only.",
+        factory="cemi_core.sources.video:make",
+        settings="cemi_core.sources.video:VideoSettings",
+    )
+    yield SourcePlugin(
         "array",
         "A stack of frames in a NumPy file.",
         factory="cemi_core.sources.array:make",

@@ -1,0 +1,360 @@
+"""The scan front: where the picture on the screen is being refreshed, and whole scans put together from what it passes.
+
+A screen shows rows of two scans at a time: above the front the scan in progress, below it the one before. The row-wise
+median of |frame - previous frame| tells the band of rows that were refreshed in between (a cyclic band, which may wrap
+from the bottom to the top).
+
+A row is copied from the last frame before the front passes over it again, a margin ahead of the front: so every row of
+a scan is taken once, an error of the front of up to the margin does no harm, and the codec has had a whole scan's time
+to refine it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cemi_core.sources.screen import Survey, absolute_difference, coloured, row_threshold
+
+_SAMPLED_COLUMNS = 256
+COLOURED = "coloured graphics in the picture"
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """One scan of the beam over the picture.
+
+    Attributes
+    ----------
+    pixels : ndarray of uint8, shape (h, w)
+        Coded brightness; undefined where the scan has a flaw that says so.
+    start_s, end_s : float
+        When its first and its last line were drawn.
+    lines_per_s : float
+        Speed of the front, px/s; 0 if the picture is refreshed at once.
+    flaw : str
+        Why it must not be used; empty if it is whole.
+    """
+
+    pixels: NDArray[np.uint8]
+    start_s: float
+    end_s: float
+    lines_per_s: float
+    flaw: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """Cyclic band of rows: ``length`` rows from ``start`` on; ``strength`` is its summed evidence, in rows."""
+
+    start: int
+    length: int
+    strength: float
+
+
+def row_changes(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the row-wise median of |second - first|, float32 (h,), grey levels."""
+    change = absolute_difference(first, second)
+    middle = change.shape[1] // 2
+    return np.partition(change, middle, axis=1)[:, middle].astype(np.float32)
+
+
+def changed_band(changes: NDArray[np.floating], threshold: float, scale: float) -> Band:
+    """Return the cyclic band whose rows changed while those outside did not: the one of largest summed evidence.
+
+    Parameters
+    ----------
+    changes : ndarray, shape (h,)
+        Result of `row_changes`.
+    threshold : float
+        Change at which a row is undecided.
+    scale : float
+        Distance from the threshold at which a row counts fully for or against, grey levels.
+    """
+    evidence = np.clip((changes - threshold) / scale, -1.0, 1.0)
+    total = np.concatenate([[0.0], np.cumsum(evidence)])
+    stop = int(np.argmax(total - np.minimum.accumulate(total)))
+    start = int(np.argmin(total[: stop + 1]))
+    inside = float(total[stop] - total[start])
+    gap_stop = int(np.argmin(total - np.maximum.accumulate(total)))
+    gap_start = int(np.argmax(total[: gap_stop + 1]))
+    around = float(total[-1] - (total[gap_stop] - total[gap_start]))
+    if around > inside:
+        return Band(gap_stop % len(changes), len(changes) - (gap_stop - gap_start), around)
+    return Band(start, stop - start, inside)
+
+
+class Motion(Enum):
+    """What the front did between two frames."""
+
+    REPEAT = "nothing was refreshed"
+    FOUND = "the front is known from now on"
+    MOVED = "the front moved on"
+    LOST = "everything was refreshed: where the front is cannot be told"
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """Motion of the front from row ``start`` to ``stop``, counted on over scans: ``stop // height`` scans later."""
+
+    motion: Motion
+    start: int = 0
+    stop: int = 0
+
+
+class FrontTracker:
+    """Follows the front from frame to frame; robust against rows that do not show a change (dark or saturated ones).
+
+    Parameters
+    ----------
+    height : int
+        Rows of the picture.
+    fresh, stale : float
+        Typical change in refreshed and in other rows (see `Survey`); followed as the picture changes.
+    margin : int
+        Rows by which the front may be wrong.
+    """
+
+    def __init__(self, height: int, fresh: float, stale: float, margin: int) -> None:
+        self._height = height
+        self._fresh, self._stale = fresh, stale
+        self._margin = margin
+        self._moves: deque[tuple[int, float]] = deque(maxlen=60)  # rows and seconds
+        self._front: int | None = None
+        self._time_s = 0.0
+
+    @property
+    def lines_per_s(self) -> float:
+        """Speed of the front over the last moves, px/s; 0 before the first."""
+        return sum(rows for rows, _ in self._moves) / sum(s for _, s in self._moves) if self._moves else 0.0
+
+    def forget(self) -> None:
+        """Start anew: the front must be found again."""
+        self._front = None
+
+    def update(self, changes: NDArray[np.floating], time_s: float) -> Advance:
+        """Return what the front did before the frame at ``time_s``, from its `row_changes`."""
+        threshold = row_threshold(self._fresh, self._stale)
+        band = changed_band(changes, threshold, max(threshold - self._stale, 0.5))
+        if band.strength < 1.0:
+            return Advance(Motion.REPEAT)
+        if band.length > self._height - 2 * self._margin:
+            self._front = None
+            return Advance(Motion.LOST)
+        if self._front is None:
+            return self._found(band, changes, time_s)
+        move = (band.start + band.length - self._front) % self._height
+        if move > self._height - 2 * self._margin:  # a little behind: an error of the front
+            return Advance(Motion.REPEAT)
+        if not self._fits(band, move, time_s):
+            return self._found(band, changes, time_s)
+        start = self._front
+        self._front = start + move
+        if start % self._height >= self._margin and start % self._height + move <= self._height:
+            self._moves.append((move, time_s - self._time_s))  # not those in which the beam flew back
+        self._learn(band, changes)
+        self._time_s = time_s
+        return Advance(Motion.MOVED, start, self._front)
+
+    def _fits(self, band: Band, move: int, time_s: float) -> bool:
+        """Return whether the band starts at the known front, or at least ends where the front must have got to."""
+        assert self._front is not None
+        half = self._height // 2
+        ahead = (band.start - self._front + half) % self._height - half
+        if abs(ahead) <= max(self._margin, 6):
+            return True
+        expected = self.lines_per_s * (time_s - self._time_s)
+        return bool(self._moves) and abs(move - expected) <= self._margin + 0.5 * expected
+
+    def _found(self, band: Band, changes: NDArray[np.floating], time_s: float) -> Advance:
+        self._front = band.start + band.length
+        self._time_s = time_s
+        self._learn(band, changes)
+        return Advance(Motion.FOUND, band.start, self._front)
+
+    def _learn(self, band: Band, changes: NDArray[np.floating]) -> None:
+        rows = np.arange(band.start, band.start + band.length) % self._height
+        others = np.ones(self._height, bool)
+        others[rows] = False
+        if band.length >= 3:
+            self._fresh += 0.05 * (float(np.median(changes[rows])) - self._fresh)
+        if np.count_nonzero(others) >= 3:
+            self._stale += 0.05 * (min(float(np.median(changes[others])), 0.4 * self._fresh) - self._stale)
+
+
+class ScanAssembler:
+    """Puts whole scans together from the frames of a recording; holds one scan and one frame at a time.
+
+    Parameters
+    ----------
+    survey : Survey
+        What is known of the recording; it must have an area and be rolling.
+    drop_coloured : bool
+        Scans with coloured graphics get a flaw.
+    """
+
+    def __init__(self, survey: Survey, drop_coloured: bool = True) -> None:
+        assert survey.area is not None
+        self._survey = survey
+        self._area = survey.area
+        self._height, width = survey.area.shape
+        self._margin = max(2, min(round(0.02 * self._height), self._height // 8))
+        self._tracker = FrontTracker(self._height, survey.fresh, survey.stale, self._margin)
+        self._drop_coloured = drop_coloured
+        self._step = max(1, width // _SAMPLED_COLUMNS)
+        self._buffer = np.zeros(self._area.shape, np.uint8)
+        self._filled = 0
+        self._coloured = False
+        self._listed = False  # the last interruption has been listed as a flaw of a scan
+        self._copied: int | None = None  # next row to copy, counted on over scans; None while the front is unknown
+        self._turns: dict[int, float] = {}  # when the front started scan number k
+        self._before: tuple[NDArray[np.uint8], NDArray[np.uint8] | None, NDArray[np.uint8]] | None = None
+        self._before_s, self._front = 0.0, 0  # when the front was last seen, and where, counted on over scans
+        self.repeats = 0
+        self.front: int | None = None
+
+    def push(self, luma: NDArray[np.uint8], chroma: NDArray[np.uint8] | None, time_s: float) -> list[Scan]:
+        """Take the next frame of the screen and return the scans that it completes."""
+        picture = self._area.cut(luma).copy()
+        sampled = np.ascontiguousarray(picture[:, :: self._step])
+        colours = None if chroma is None else self._area.cut_chroma(chroma)
+        done: list[Scan] = []
+        if self._before is not None:
+            done = self._advance(self._tracker.update(row_changes(self._before[2], sampled), time_s), time_s)
+        self._before = picture, colours, sampled
+        return done
+
+    def interrupt(self, reason: str) -> list[Scan]:
+        """Forget the front, since frames are missing or damaged; return what can still be completed."""
+        done = self._flush(reason)
+        self._tracker.forget()
+        self._before = None
+        return done
+
+    def finish(self) -> list[Scan]:
+        """Return the last scans of the recording."""
+        return self._flush("the recording ends within it")
+
+    def _advance(self, advance: Advance, time_s: float) -> list[Scan]:
+        done: list[Scan] = []
+        if advance.motion is Motion.REPEAT:
+            self.repeats += 1
+            return done
+        if advance.motion is Motion.LOST:
+            done = self._flush("the whole picture changed at once within it")
+        elif advance.motion is Motion.FOUND:
+            done = self._flush("the scan front jumped")
+            self._copied = advance.start + self._margin
+            self._turns = {}
+        else:
+            for turn in range(advance.start // self._height + 1, advance.stop // self._height + 1):
+                share = (turn * self._height - advance.start) / (advance.stop - advance.start)
+                self._turns[turn] = self._before_s + share * (time_s - self._before_s)
+        self._before_s, self._front = time_s, advance.stop
+        if advance.motion is not Motion.LOST:
+            self.front = advance.stop % self._height
+            done += self._copy(advance.stop + self._margin)
+        return done
+
+    def _copy(self, stop: int) -> list[Scan]:
+        """Copy rows up to ``stop`` from the frame before; return the scans that this completes."""
+        done: list[Scan] = []
+        assert self._before is not None and self._copied is not None
+        picture, colours, _ = self._before
+        while self._copied < stop:
+            number, first = divmod(self._copied, self._height)
+            last = min(self._height, first + stop - self._copied)
+            self._buffer[first:last] = picture[first:last]
+            if self._drop_coloured and colours is not None and not self._coloured:
+                self._coloured = coloured(colours, self._survey.neutral, slice(first, last))
+            self._filled += last - first
+            self._copied += last - first
+            if last == self._height:
+                done += self._complete(number)
+        return done
+
+    def _complete(self, number: int) -> list[Scan]:
+        whole = self._filled == self._height
+        done = [self._scan(number, COLOURED if self._coloured else "")] if whole else []
+        if not whole and not self._listed:
+            done = [self._scan(number, "its first lines were drawn before the front was known")]
+        self._listed = self._listed and whole
+        self._clear()
+        return done
+
+    def _clear(self) -> None:
+        self._buffer = np.zeros_like(self._buffer)
+        self._filled, self._coloured = 0, False
+
+    def _scan(self, number: int, flaw: str) -> Scan:
+        """Describe scan ``number``, drawn in turn ``number - 1`` of the front and drawn over in turn ``number``."""
+        rate = self._tracker.lines_per_s
+        start, end = self._turn_s(number - 1), self._turn_s(number)
+        return Scan(self._buffer, start, end, rate, flaw)
+
+    def _turn_s(self, number: int) -> float:
+        """Return when the front started turn ``number``, extrapolated where it was not seen."""
+        if number in self._turns:
+            return self._turns[number]
+        rate = self._tracker.lines_per_s
+        if not rate:
+            return self._before_s
+        if self._turns:
+            nearest = min(self._turns, key=lambda turn: abs(turn - number))
+            return self._turns[nearest] + (number - nearest) * self._height / rate
+        return self._before_s - (self._front - number * self._height) / rate
+
+    def _flush(self, reason: str) -> list[Scan]:
+        """Complete the scan that the front has not reached yet from the last frame; the one in progress is lost."""
+        if self._copied is None or self._before is None:
+            return []
+        number, row = divmod(self._copied, self._height)
+        done: list[Scan] = []
+        if row >= self._margin:
+            done = self._copy((number + 1) * self._height)
+            number += 1
+        if row != self._margin:
+            done.append(self._scan(number, reason))
+            self._listed = True
+        self._clear()
+        self._copied = None
+        self.front = None
+        return done
+
+
+class WholePictures:
+    """Takes each different frame for a whole scan: for recordings whose picture is refreshed all at once."""
+
+    def __init__(self, survey: Survey, drop_coloured: bool = True) -> None:
+        assert survey.area is not None
+        self._survey = survey
+        self._area = survey.area
+        self._drop_coloured = drop_coloured
+        self._before: NDArray[np.uint8] | None = None
+        self.repeats = 0
+
+    def push(self, luma: NDArray[np.uint8], chroma: NDArray[np.uint8] | None, time_s: float) -> list[Scan]:
+        """Take the next frame of the screen and return it as a scan if it differs from the one before."""
+        picture = self._area.cut(luma).copy()
+        if self._before is not None:
+            changes = row_changes(self._before, picture)
+            if float(np.median(changes)) <= self._survey.threshold:
+                self.repeats += 1
+                return []
+        self._before = picture
+        flaw = ""
+        if self._drop_coloured and chroma is not None:
+            flaw = COLOURED if coloured(self._area.cut_chroma(chroma), self._survey.neutral) else ""
+        return [Scan(picture, time_s, time_s, 0.0, flaw)]
+
+    def interrupt(self, reason: str) -> list[Scan]:
+        """Do nothing: every frame stands alone."""
+        return []
+
+    def finish(self) -> list[Scan]:
+        """Return nothing: every scan has been given."""
+        return []
