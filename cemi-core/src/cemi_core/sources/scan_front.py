@@ -99,11 +99,15 @@ class Motion(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """Motion of the front from row ``start`` to ``stop``, counted on over scans: ``stop // height`` scans later."""
+    """Motion of the front from row ``start`` to ``stop``, counted on over scans: ``stop // height`` scans later.
+
+    ``unseen`` rows from ``start`` on showed no change, though the front must have passed over them.
+    """
 
     motion: Motion
     start: int = 0
     stop: int = 0
+    unseen: int = 0
 
 
 class FrontTracker:
@@ -114,7 +118,8 @@ class FrontTracker:
     height : int
         Rows of the picture.
     fresh, stale : float
-        Typical change in refreshed and in other rows (see `Survey`); followed as the picture changes.
+        Typical change in refreshed and in other rows (see `Survey`). Followed downwards, to a third, where the picture
+        fades; not upwards, where a higher threshold would gain nothing and could lose the front.
     margin : int
         Rows by which the front may be wrong.
     """
@@ -122,6 +127,7 @@ class FrontTracker:
     def __init__(self, height: int, fresh: float, stale: float, margin: int) -> None:
         self._height = height
         self._fresh, self._stale = fresh, stale
+        self._most_fresh = fresh
         self._margin = margin
         self._moves: deque[tuple[int, float]] = deque(maxlen=60)  # rows and seconds
         self._front: int | None = None
@@ -141,6 +147,8 @@ class FrontTracker:
         threshold = row_threshold(self._fresh, self._stale)
         band = changed_band(changes, threshold, max(threshold - self._stale, 0.5))
         if band.strength < 1.0:
+            if self._front is not None and self.overdue(time_s):
+                self._fresh = max(0.9 * self._fresh, self._most_fresh / 3)
             return Advance(Motion.REPEAT)
         if band.length > self._height - 2 * self._margin:
             self._front = None
@@ -150,7 +158,8 @@ class FrontTracker:
         move = (band.start + band.length - self._front) % self._height
         if move > self._height - 2 * self._margin:  # a little behind: an error of the front
             return Advance(Motion.REPEAT)
-        if not self._fits(band, move, time_s):
+        ahead = self._ahead(band)
+        if not self._fits(ahead, move, time_s):
             return self._found(band, changes, time_s)
         start = self._front
         self._front = start + move
@@ -158,13 +167,20 @@ class FrontTracker:
             self._moves.append((move, time_s - self._time_s))  # not those in which the beam flew back
         self._learn(band, changes)
         self._time_s = time_s
-        return Advance(Motion.MOVED, start, self._front)
+        return Advance(Motion.MOVED, start, self._front, max(0, ahead))
 
-    def _fits(self, band: Band, move: int, time_s: float) -> bool:
-        """Return whether the band starts at the known front, or at least ends where the front must have got to."""
+    def overdue(self, time_s: float) -> bool:
+        """Return whether the front has not been seen to move while it should have passed a quarter of the picture."""
+        return self.lines_per_s * (time_s - self._time_s) > 0.25 * self._height
+
+    def _ahead(self, band: Band) -> int:
+        """Return how many rows after the known front the band starts."""
         assert self._front is not None
         half = self._height // 2
-        ahead = (band.start - self._front + half) % self._height - half
+        return int((band.start - self._front + half) % self._height - half)
+
+    def _fits(self, ahead: int, move: int, time_s: float) -> bool:
+        """Return whether the band starts at the known front, or at least ends where the front must have got to."""
         if abs(ahead) <= max(self._margin, 6):
             return True
         expected = self.lines_per_s * (time_s - self._time_s)
@@ -181,7 +197,8 @@ class FrontTracker:
         others = np.ones(self._height, bool)
         others[rows] = False
         if band.length >= 3:
-            self._fresh += 0.05 * (float(np.median(changes[rows])) - self._fresh)
+            seen = min(float(np.median(changes[rows])), self._most_fresh)
+            self._fresh = max(self._fresh + 0.05 * (seen - self._fresh), self._most_fresh / 3)
         if np.count_nonzero(others) >= 3:
             self._stale += 0.05 * (min(float(np.median(changes[others])), 0.4 * self._fresh) - self._stale)
 
@@ -208,11 +225,12 @@ class ScanAssembler:
         self._step = max(1, width // _SAMPLED_COLUMNS)
         self._buffer = np.zeros(self._area.shape, np.uint8)
         self._filled = 0
-        self._coloured = False
+        self._coloured = self._unseen = False
         self._listed = False  # the last interruption has been listed as a flaw of a scan
         self._copied: int | None = None  # next row to copy, counted on over scans; None while the front is unknown
         self._turns: dict[int, float] = {}  # when the front started scan number k
         self._before: tuple[NDArray[np.uint8], NDArray[np.uint8] | None, NDArray[np.uint8]] | None = None
+        self._latest_s = 0.0
         self._before_s, self._front = 0.0, 0  # when the front was last seen, and where, counted on over scans
         self.repeats = 0
         self.front: int | None = None
@@ -225,19 +243,19 @@ class ScanAssembler:
         done: list[Scan] = []
         if self._before is not None:
             done = self._advance(self._tracker.update(row_changes(self._before[2], sampled), time_s), time_s)
-        self._before = picture, colours, sampled
+        self._before, self._latest_s = (picture, colours, sampled), time_s
         return done
 
     def interrupt(self, reason: str) -> list[Scan]:
         """Forget the front, since frames are missing or damaged; return what can still be completed."""
-        done = self._flush(reason)
+        done = self._flush(reason, self._latest_s)
         self._tracker.forget()
         self._before = None
         return done
 
     def finish(self) -> list[Scan]:
         """Return the last scans of the recording."""
-        return self._flush("the recording ends within it")
+        return self._flush("the recording ends within it", self._latest_s)
 
     def _advance(self, advance: Advance, time_s: float) -> list[Scan]:
         done: list[Scan] = []
@@ -245,15 +263,17 @@ class ScanAssembler:
             self.repeats += 1
             return done
         if advance.motion is Motion.LOST:
-            done = self._flush("the whole picture changed at once within it")
+            done = self._flush("the whole picture changed at once within it", time_s)
         elif advance.motion is Motion.FOUND:
-            done = self._flush("the scan front jumped")
+            done = self._drop("the scan front was lost")
             self._copied = advance.start + self._margin
             self._turns = {}
         else:
             for turn in range(advance.start // self._height + 1, advance.stop // self._height + 1):
                 share = (turn * self._height - advance.start) / (advance.stop - advance.start)
                 self._turns[turn] = self._before_s + share * (time_s - self._before_s)
+            if self._noticed(advance):
+                self._unseen = True
         self._before_s, self._front = time_s, advance.stop
         if advance.motion is not Motion.LOST:
             self.front = advance.stop % self._height
@@ -279,7 +299,8 @@ class ScanAssembler:
 
     def _complete(self, number: int) -> list[Scan]:
         whole = self._filled == self._height
-        done = [self._scan(number, COLOURED if self._coloured else "")] if whole else []
+        flaw = "the scan front was lost" if self._unseen else COLOURED if self._coloured else ""
+        done = [self._scan(number, flaw)] if whole else []
         if not whole and not self._listed:
             done = [self._scan(number, "its first lines were drawn before the front was known")]
         self._listed = self._listed and whole
@@ -288,7 +309,7 @@ class ScanAssembler:
 
     def _clear(self) -> None:
         self._buffer = np.zeros_like(self._buffer)
-        self._filled, self._coloured = 0, False
+        self._filled, self._coloured, self._unseen = 0, False, False
 
     def _scan(self, number: int, flaw: str) -> Scan:
         """Describe scan ``number``, drawn in turn ``number - 1`` of the front and drawn over in turn ``number``."""
@@ -308,17 +329,28 @@ class ScanAssembler:
             return self._turns[nearest] + (number - nearest) * self._height / rate
         return self._before_s - (self._front - number * self._height) / rate
 
-    def _flush(self, reason: str) -> list[Scan]:
+    def _noticed(self, advance: Advance) -> bool:
+        """Return whether rows that were passed over unseen would have shown it: they are not plain black or white."""
+        if advance.unseen <= self._margin or self._before is None:
+            return False
+        rows = np.arange(advance.start, advance.start + advance.unseen) % self._height
+        return bool((self._before[2][rows].std(axis=1) > 0.5 * self._survey.fresh).mean() > 0.1)
+
+    def _flush(self, reason: str, time_s: float) -> list[Scan]:
         """Complete the scan that the front has not reached yet from the last frame; the one in progress is lost."""
-        if self._copied is None or self._before is None:
-            return []
+        if self._copied is None or self._before is None or self._tracker.overdue(time_s):
+            return self._drop(reason)
         number, row = divmod(self._copied, self._height)
         done: list[Scan] = []
         if row >= self._margin:
             done = self._copy((number + 1) * self._height)
-            number += 1
-        if row != self._margin:
-            done.append(self._scan(number, reason))
+        return done if row == self._margin else done + self._drop(reason)
+
+    def _drop(self, reason: str) -> list[Scan]:
+        """Give up the scan in progress."""
+        done: list[Scan] = []
+        if self._copied is not None:
+            done = [self._scan(self._copied // self._height, reason)]
             self._listed = True
         self._clear()
         self._copied = None
