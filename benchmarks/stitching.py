@@ -1,11 +1,12 @@
 """Stitching: accuracy against planted truth, time and peak memory, for 400 and 800 frames of 1012 x 628 px.
 
     python benchmarks/stitching.py                          # frames made here, serial and with two processes
-    python benchmarks/stitching.py --recording DIR          # stills of `cemi virtual-sem ehea --size medium --mode stills`
+    python benchmarks/stitching.py --recording DIR          # stills of `cemi virtual-sem ehea --size medium --mode
+    stills`
 
-Each case runs in a process of its own, so that peak memory is its own. Frames lie in uncompressed Zarr chunks, as core keeps
-them. Timed: match, solve and equalise (`place`), then blending of every box of the mosaic (`blend`); writing the mosaic and
-its pyramid is core's part and is timed with the run.
+Each case runs in a process of its own, so that peak memory is its own. Frames lie in uncompressed Zarr chunks, as core
+keeps them. Timed: match, solve and equalise (`place`), then blending of every box of the mosaic (`blend`); writing the
+mosaic and its pyramid is core's part and is timed with the run.
 """
 
 from __future__ import annotations
@@ -19,21 +20,21 @@ import sys
 import tempfile
 import time
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
-import cv2
+import cv2  # noqa: E402
 import numpy as np
 import zarr
+from numpy.typing import NDArray
+
 from cemi_core.model.frame import Frame
 from cemi_core.model.mosaic import Patch
 from cemi_core.model.stages import Runtime
 from cemi_stitch.stitcher import KorniaStitcher
-from numpy.typing import NDArray
 
 SHAPE = (628, 1012)
 OVERLAP = (0.32, 0.44)
@@ -104,9 +105,7 @@ def make_frames(folder: Path, count: int, seed: int = 0) -> NDArray[np.float64]:
     for n, (ty, tx) in enumerate(truth % 4096):
         y0, x0 = int(ty), int(tx)
         piece = wrapped[y0 : y0 + SHAPE[0] + 6, x0 : x0 + SHAPE[1] + 6]
-        image = cv2.remap(
-            piece, columns_px + np.float32(tx - x0), rows_px + np.float32(ty - y0), cv2.INTER_CUBIC
-        )
+        image = cv2.remap(piece, columns_px + np.float32(tx - x0), rows_px + np.float32(ty - y0), cv2.INTER_CUBIC)
         image = image * rng.uniform(0.95, 1.05) + rng.normal(0, NOISE, SHAPE).astype(np.float32)
         array[n] = np.clip(np.rint(image * 255), 0, 255).astype(np.uint8)
     nominal = np.stack([rows * step[0], place * step[1]], 1)
@@ -178,7 +177,7 @@ def run_case(folder: Path, executor_name: str) -> dict[str, float]:
     }
 
 
-def replace_box(top: int, left: int, height: int, width: int):  # noqa: ANN201
+def replace_box(top: int, left: int, height: int, width: int):
     from cemi_core.model.mosaic import Box
 
     return Box(top, left, BOX, BOX).clipped((height, width))
@@ -206,7 +205,12 @@ def main() -> None:
                 done = subprocess.run(command, check=True, capture_output=True, text=True)
                 row = {"executor": name, **json.loads(done.stdout.splitlines()[-1])}
                 rows.append(row)
-                print("  ".join(f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items()))
+                print(
+                    "  ".join(
+                        f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
+                        for key, value in row.items()
+                    )
+                )
 
 
 if __name__ == "__main__":

@@ -20,9 +20,10 @@ LOOP_TOLERANCE_PX = 4.0
 FLOOR_SIGMA_PX = 0.05
 
 
-def step_sigma_px(frames: Sequence[Frame], tolerance: float) -> float:
-    """Return the standard error of one nominal step, px: the largest tolerance of any frame."""
-    return max(max(tolerance_px(frame, tolerance)) for frame in frames)
+def step_slack_px(frames: Sequence[Frame], tolerance: float) -> tuple[float, float]:
+    """Return how far off one nominal step may be, (y, x) in px: the largest tolerance of any frame."""
+    slack = np.array([tolerance_px(frame, tolerance) for frame in frames]).max(axis=0)
+    return float(slack[0]), float(slack[1])
 
 
 def solve_layout(frames: Sequence[Frame], shifts: Sequence[PairShift], tolerance: float) -> Layout:
@@ -37,7 +38,7 @@ def solve_layout(frames: Sequence[Frame], shifts: Sequence[PairShift], tolerance
         Expected error of a nominal step as a share of the frame's size.
     """
     pairs = drop_broken_loops(shifts, LOOP_TOLERANCE_PX)
-    sigma = step_sigma_px(frames, tolerance)
+    sigma = max(step_slack_px(frames, tolerance))
     positions, prior = _solved(frames, pairs, sigma)
     pairs, changed = _without_outliers(pairs, positions)
     if changed:

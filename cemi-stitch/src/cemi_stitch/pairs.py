@@ -28,12 +28,15 @@ class Window:
         Middle of the window: expected (dy, dx), position of ``second`` minus position of ``first``.
     reach_px : tuple of float
         Half the window in y and x.
+    wide : bool
+        No thumbnails have narrowed the window: all of it is searched at nearly full resolution.
     """
 
     first: int
     second: int
     shift_px: tuple[float, float]
     reach_px: tuple[float, float]
+    wide: bool = False
 
 
 def nominal_positions(frames: Sequence[Frame]) -> NDArray[np.float64]:
@@ -49,11 +52,16 @@ def tolerance_px(frame: Frame, share: float) -> tuple[float, float]:
     return (share * frame.shape[0], share * frame.shape[1])
 
 
+def overlap_sides(shift: Sequence[float], first: Sequence[int], second: Sequence[int]) -> tuple[float, float]:
+    """Return height and width of the overlap of two frames of shapes ``first`` and ``second`` at a shift, px."""
+    sides = [max(min(first[axis], shift[axis] + second[axis]) - max(0.0, shift[axis]), 0.0) for axis in (0, 1)]
+    return sides[0], sides[1]
+
+
 def overlap_px(shift: Sequence[float], first: Sequence[int], second: Sequence[int]) -> float:
     """Return the area of the overlap of two frames of shapes ``first`` and ``second`` at a shift, px."""
-    height = min(first[0], shift[0] + second[0]) - max(0.0, shift[0])
-    width = min(first[1], shift[1] + second[1]) - max(0.0, shift[1])
-    return max(height, 0.0) * max(width, 0.0)
+    height, width = overlap_sides(shift, first, second)
+    return height * width
 
 
 def min_overlap_px(first: Sequence[int], second: Sequence[int], share: float) -> float:

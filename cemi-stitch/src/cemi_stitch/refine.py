@@ -13,20 +13,21 @@ from torch.nn.functional import avg_pool2d
 
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import PairShift
-from cemi_stitch.pairs import Window
+from cemi_stitch.pairs import Window, overlap_sides
 from cemi_stitch.prepare import prepared
-from cemi_stitch.zncc import MIN_CONTRAST, subpixel_peak, template_zncc
+from cemi_stitch.zncc import MIN_CONTRAST, overlap_zncc, subpixel_peak, template_zncc
 
 #: Prepared frames that a task keeps, enough for pairs that are ordered along a pass.
 FRAMES_KEPT = 6
-#: Half the window on the coarsest level, and on every finer one, in px of that level.
-FIRST_REACH, NEXT_REACH = 6, 2
-#: The shortest side of an overlap that can be compared, px.
-MIN_SIDE = 12
+#: Half the window on the coarsest level, on every finer one, and at most (where an overlap is too narrow for a coarser
+#: level), in px of that level.
+FIRST_REACH, NEXT_REACH, MOST_REACH = 6, 2, 24
+#: Each level is this many times finer than the one before.
+LEVEL_STEP = 4
+#: The shortest side of an overlap that can be compared, px of a level.
+MIN_SIDE = 8
 #: Pixels of an overlap, at most, that are compared at full resolution; more would add time and no certainty.
 MAX_TEMPLATE_PIXELS = 300_000
-#: Pixels of all patches of one batch on a GPU; on a CPU single pairs stay in the cache.
-GPU_BATCH_PIXELS = 16_000_000
 
 
 @dataclass(frozen=True)
@@ -52,56 +53,116 @@ def match_windows(source: FrameSource, windows: Sequence[Window], options: Match
 
 
 class PreparedFrames:
-    """Frames prepared and on the device, the last few kept."""
+    """Frames prepared and on the device, at full size and pooled, the last few kept."""
 
     def __init__(self, source: FrameSource, options: MatchOptions) -> None:
         self._source = source
         self._options = options
-        self._kept: OrderedDict[int, Tensor] = OrderedDict()
+        self._kept: OrderedDict[int, dict[int, Tensor]] = OrderedDict()
 
-    def __getitem__(self, index: int) -> Tensor:
-        """Return frame ``index``, float32 (h, w), prepared; 0 where it is NaN."""
+    def pixels(self, index: int) -> int:
+        """Return the number of pixels of frame ``index``."""
+        return self.level(index, 1).numel()
+
+    def level(self, index: int, factor: int) -> Tensor:
+        """Return frame ``index``, float32 (h // factor, w // factor), averaged over blocks; 0 where it is NaN."""
         if index not in self._kept:
-            self._kept[index] = prepared(self._source.read(index), self._options.smoothing_px, self._options.device)
+            full = prepared(self._source.read(index), self._options.smoothing_px, self._options.device)
+            self._kept[index] = {1: full}
             while len(self._kept) > FRAMES_KEPT:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(index)
-        return self._kept[index]
+        levels = self._kept[index]
+        if factor not in levels:
+            levels[factor] = avg_pool2d(levels[1][None, None], factor)[0, 0]
+        return levels[factor]
 
 
 def match_pair(frames: PreparedFrames, window: Window, mirror: bool = False) -> PairShift:
     """Return the shift of one pair: pyramid search over the window, then a quadratic through the peak."""
-    first, second = frames[window.first], frames[window.second]
-    second = second.flip((0, 1)) if mirror else second
-    shift = [round(s) for s in window.shift_px]
-    peak, reach = None, max(window.reach_px)
-    for level in _levels(reach):
-        half = min(FIRST_REACH, math.ceil(reach / level) + 1) if peak is None else NEXT_REACH
-        for _ in range(3 if level == 1 else 1):
-            patches = _patches(first, second, shift, half * level, level)
-            if patches is None or min(patches[1].shape) < max(MIN_SIDE, level):
-                return _unmatched(window, "overlap is too small")
-            surface = template_zncc(*[[_pooled(p, level)] for p in patches], half)[0]
-            peak = divmod(int(surface.argmax()), 2 * half + 1)
-            shift = [s + level * (p - half) for s, p in zip(shift, peak, strict=True)]
-            if max(abs(p - half) for p in peak) < half:
-                break
-    if float(surface.max()) == 0.0 and float(patches[1].std()) < MIN_CONTRAST:
-        return _unmatched(window, "overlap has no contrast")
-    return _measured(window, shift, surface, peak, patches[1].numel())
+    shift, reach = window.shift_px, max(window.reach_px)
+
+    def both(level: int) -> tuple[Tensor, Tensor]:
+        second = frames.level(window.second, level)
+        return frames.level(window.first, level), second.flip((0, 1)) if mirror else second
+
+    if window.wide:
+        level = max(1, math.ceil(math.sqrt(frames.pixels(window.first) / MAX_TEMPLATE_PIXELS)))
+        shift, reach = _searched(*both(level), window, level), level + 1.0
+    side = min(overlap_sides(shift, both(1)[0].shape, both(1)[1].shape))
+    for number, level in enumerate(_levels(reach, side)):
+        half = NEXT_REACH if number else min(MOST_REACH, math.ceil(reach / level) + 1)
+        found = _match_level(*both(level), [round(s / level) for s in shift], half)
+        if isinstance(found, str):
+            return _unmatched(window, found)
+        shift = (level * found.shift[0], level * found.shift[1])
+    return _measured(window, found)
 
 
-def _levels(reach: float) -> list[int]:
-    """Return the pooling factors, coarse to fine, ending in 1."""
-    level = 1
-    while FIRST_REACH * level < reach + 1:
-        level *= 2
-    return [2**k for k in range(int(math.log2(level)), -1, -1)]
+def _searched(first: Tensor, second: Tensor, window: Window, level: int) -> tuple[float, float]:
+    """Return the best shift, px, of the whole of a wide window on one level."""
+    middle = [round(s / level) for s in window.shift_px]
+    reach = (math.ceil(window.reach_px[0] / level), math.ceil(window.reach_px[1] / level))
+    fewest = torch.tensor([MIN_SIDE * max(min(first.shape), MIN_SIDE)], device=first.device)
+    quality, count = overlap_zncc(
+        _alike(first, second), _alike(second, first), torch.tensor([middle], device=first.device), reach, fewest
+    )
+    score = torch.atanh(quality[0].clamp(-0.9999, 0.9999)) * count[0].sqrt()
+    row, column = divmod(int(score.argmax()), score.shape[1])
+    return float(level * (middle[0] + row - reach[0])), float(level * (middle[1] + column - reach[1]))
 
 
-def _patches(
-    first: Tensor, second: Tensor, shift: Sequence[int], margin: int, level: int
-) -> tuple[Tensor, Tensor] | None:
+def _alike(picture: Tensor, other: Tensor) -> Tensor:
+    """Return ``picture`` as a batch of one, filled up with NaN to the size of ``other`` where that is larger."""
+    more = [max(0, int(b) - int(a)) for a, b in zip(picture.shape, other.shape, strict=True)]
+    return torch.nn.functional.pad(picture, (0, more[1], 0, more[0]), value=math.nan)[None]
+
+
+@dataclass(frozen=True)
+class LevelMatch:
+    """The best shift of one pair on one level: sub-pixel, with height and curvature of the peak."""
+
+    shift: tuple[float, float]
+    quality: float
+    curvature: float
+    pixels: int
+    inside: bool
+
+
+def _match_level(first: Tensor, second: Tensor, shift: list[int], half: int) -> LevelMatch | str:
+    """Return the best shift within ``half`` px of ``shift``, following the peak twice at most; or why there is none."""
+    for _ in range(3):
+        patches = _patches(first, second, shift, half)
+        if patches is None:
+            return "overlap is too small"
+        surface = template_zncc([patches[0]], [patches[1]], half)[0]
+        row, column = divmod(int(surface.argmax()), 2 * half + 1)
+        middle, shift = shift, [shift[0] + row - half, shift[1] + column - half]
+        inside = max(abs(row - half), abs(column - half)) < half
+        if inside or half > NEXT_REACH:
+            break
+    quality = float(surface.max())
+    if quality == 0.0 and float(patches[1].std()) < MIN_CONTRAST:
+        return "overlap has no contrast"
+    offset, curvature = (0.0, 0.0), 0.0
+    if inside:
+        near = surface[row - 1 : row + 2, column - 1 : column + 2]
+        vertex, height, bend = subpixel_peak(near[None])
+        offset, quality, curvature = tuple(vertex[0].tolist()), min(float(height[0]), 1.0), float(bend[0])
+    place = (middle[0] + row - half + offset[0], middle[1] + column - half + offset[1])
+    return LevelMatch(place, quality, curvature, patches[1].numel(), inside)
+
+
+def _levels(reach: float, side: float) -> list[int]:
+    """Return the pooling factors, coarse to fine, ending in 1, for a window and the shorter side of its overlap."""
+    level = max(1, min(math.ceil((reach + 1) / FIRST_REACH), int((side - reach) / (2 * MIN_SIDE))))
+    levels = [level, math.ceil(level / LEVEL_STEP)]  # the second look of a single level uses all of the overlap
+    while levels[-1] > 1:
+        levels.append(math.ceil(levels[-1] / LEVEL_STEP))
+    return levels
+
+
+def _patches(first: Tensor, second: Tensor, shift: Sequence[int], margin: int) -> tuple[Tensor, Tensor] | None:
     """Cut the template out of ``second`` and the patch, larger by ``margin`` on every side, out of ``first``."""
     bounds = []
     for axis in (0, 1):
@@ -110,45 +171,25 @@ def _patches(
         if stop - start < MIN_SIDE:
             return None
         bounds.append((start, stop))
-    (top, bottom), (left, right) = _middle(bounds, MAX_TEMPLATE_PIXELS * level**2)
+    (top, bottom), (left, right) = _middle(bounds)
     patch = first[
         top + shift[0] - margin : bottom + shift[0] + margin, left + shift[1] - margin : right + shift[1] + margin
     ]
     return patch, second[top:bottom, left:right]
 
 
-def _middle(bounds: Sequence[tuple[int, int]], most: int) -> list[tuple[int, int]]:
-    """Return the middle part, of at most about ``most`` px, of a rectangle given by (start, stop) in y and x."""
+def _middle(bounds: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the middle of a rectangle given by (start, stop) in y and x, at most about `MAX_TEMPLATE_PIXELS` of it."""
     sides = [stop - start for start, stop in bounds]
-    keep = min(1.0, math.sqrt(most / (sides[0] * sides[1])))
+    keep = min(1.0, math.sqrt(MAX_TEMPLATE_PIXELS / (sides[0] * sides[1])))
     cut = [int(side * (1 - keep) / 2) for side in sides]
     return [(start + c, stop - c) for (start, stop), c in zip(bounds, cut, strict=True)]
 
 
-def _pooled(patch: Tensor, level: int) -> Tensor:
-    if level == 1:
-        return patch
-    height, width = (int(size) // level * level for size in patch.shape)
-    return avg_pool2d(patch[None, None, :height, :width], level)[0, 0]
-
-
-def _measured(window: Window, shift: Sequence[int], surface: Tensor, peak: tuple[int, int], pixels: int) -> PairShift:
-    edge = surface.shape[0] - 1
-    if not (0 < peak[0] < edge and 0 < peak[1] < edge):
-        return PairShift(
-            window.first, window.second, (float(shift[0]), float(shift[1])), float(surface.max()), pixels
-        ).dropped("no peak within the window")
-    near = surface[peak[0] - 1 : peak[0] + 2, peak[1] - 1 : peak[1] + 2]
-    offset, height, curvature = subpixel_peak(near[None])
-    quality = min(float(height[0]), 1.0)
-    return PairShift(
-        window.first,
-        window.second,
-        (shift[0] + float(offset[0, 0]), shift[1] + float(offset[0, 1])),
-        quality,
-        pixels,
-        _standard_error(quality, float(curvature[0]), pixels),
-    )
+def _measured(window: Window, found: LevelMatch) -> PairShift:
+    sigma = _standard_error(found.quality, found.curvature, found.pixels)
+    pair = PairShift(window.first, window.second, found.shift, found.quality, found.pixels, sigma)
+    return pair if found.inside else pair.dropped("no peak within the window")
 
 
 def _standard_error(quality: float, curvature: float, pixels: int) -> float:

@@ -19,20 +19,23 @@ from cemi_core.model.mosaic import Box, Patch
 from cemi_core.model.stages import Runtime
 from cemi_core.sources.array import ArraySource
 from cemi_stitch.blend import feather
-from cemi_stitch.coarse import CoarseSearch, place_coarsely
+from cemi_stitch.coarse import place_coarsely
 from cemi_stitch.exposure import equalised
 from cemi_stitch.gate import permutation_threshold, quality_at, significance
-from cemi_stitch.layouts import solve_layout, step_sigma_px
+from cemi_stitch.layouts import solve_layout, step_slack_px
 from cemi_stitch.pairs import Window, consecutive_windows, overlapping_pairs
 from cemi_stitch.refine import MatchOptions, match_windows
 from cemi_stitch.settings import KorniaSettings
 from cemi_stitch.spread import Journal, Progress, batches, no_progress, spread
+from cemi_stitch.thumbnail_search import ThumbnailSearch
 from cemi_stitch.thumbnails import Thumbnail, make_thumbnails, thumbnail_factor
 
 #: Frames whose thumbnails one task makes, and pairs that one task matches: a good 100 ms each.
 FRAMES_PER_TASK, PAIRS_PER_TASK = 32, 24
 #: Pairs that cannot overlap, compared to learn what chance gives.
 CHANCE_PAIRS = 60
+#: What the coarse layout may be wrong by, beside two thumbnail pixels.
+NARROW_REACH_PX = 12.0
 
 Frames = FrameSource | Sequence[NDArray[Any]]
 
@@ -150,25 +153,29 @@ class KorniaStitcher(OverlapStitcher):
             return []
         windows = self._windows(source, executor, show)
         measured = self._matched(source, executor, windows, False, "matching", show, journal)
-        step = max(1, len(windows) // CHANCE_PAIRS)
-        chance = self._matched(source, executor, windows[::step], True, "matching for chance", show, journal)
-        return self._gated(measured, chance)
+        picks = [part[:: max(1, len(part) // CHANCE_PAIRS)] for part in _by_width(windows)]
+        chance = self._matched(source, executor, [*picks[0], *picks[1]], True, "learning chance", show, journal)
+        narrow = self._chance_threshold(chance[: len(picks[0])])
+        wide = self._chance_threshold(chance[len(picks[0]) :])
+        return [_gated(pair, wide if w.wide else narrow) for pair, w in zip(measured, windows, strict=True)]
 
     def _windows(self, source: FrameSource, executor: Executor | None, progress: Progress) -> list[Window]:
         """Return narrow windows for all pairs that overlap, from the coarse layout."""
         frames, settings = source.frames, self.settings
         factor = thumbnail_factor([frame.shape for frame in frames])
         small = self._thumbnails(source, executor, factor, progress)
-        search = CoarseSearch(small, factor, settings.min_overlap, self.runtime.device)
-        wide = consecutive_windows(frames, settings.min_overlap, settings.tolerance)
-        sigma = step_sigma_px(frames, settings.tolerance)
-        positions, group = place_coarsely(frames, search, wide, sigma, settings.false_match_rate)
+        search = ThumbnailSearch(small, factor, settings.min_overlap, self.runtime.device)
+        follow = consecutive_windows(frames, settings.min_overlap, settings.tolerance)
+        slack = step_slack_px(frames, settings.tolerance)
+        positions, group = place_coarsely(frames, search, follow, slack, settings.false_match_rate)
         shapes = np.array([frame.shape for frame in frames], np.int64)
+        narrow = NARROW_REACH_PX + 2 * factor
         windows = []
         for i, j in overlapping_pairs(positions, shapes, settings.min_overlap):
-            shift = positions[j] - positions[i]
-            reach = 2.0 * factor + 12 if group[i] == group[j] else max(sigma / 2, 2.0 * factor + 12)
-            windows.append(Window(i, j, (float(shift[0]), float(shift[1])), (reach, reach)))
+            shift = (float(positions[j, 0] - positions[i, 0]), float(positions[j, 1] - positions[i, 1]))
+            wide = bool(group[i] != group[j])
+            reach = (max(narrow, slack[0]), max(narrow, slack[1])) if wide else (narrow, narrow)
+            windows.append(Window(i, j, shift, reach, wide))
         return windows
 
     def _matched(
@@ -198,19 +205,23 @@ class KorniaStitcher(OverlapStitcher):
             progress(label, len(result), len(windows))
         return result
 
-    def _gated(self, measured: Sequence[PairShift], chance: Sequence[PairShift]) -> list[PairShift]:
-        """Drop shifts whose correlation chance could give too."""
-        false_matches = np.array([float(significance(p.quality, p.overlap_px)) for p in chance if p.overlap_px])
-        threshold = permutation_threshold(false_matches, self.settings.false_match_rate)
-        result = []
-        for pair in measured:
-            limit = quality_at(threshold, pair.overlap_px)
-            if pair.kept and pair.quality < limit:
-                pair = pair.dropped(
-                    f"correlation {pair.quality:.2f} below the threshold {limit:.2f} found by permutation"
-                )
-            result.append(pair)
-        return result
+    def _chance_threshold(self, chance: Sequence[PairShift]) -> float:
+        """Return the significance that a match must exceed, from pairs that cannot overlap."""
+        found = np.array([float(significance(p.quality, p.overlap_px)) for p in chance if p.overlap_px])
+        return permutation_threshold(found, self.settings.false_match_rate)
+
+
+def _by_width(windows: Sequence[Window]) -> tuple[list[Window], list[Window]]:
+    """Return the narrow and the wide windows."""
+    return [w for w in windows if not w.wide], [w for w in windows if w.wide]
+
+
+def _gated(pair: PairShift, threshold: float) -> PairShift:
+    """Drop a shift whose correlation chance could give too."""
+    limit = quality_at(threshold, pair.overlap_px)
+    if pair.kept and pair.quality < limit:
+        return pair.dropped(f"correlation {pair.quality:.2f} below the threshold {limit:.2f} found by permutation")
+    return pair
 
 
 def _key(windows: Sequence[Window], options: MatchOptions) -> str:

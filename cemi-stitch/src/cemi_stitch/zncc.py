@@ -187,7 +187,7 @@ def _window_scatter(patch: Tensor, height: int, width: int, reach: int) -> Tenso
     span = 2 * reach + 1
     moments = []
     for values in (patch, patch * patch):
-        first = values[:height].sum(0, dtype=torch.float64)
+        first = values[:height].sum(0).to(torch.float64)
         change = (values[height : height + 2 * reach] - values[: 2 * reach]).to(torch.float64).cumsum(0)
         by_row = torch.cat([first[None], first[None] + change])
         table = torch.nn.functional.pad(by_row.cumsum(1), (1, 0))

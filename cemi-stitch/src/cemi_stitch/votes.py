@@ -1,0 +1,129 @@
+"""Votes: where one group of frames lies relative to another, all pairs between them counting together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cemi_core.model.frame import Frame
+from cemi_stitch.pairs import Window, may_overlap, overlap_px
+from cemi_stitch.stage_model import PriorShifts
+from cemi_stitch.thumbnail_search import BATCH, CoarseMatches, ThumbnailSearch, inside
+
+#: Frame pairs that vote on the place of one group relative to another.
+VOTERS = 16
+#: A vote counts if its peak is higher than that of mirrored frames by this factor.
+MARGIN = 1.3
+
+Reach = tuple[float, float]
+
+
+def vote_on_groups(
+    frames: Sequence[Frame],
+    search: ThumbnailSearch,
+    positions_px: NDArray[np.float64],
+    group: NDArray[np.int64],
+    prior: PriorShifts,
+    slack_px: Reach,
+) -> CoarseMatches | None:
+    """Shift whole groups of frames over each other and return the shifts of the pairs that agree, None without any.
+
+    Parameters
+    ----------
+    frames : sequence of Frame
+    search : ThumbnailSearch
+    positions_px : ndarray, shape (n, 2)
+        Right within each group; between groups only as good as the stage model.
+    group : ndarray of int, shape (n,)
+    prior : PriorShifts
+        What ties groups to each other; where these ties disagree, the window grows.
+    slack_px : tuple of float
+        How far two groups may lie from where the ties put them, (y, x).
+    """
+    found: CoarseMatches | None = None
+    reaches = _tied_reaches(positions_px, group, prior, slack_px)
+    for windows in _windows_between(frames, positions_px, group, reaches, slack_px).values():
+        voters = _voters([w for w in windows if may_overlap(w, frames, search.min_overlap)], frames)
+        vote = _vote(search, voters) if voters else None
+        if vote is not None:
+            found = vote if found is None else found.joined(vote)
+    return found
+
+
+def _tied_reaches(
+    positions: NDArray[np.float64], group: NDArray[np.int64], prior: PriorShifts, slack: Reach
+) -> dict[tuple[int, int], Reach]:
+    """Return half the window for each pair of groups that the stage model ties together."""
+    reaches: dict[tuple[int, int], Reach] = {}
+    for (i, j), shift in zip(prior.edges, prior.shifts_px, strict=True):
+        a, b = sorted((int(group[i]), int(group[j])))
+        if a != b:
+            misfit = np.abs(positions[j] - positions[i] - shift)
+            known = reaches.get((a, b), (0.0, 0.0))
+            reaches[a, b] = tuple(max(known[k], slack[k] + float(misfit[k])) for k in (0, 1))
+    return reaches
+
+
+def _windows_between(
+    frames: Sequence[Frame],
+    positions: NDArray[np.float64],
+    group: NDArray[np.int64],
+    reaches: dict[tuple[int, int], Reach],
+    slack: Reach,
+) -> dict[tuple[int, int], list[Window]]:
+    """Return, for each pair of groups, windows for all their frames that may touch."""
+    shapes = np.array([frame.shape for frame in frames], np.float64)
+    widest = np.array([*reaches.values(), slack]).max(axis=0)
+    windows: dict[tuple[int, int], list[Window]] = {}
+    for i in range(len(frames)):
+        near = (np.abs(positions - positions[i]) < np.maximum(shapes, shapes[i]) + widest).all(axis=1)
+        for j in np.flatnonzero(near & (group != group[i]) & (np.arange(len(frames)) > i)).tolist():
+            pair = (min(int(group[i]), int(group[j])), max(int(group[i]), int(group[j])))
+            shift = positions[j] - positions[i]
+            window = Window(i, j, (float(shift[0]), float(shift[1])), reaches.get(pair, slack))
+            windows.setdefault(pair, []).append(window)
+    return windows
+
+
+def _voters(windows: Sequence[Window], frames: Sequence[Frame]) -> list[Window]:
+    """Return the windows that vote: of those that may overlap most, some spread evenly."""
+
+    def largest_overlap(window: Window) -> float:
+        nearest = [
+            math.copysign(max(abs(s) - r, 0.0), s) for s, r in zip(window.shift_px, window.reach_px, strict=True)
+        ]
+        return overlap_px(nearest, frames[window.first].shape, frames[window.second].shape)
+
+    likely = sorted(windows, key=largest_overlap, reverse=True)[: max(VOTERS, len(windows) // 2)]
+    likely.sort(key=lambda w: (w.first, w.second))
+    return [likely[k] for k in np.unique(np.linspace(0, len(likely) - 1, VOTERS).round().astype(int))] if likely else []
+
+
+def _vote(search: ThumbnailSearch, windows: Sequence[Window]) -> CoarseMatches | None:
+    """Add up the scores as if frames moved together; return each pair's own best shift near the common peak."""
+    total, planes = _summed(search, windows, ())
+    chance, _ = _summed(search, windows, (0, 1))
+    if not inside(total) or float(total.max()) <= MARGIN * float(chance.max()):
+        return None
+    row, column = divmod(int(total.argmax()), total.shape[1])
+    top, left = max(row - 2, 0), max(column - 2, 0)
+    edges, shifts, score = [], [], []
+    for window, plane in zip(windows, planes, strict=True):
+        near = plane[top : row + 3, left : column + 3]
+        best_row, best_column = divmod(int(near.argmax()), near.shape[1])
+        edges.append((window.first, window.second))
+        shifts.append(search.shift_at(window, (top + best_row) * total.shape[1] + left + best_column))
+        score.append(float(near.max()))
+    strong = np.array(score) >= 0.5 * max(score)
+    return CoarseMatches(np.array(edges, np.int64)[strong], np.array(shifts)[strong], np.array(score)[strong])
+
+
+def _summed(search: ThumbnailSearch, windows: Sequence[Window], mirror: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Return the sum of scores over pairs, by the root of the number that overlap, and the scores of each pair."""
+    planes = torch.cat([search.scores(windows[k : k + BATCH], mirror) for k in range(0, len(windows), BATCH)])
+    return planes.sum(0) / (planes != 0).sum(0).clamp_min(1).sqrt(), planes
