@@ -66,8 +66,11 @@ class InputFingerprints:
                 known = [*stamp, hash_file(path)]
                 self._known[key] = known
             found[key] = str(known[2])
-        write_json_atomically(self._memory, self._known)
         return found
+
+    def save(self) -> None:
+        """Keep what was learnt for the next run."""
+        write_json_atomically(self._memory, self._known)
 
 
 def hash_file(path: Path) -> str:

@@ -46,7 +46,7 @@ def choices_of(recipe: CheckedRecipe) -> tuple[Choice, ...]:
     return (recipe.source, *recipe.denoisers, recipe.stitcher, *recipe.analyzers, *relation)
 
 
-def plan_flow(recipe: CheckedRecipe, folder: RunFolder, machine: Machine) -> Flow:
+def plan_flow(recipe: CheckedRecipe, fingerprints: InputFingerprints, machine: Machine) -> Flow:
     """Return the steps of a recipe; inputs are read once to know whether they changed.
 
     Raises
@@ -54,7 +54,6 @@ def plan_flow(recipe: CheckedRecipe, folder: RunFolder, machine: Machine) -> Flo
     InputError
         An input that the recipe names does not exist.
     """
-    fingerprints = InputFingerprints(folder.inner / "inputs.json")
     inputs: dict[str, str] = {}
 
     def described(choice: Choice, **more: Any) -> dict[str, Any]:
@@ -132,7 +131,7 @@ def _add_mosaic(recipe: CheckedRecipe, described: Any, steps: list[Step], frames
 
 def dry_run(recipe: CheckedRecipe, folder: RunFolder, machine: Machine) -> list[Verdict]:
     """Return for each step whether it would run and why, without writing anything."""
-    return judge(plan_flow(recipe, folder, machine).steps, folder)
+    return judge(plan_flow(recipe, InputFingerprints(folder.inputs), machine).steps, folder)
 
 
 def run_recipe(
@@ -157,11 +156,13 @@ def run_recipe(
     """
     folder = RunFolder(out)
     started = datetime.now(UTC)
+    _require_inputs(recipe)
     with folder.opened_for_writing(), _logged_to(folder.log):
-        _require_inputs(recipe)
         with atomic_path(folder.resolved_recipe) as temporary:
             temporary.write_text(recipe.to_yaml(), encoding="utf-8")
-        flow = plan_flow(recipe, folder, machine)
+        fingerprints = InputFingerprints(folder.inputs)
+        flow = plan_flow(recipe, fingerprints, machine)
+        fingerprints.save()
         with open_executor(machine.kind, machine.workers, machine.scheduler) as executor:
             timings = carry_out(flow.steps, Context(executor, machine, progress, folder))
         record = provenance(flow.choices, flow.inputs, machine, timings, started)

@@ -45,6 +45,7 @@ class RunFolder:
         self.path = path
         self.inner = path / ".cemi"
         self.steps = self.inner / "steps"
+        self.inputs = self.inner / "inputs.json"
         self.frames = path / "frames.zarr"
         self.run_file = path / "run.h5"
         self.layout_csv = path / "layout.csv"

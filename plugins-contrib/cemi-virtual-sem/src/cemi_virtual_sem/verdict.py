@@ -1,0 +1,176 @@
+"""Truth against result: how well a run on a virtual recording has done."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from cemi_core.errors import InputError
+from cemi_core.model.frame import Frame
+from cemi_core.run.finish import opened_run
+from cemi_core.run.folder import RunFolder
+from cemi_virtual_sem.truth import truth_on_grid
+
+#: Which map of a run is compared with which truth.
+TRUTH_OF_MAP = {
+    "bcc_fraction": "bcc_fraction",
+    "lamella_spacing": "lamella_spacing_um",
+    "lamella_fraction": "lamella_fraction",
+    "sr_fraction": "sr_fraction",
+}
+
+
+@dataclass(frozen=True)
+class MapVerdict:
+    """One map against its truth.
+
+    Attributes
+    ----------
+    name, unit : str
+    r : float
+        Pearson's correlation over the cells.
+    bias : float
+        Mean of measured minus true.
+    rms : float
+        Root mean square of measured minus true.
+    covered : float
+        Share of the cells whose 95 % interval holds the truth.
+    true_range : tuple of float
+        Smallest and largest true value.
+    """
+
+    name: str
+    unit: str
+    r: float
+    bias: float
+    rms: float
+    covered: float
+    true_range: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A run against the truth of its recording.
+
+    Attributes
+    ----------
+    position_error_px : ndarray of float, shape (n,)
+        Distance between found and true place of each frame, after one common translation.
+    components, placed_by_prior : int
+        Parts of the layout, and frames that stand where the stage should have been.
+    maps : tuple of MapVerdict
+    """
+
+    position_error_px: NDArray[np.float64]
+    components: int
+    placed_by_prior: int
+    maps: tuple[MapVerdict, ...]
+
+
+def judge_run(run: Path, recording: Path) -> Verdict:
+    """Compare a finished run with the recording that it was made from.
+
+    Parameters
+    ----------
+    run : Path
+        Run folder of ``cemi recipe``.
+    recording : Path
+        Folder of ``cemi virtual-sem``.
+
+    Raises
+    ------
+    InputError
+        One of the folders is not what it should be, or a frame is not of this recording.
+    """
+    with opened_run(RunFolder(run)) as data:
+        if data.layout is None or data.grid is None:
+            raise InputError(f"{run} holds no layout or no mosaic")
+        truth = true_positions(data.frames, recording)
+        offset = np.median(data.layout.positions_px - truth, axis=0)
+        error = np.hypot(*(data.layout.positions_px - truth - offset).T)
+        # A scan at (y, x) shows the specimen from there on, so pixel (0, 0) of the mosaic lies at minus the offset.
+        box = (-offset[0], -offset[1], *data.grid.shape)
+        grid_truth = truth_on_grid(recording / "truth.h5", data.grid.rows, data.grid.columns, _known(box, recording))
+        verdicts = []
+        for grid_map in (m for result in data.results for m in result.maps):
+            if TRUTH_OF_MAP.get(grid_map.name) in grid_truth:
+                true = grid_truth[TRUTH_OF_MAP[grid_map.name]]
+                verdicts.append(
+                    _judge_map(grid_map.name, grid_map.unit, grid_map.value, grid_map.low, grid_map.high, true)
+                )
+        components = int(data.layout.component.max()) + 1
+        return Verdict(error, components, int(data.layout.placed_by_prior.sum()), tuple(verdicts))
+
+
+def _known(box: tuple[float, float, int, int], recording: Path) -> tuple[float, float, int, int]:
+    """Return the box moved by the fraction of a pixel that it may stick out of the region with truth."""
+    with h5py.File(recording / "truth.h5", "r") as file:
+        low = [float(file.attrs["origin_y_px"]), float(file.attrs["origin_x_px"])]
+    y, x, height, width = box
+    if y < low[0] - 4 or x < low[1] - 4:
+        raise InputError(f"the mosaic starts at ({y:.1f}, {x:.1f}) px of the specimen, outside the truth")
+    return max(y, low[0]), max(x, low[1]), height, width
+
+
+def true_positions(frames: tuple[Frame, ...] | list[Frame], recording: Path) -> NDArray[np.float64]:
+    """Return the true (y, x) of each frame, px, shape (n, 2), from ``scans.csv`` or ``stills.csv``.
+
+    A frame of a video belongs to the last scan that was complete at its presentation time.
+    """
+    scans = recording / "scans.csv"
+    if scans.exists():
+        rows = _read(scans)
+        return np.array([_scan_of(frame, rows) for frame in frames])
+    by_file = {
+        Path(row["file"]).name: (float(row["y_px"]), float(row["x_px"])) for row in _read(recording / "stills.csv")
+    }
+    missing = [frame.name for frame in frames if Path(frame.name).name not in by_file]
+    if missing:
+        raise InputError(f"{missing[0]} is no still of {recording}")
+    return np.array([by_file[Path(frame.name).name] for frame in frames])
+
+
+def _scan_of(frame: Frame, rows: list[dict[str, str]]) -> tuple[float, float]:
+    file = frame.name.partition("@")[0]
+    done = [row for row in rows if row["file"] == file and float(row["t_end_s"]) <= (frame.time_s or 0) + 0.02]
+    if not done:
+        raise InputError(f"{frame.name} is no scan of this recording")
+    last = max(done, key=lambda row: float(row["t_end_s"]))
+    return float(last["y_px"]), float(last["x_px"])
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            return list(csv.DictReader(stream))
+    except FileNotFoundError:
+        raise InputError(f"{path.parent} is no recording of 'cemi virtual-sem' ({path.name} is missing)") from None
+
+
+def _judge_map(
+    name: str,
+    unit: str,
+    value: NDArray[np.float64],
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+    true: NDArray[np.float64],
+) -> MapVerdict:
+    known = np.isfinite(value) & np.isfinite(true)
+    found, expected = value[known], true[known]
+    difference = found - expected
+    r = float(np.corrcoef(found, expected)[0, 1]) if known.sum() > 2 else float("nan")
+    covered = (low[known] <= expected) & (expected <= high[known])
+    return MapVerdict(
+        name=name,
+        unit=unit,
+        r=r,
+        bias=float(difference.mean()),
+        rms=float(np.sqrt((difference**2).mean())),
+        covered=float(covered.mean()),
+        true_range=(float(expected.min()), float(expected.max())),
+    )
