@@ -1,0 +1,195 @@
+"""Claims about the program: what other programs lean on, exit codes, and one clear sentence for every mistake."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tifffile
+
+from cemi_core.model.mosaic import Box
+from cemi_core.plugins.manager import registry
+from cemi_core.store.protocol import open_mosaic
+
+COMMANDS = sorted(plugin.name for plugin in registry().of_stage("command"))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_with_an_example(cemi, command):
+    answer = cemi(command, "--help")
+    assert answer.code == 0
+    assert f"cemi {command}" in answer.out.replace("Usage: cemi " + command, "", 1)
+
+
+def test_stitch_writes_a_mosaic_and_the_promised_table(cemi, tile_folder, tmp_path):
+    folder, positions, truth = tile_folder
+    out, layout = tmp_path / "mosaic.h5", tmp_path / "layout.csv"
+    answer = cemi("stitch", folder, "--out", out, "--layout", layout, "--positions", positions, "--json", "--quiet")
+    assert answer.code == 0, answer.err
+    report = json.loads(answer.out)
+    assert report["frames"] == 6
+    assert report["components"] == 1
+    with layout.open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert list(rows[0]) == ["index", "file", "y_px", "x_px", "component", "residual_px"]
+    assert [row["file"] for row in rows] == [f"t{i}.tif" for i in range(6)]
+    found = np.array([(float(row["y_px"]), float(row["x_px"])) for row in rows])
+    error = found - truth
+    assert np.abs(error - error.mean(axis=0)).max() < 0.5
+    with open_mosaic(out) as mosaic:
+        assert mosaic.shape == (report["height_px"], report["width_px"])
+        assert mosaic.read_valid(Box(20, 20, 50, 50)).all()
+
+
+def test_stitch_finds_its_way_without_any_positions(cemi, tile_folder, tmp_path):
+    folder, _, truth = tile_folder
+    layout = tmp_path / "layout.csv"
+    answer = cemi("stitch", folder, "--out", tmp_path / "m.h5", "--layout", layout, "--quiet")
+    assert answer.code == 0, answer.err
+    with layout.open() as stream:
+        found = np.array([(float(row["y_px"]), float(row["x_px"])) for row in csv.DictReader(stream)])
+    error = found - truth
+    assert np.abs(error - error.mean(axis=0)).max() < 0.5
+
+
+def test_denoise_keeps_name_size_and_type(cemi, tmp_path):
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    pictures = {
+        "a.tif": rng.integers(0, 255, (40, 50), dtype=np.uint8),
+        "b.tif": rng.integers(0, 255, (30, 60), dtype=np.uint8),
+    }
+    for name, pixels in pictures.items():
+        tifffile.imwrite(folder / name, pixels)
+    answer = cemi("denoise", folder, "--out", tmp_path / "out", "--use", "median", "--quiet")
+    assert answer.code == 0, answer.err
+    for name, pixels in pictures.items():
+        clean = tifffile.imread(tmp_path / "out" / name)
+        assert (clean.shape, clean.dtype) == (pixels.shape, pixels.dtype)
+        assert clean.std() < pixels.std()
+
+
+def test_denoise_does_not_write_over_its_input(cemi, tile_folder):
+    folder, _, _ = tile_folder
+    before = (folder / "t0.tif").read_bytes()
+    answer = cemi("denoise", folder / "t0.tif", "--out", folder)
+    assert answer.code == 2
+    assert "would be overwritten" in answer.err
+    assert (folder / "t0.tif").read_bytes() == before
+
+
+def _stripes(path, period=12.0, dtype=np.uint8):
+    y, x = np.mgrid[:300, :300]
+    phase = (0.8 * x + 0.6 * y) / period % 1
+    tifffile.imwrite(path, np.where(phase < 0.35, 80, 170).astype(dtype))
+
+
+def test_analyze_prints_one_number_with_its_interval_as_json(cemi, tmp_path):
+    _stripes(tmp_path / "s.tif")
+    answer = cemi("analyze", tmp_path / "s.tif", "--use", "lamella-width", "--set", "pixel_size=100 nm", "--json")
+    found = json.loads(answer.out)
+    assert {"name", "value", "low", "high", "unit"} <= set(found)
+    assert found["name"] == "lamella-width"
+    assert found["unit"] == "um"
+    assert found["value"] == pytest.approx(1.2, rel=0.03)
+    assert found["low"] <= found["value"] <= found["high"]
+
+
+def test_analyze_measures_the_phase_fraction_of_stripes(cemi, tmp_path):
+    _stripes(tmp_path / "s.tif", period=40)
+    answer = cemi("analyze", tmp_path / "s.tif", "--use", "bcc-fraction", "--json")
+    assert json.loads(answer.out)["value"] == pytest.approx(0.35, abs=0.02)
+
+
+def test_extract_writes_whole_scans_and_their_places(cemi, recording, tmp_path):
+    answer = cemi("extract", recording, "--out", tmp_path / "frames", "--json", "--quiet")
+    if answer.code == 2:  # a folder may be refused: name the files
+        answer = cemi("extract", *sorted(recording.glob("*.mp4")), "--out", tmp_path / "frames", "--json", "--quiet")
+    assert answer.code == 0, answer.err
+    written = json.loads(answer.out)["written"]
+    assert len(written) >= 4
+    with (tmp_path / "frames" / "positions.csv").open() as stream:
+        assert [row["file"] for row in csv.DictReader(stream)] == written
+    shapes = {tifffile.imread(tmp_path / "frames" / name).shape for name in written}
+    assert len(shapes) <= 2
+
+
+def test_plugins_as_json_lists_every_stage(cemi):
+    found = json.loads(cemi("plugins", "--json").out)
+    assert {"gaussian", "median", "nlm", "wiener", "tv"} <= {p["name"] for p in found["plugins"]["denoise"]}
+    assert {"kornia"} <= {p["name"] for p in found["plugins"]["stitch"]}
+    assert {"bcc-fraction", "lamella-width", "lamella-fraction", "sr-phase"} <= {
+        p["name"] for p in found["plugins"]["analyze"]
+    }
+    assert found["problems"] == []
+
+
+def test_doctor_finds_nothing_broken_here(cemi):
+    answer = cemi("doctor", "--json")
+    assert answer.code == 0, answer.out
+    assert json.loads(answer.out)["ok"]
+
+
+def test_schema_is_json(cemi):
+    assert json.loads(cemi("schema").out)["title"] == "CEMI recipe"
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (("stich",), 2, "Did you mean 'stitch'"),
+        (("recipe",), 2, "Missing argument"),
+        (("recipe", "none.yaml"), 1, "there is no recipe at none.yaml"),
+        (("stitch", "none.tif", "--out", "m.h5"), 1, "none.tif"),
+        (("stitch", "none.tif", "--out", "m.jpg"), 2, "written as .h5 or .ome.zarr"),
+        (("denoise", "none.tif", "--out", "o", "--use", "nml"), 2, "did you mean 'nlm'"),
+        (("denoise", "none.tif", "--out", "o", "--use", "nlm", "--set", "x"), 2, "write it as key=value"),
+        (("denoise", "none.tif", "--out", "o", "--use", "gaussian", "--set", "sigma=2"), 2, "unknown key 'sigma'"),
+        (("analyze", "none.tif", "--use", "bcc-fraction"), 1, "none.tif"),
+        (("relate", "nowhere", "t.csv", "--value", "hv"), 1, "holds no finished run"),
+        (("report", "nowhere"), 1, "holds no finished run"),
+        (("export", "nowhere", "--to", "png"), 1, "holds no finished mosaic"),
+        (("export", "nowhere", "--to", "bmp"), 2, "unknown export format 'bmp'"),
+        (("extract", "none.mp4", "--out", "o"), 1, "none.mp4"),
+        (("new-plugin", "denoiser", "Box Filter"), 2, "lower-case words joined by dashes"),
+        (("stitch", "a.tif", "--out", "m.h5", "--workers", "0"), 2, "--workers"),
+        (("stitch", "a.tif", "--out", "m.h5", "--executor", "processes"), 2, ".ome.zarr"),
+    ],
+)
+def test_a_mistake_ends_in_a_sentence_and_the_right_code(cemi, tmp_path, monkeypatch, args, code, said):
+    monkeypatch.chdir(tmp_path)
+    answer = cemi(*args)
+    assert answer.code == code, answer.err
+    assert said in answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_debug_shows_where_it_went_wrong(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "cemi_core.cli", "--debug", "report", str(tmp_path)], capture_output=True, text=True
+    )
+    assert done.returncode != 0
+    assert "Traceback" in done.stderr
+
+
+@pytest.mark.parametrize("stage", ["source", "denoiser", "stitcher", "analyzer", "relation", "exporter"])
+def test_a_new_plugin_passes_its_own_test(cemi, tmp_path, stage):
+    assert cemi("new-plugin", stage, "my-thing", "--out", tmp_path).code == 0
+    package = tmp_path / "cemi-my-thing"
+    # Stands for `pip install -e`: a distribution with the same entry point on the path.
+    source = package / "src"
+    information = source / "cemi_my_thing-0.1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: cemi-my-thing\nVersion: 0.1.0\n")
+    (information / "entry_points.txt").write_text("[cemi]\nmy-thing = cemi_my_thing.plugin\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(package / "tests")],
+        capture_output=True,
+        text=True,
+        env={**__import__("os").environ, "PYTHONPATH": str(source)},
+        cwd=package,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
