@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
+from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -28,7 +31,7 @@ OTHER_SETTINGS = [
     MedianDenoiser(size_px=5),
     WienerDenoiser(window_px=9, noise=0.08),
     TvDenoiser(strength=1.5, noise=0.08, iterations=20),
-    NlmDenoiser(strength=1.0, patch_px=3, search_px=9, noise=0.08),
+    NlmDenoiser(strength=0.8, patch_px=7, search_radius_px=4, noise=0.08),
 ]
 
 
@@ -194,8 +197,8 @@ def test_settings_change_what_they_say():
         (WienerDenoiser(noise=0.02), WienerDenoiser(noise=0.2)),
         (TvDenoiser(strength=0.2), TvDenoiser(strength=1)),
         (TvDenoiser(noise=0.02), TvDenoiser(noise=0.1)),
-        (NlmDenoiser(strength=0.2), NlmDenoiser(strength=1)),
-        (NlmDenoiser(search_px=5), NlmDenoiser(search_px=21)),
+        (NlmDenoiser(strength=0.3), NlmDenoiser(strength=1)),
+        (NlmDenoiser(search_radius_px=2), NlmDenoiser(search_radius_px=10)),
     ]:
         roughness = [np.abs(np.diff(denoiser(image), axis=1)).mean() for denoiser in (weak, strong)]
         assert roughness[1] < 0.95 * roughness[0], strong
@@ -227,6 +230,16 @@ def test_a_hole_is_filled_with_what_lies_around_it():
     imaged[10:13, 3:6] = imaged[10:13, 24:27] = False
     filled = fill_missing(np.where(imaged, image, np.nan), imaged, 4)
     np.testing.assert_allclose(filled, image, atol=1e-6)
+
+
+@each
+def test_the_threads_of_the_machine_reach_opencv_in_any_process(denoiser):
+    try:
+        pickle.loads(pickle.dumps(replace(denoiser, threads=2)))(specimen())
+        assert cv2.getNumThreads() == 2
+    finally:
+        denoiser(specimen())
+    assert cv2.getNumThreads() == 1
 
 
 def test_naming_the_denoisers_imports_none_of_them():

@@ -1,3 +1,18 @@
 """CEMI denoising: classical filters behind the Denoiser protocol."""
 
+from cemi_core.plugins.lazy import lazy_names
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    "GaussianDenoiser": "gaussian",
+    "MedianDenoiser": "median",
+    "NlmDenoiser": "nonlocal_means",
+    "TvDenoiser": "total_variation",
+    "WienerDenoiser": "wiener",
+}
+__getattr__ = lazy_names(__name__, _HOMES)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOMES]

@@ -46,5 +46,4 @@ class GaussianDenoiser(PictureFilter):
 
 def make(settings: GaussianSettings, runtime: Runtime) -> GaussianDenoiser:
     """Make the denoiser from checked settings."""
-    cv2.setNumThreads(runtime.threads)
-    return GaussianDenoiser(settings.sigma_px)
+    return GaussianDenoiser(settings.sigma_px, threads=runtime.threads)

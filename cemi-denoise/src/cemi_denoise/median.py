@@ -47,5 +47,4 @@ class MedianDenoiser(PictureFilter):
 
 def make(settings: MedianSettings, runtime: Runtime) -> MedianDenoiser:
     """Make the denoiser from checked settings."""
-    cv2.setNumThreads(runtime.threads)
-    return MedianDenoiser(settings.size_px)
+    return MedianDenoiser(settings.size_px, threads=runtime.threads)

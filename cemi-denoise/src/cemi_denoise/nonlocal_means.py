@@ -22,9 +22,9 @@ _TILE_PX = 256  # the arrays of a tile stay in the processor's cache
 class NlmSettings(Settings):
     """Settings of the denoiser ``nlm``."""
 
-    strength: float = Field(0.7, gt=0, le=10, description="How unlike a place may look, in units of the noise.")
-    patch_px: Literal[3, 5, 7, 9] = Field(5, description="Edge of the squares that are compared, px.")
-    search_px: int = Field(15, ge=3, le=51, description="Edge of the square in which places are compared, px, odd.")
+    strength: float = Field(1.0, gt=0, le=10, description="How unlike a place may look, in units of the noise.")
+    patch_px: Literal[3, 5, 7, 9] = Field(3, description="Edge of the squares that are compared, px.")
+    search_radius_px: int = Field(7, ge=1, le=25, description="How far away along y and x places are compared, px.")
     noise: Noise = Field("auto", description=NOISE_DESCRIPTION)
 
 
@@ -40,25 +40,27 @@ class NlmDenoiser(PictureFilter):
     ----------
     strength : float
         h in units of the noise.
-    patch_px, search_px : int
-        Edges of the patches and of the search window, px, odd.
+    patch_px : int
+        Edge of the patches, px, odd.
+    search_radius_px : int
+        How far away along y and x places are compared, px.
     noise : float or "auto"
         Standard deviation of the noise on the [0, 1] scale.
     """
 
-    strength: float = 0.7
-    patch_px: int = 5
-    search_px: int = 15
+    strength: float = 1.0
+    patch_px: int = 3
+    search_radius_px: int = 7
     noise: float | Literal["auto"] = "auto"
 
     @property
     def reach(self) -> int:
-        """Half the search window and half a patch, and what the estimate of the noise looks at."""
+        """The search radius and half a patch, and what the estimate of the noise looks at."""
         return self._margin + (NOISE_REACH_PX if self.noise == "auto" else 0)
 
     @property
     def _margin(self) -> int:
-        return self.search_px // 2 + self.patch_px // 2
+        return self.search_radius_px + self.patch_px // 2
 
     def filter(self, image: NDArray[np.float32], imaged: NDArray[np.bool_] | None) -> NDArray[np.float32]:
         """Return the weighted means."""
@@ -95,11 +97,12 @@ class NlmDenoiser(PictureFilter):
         return total / weights
 
     def _offsets(self) -> Iterator[tuple[int, int]]:
-        reach = range(-(self.search_px // 2), self.search_px // 2 + 1)
+        reach = range(-self.search_radius_px, self.search_radius_px + 1)
         return ((dy, dx) for dy in reach for dx in reach if (dy, dx) != (0, 0))
 
 
 def make(settings: NlmSettings, runtime: Runtime) -> NlmDenoiser:
     """Make the denoiser from checked settings."""
-    cv2.setNumThreads(runtime.threads)
-    return NlmDenoiser(settings.strength, settings.patch_px, settings.search_px, settings.noise)
+    return NlmDenoiser(
+        settings.strength, settings.patch_px, settings.search_radius_px, settings.noise, threads=runtime.threads
+    )

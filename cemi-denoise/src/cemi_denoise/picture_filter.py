@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
@@ -14,12 +15,20 @@ from cemi_core.model.frame import from_unit_range, to_unit_range
 from cemi_core.model.stages import BlockInfo
 
 
+@dataclass(frozen=True)
 class PictureFilter(ABC):
     """A denoiser that filters one picture at a time; a subclass gives `reach` and `filter`.
 
     Missing pixels (NaN, or not ``info.valid``) come back as they were. For their neighbours they are filled with the
     mean of what was imaged nearby, so that neither a hole nor the edge of the mosaic darkens what lies beside it.
+
+    Parameters
+    ----------
+    threads : int
+        Threads that OpenCV may use.
     """
+
+    threads: int = field(default=1, kw_only=True, repr=False)
 
     @property
     @abstractmethod
@@ -59,6 +68,7 @@ class PictureFilter(ABC):
             raise InputError(f"a picture to denoise has shape (h, w) or (n, h, w), not {block.shape}")
         if block.dtype not in (np.uint8, np.uint16, np.float32, np.float64):
             raise InputError(f"a picture to denoise is uint8, uint16 or float in [0, 1], not {block.dtype}")
+        cv2.setNumThreads(self.threads)  # here, since the setting does not travel to other processes
         valid = None if info is None else info.valid
         stack = to_unit_range(block) if block.dtype.kind == "u" else block.astype(np.float32, copy=False)
         result = np.empty_like(stack)

@@ -36,7 +36,7 @@ def cemi_denoisers() -> Iterable[DenoiserPlugin]:
     )
     yield DenoiserPlugin(
         "nlm",
-        "Non-local means: averages places that look alike; the best of the classical filters and the slowest.",
+        "Non-local means: averages places nearby that look alike; keeps fine detail, the slowest.",
         factory="cemi_denoise.nonlocal_means:make",
         settings="cemi_denoise.nonlocal_means:NlmSettings",
     )

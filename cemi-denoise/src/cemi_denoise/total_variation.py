@@ -106,5 +106,4 @@ def _add_divergence(image: NDArray[np.float32], field: NDArray[np.float32], out:
 
 def make(settings: TvSettings, runtime: Runtime) -> TvDenoiser:
     """Make the denoiser from checked settings."""
-    cv2.setNumThreads(runtime.threads)
-    return TvDenoiser(settings.strength, settings.noise, settings.iterations)
+    return TvDenoiser(settings.strength, settings.noise, settings.iterations, threads=runtime.threads)

@@ -65,5 +65,4 @@ class WienerDenoiser(PictureFilter):
 
 def make(settings: WienerSettings, runtime: Runtime) -> WienerDenoiser:
     """Make the denoiser from checked settings."""
-    cv2.setNumThreads(runtime.threads)
-    return WienerDenoiser(settings.window_px, settings.noise)
+    return WienerDenoiser(settings.window_px, settings.noise, threads=runtime.threads)
