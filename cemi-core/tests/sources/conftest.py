@@ -83,6 +83,7 @@ def record(
     rolling: bool = True,
     gop: int = 250,
     black_s: tuple[float, float] | None = None,
+    dark_start: bool = False,
 ) -> Truth:
     """Write a recording; ``step`` is the stage's motion in one scan as a share of the width."""
     rng = np.random.default_rng(7)
@@ -94,7 +95,7 @@ def record(
     screen[HEIGHT + 18 : HEIGHT + 20, 10::7] = 200
     screen[10:180:12, 4 : max(tools - 4, 4)] = 180
     times, fronts, repeats = [], [], []
-    drawn, time_s, count = int((start_phase - 1) * HEIGHT), 0.0, 0
+    drawn, time_s, count = int((start_phase - (0 if dark_start else 1)) * HEIGHT), 0.0, 0
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=30)
         stream.width, stream.height, stream.pix_fmt = screen.shape[1], screen.shape[0], "yuv420p"

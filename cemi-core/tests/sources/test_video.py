@@ -49,6 +49,8 @@ SCREENS = {
     "a whole scan missing": {"gap": (6.0, 8.2)},
     "stage moves back": {"step": -0.2},
     "no furniture": {"bar": 0, "tools": 0},
+    "dark screen before the first scan": {"dark_start": True, "start_phase": 0.0, "noise": 8.0},
+    "key frames often": {"gop": 9, "crf": 30, "noise": 8.0},
 }
 
 

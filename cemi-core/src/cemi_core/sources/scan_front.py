@@ -138,6 +138,11 @@ class FrontTracker:
         """Speed of the front over the last moves, px/s; 0 before the first."""
         return sum(rows for rows, _ in self._moves) / sum(s for _, s in self._moves) if self._moves else 0.0
 
+    @property
+    def fresh(self) -> float:
+        """Change that is expected of refreshed rows, grey levels."""
+        return self._fresh
+
     def forget(self) -> None:
         """Start anew: the front must be found again."""
         self._front = None
@@ -158,8 +163,7 @@ class FrontTracker:
         move = (band.start + band.length - self._front) % self._height
         if move > self._height - 2 * self._margin:  # a little behind: an error of the front
             return Advance(Motion.REPEAT)
-        ahead = self._ahead(band)
-        if not self._fits(ahead, move, time_s):
+        if not self._fits(band, move, time_s):
             return self._found(band, changes, time_s)
         start = self._front
         self._front = start + move
@@ -167,21 +171,19 @@ class FrontTracker:
             self._moves.append((move, time_s - self._time_s))  # not those in which the beam flew back
         self._learn(band, changes)
         self._time_s = time_s
-        return Advance(Motion.MOVED, start, self._front, max(0, ahead))
+        return Advance(Motion.MOVED, start, self._front, max(0, move - band.length))
 
     def overdue(self, time_s: float) -> bool:
-        """Return whether the front has not been seen to move while it should have passed a quarter of the picture."""
-        return self.lines_per_s * (time_s - self._time_s) > 0.25 * self._height
+        """Return whether the front has not been seen to move while it should have passed a quarter of the picture.
 
-    def _ahead(self, band: Band) -> int:
-        """Return how many rows after the known front the band starts."""
-        assert self._front is not None
-        half = self._height // 2
-        return int((band.start - self._front + half) % self._height - half)
+        Two seconds where its speed is not known yet.
+        """
+        rate = self.lines_per_s or self._height / 8
+        return rate * (time_s - self._time_s) > 0.25 * self._height
 
-    def _fits(self, ahead: int, move: int, time_s: float) -> bool:
+    def _fits(self, band: Band, move: int, time_s: float) -> bool:
         """Return whether the band starts at the known front, or at least ends where the front must have got to."""
-        if abs(ahead) <= max(self._margin, 6):
+        if abs(move - band.length) <= max(self._margin, 6):
             return True
         expected = self.lines_per_s * (time_s - self._time_s)
         return bool(self._moves) and abs(move - expected) <= self._margin + 0.5 * expected
@@ -225,7 +227,8 @@ class ScanAssembler:
         self._step = max(1, width // _SAMPLED_COLUMNS)
         self._buffer = np.zeros(self._area.shape, np.uint8)
         self._filled = 0
-        self._coloured = self._unseen = False
+        self._coloured = False
+        self._unseen_until = 0  # up to this row, counted on over scans, the front may have passed unnoticed
         self._listed = False  # the last interruption has been listed as a flaw of a scan
         self._copied: int | None = None  # next row to copy, counted on over scans; None while the front is unknown
         self._turns: dict[int, float] = {}  # when the front started scan number k
@@ -267,13 +270,13 @@ class ScanAssembler:
         elif advance.motion is Motion.FOUND:
             done = self._drop("the scan front was lost")
             self._copied = advance.start + self._margin
-            self._turns = {}
+            self._turns, self._unseen_until = {}, 0
         else:
             for turn in range(advance.start // self._height + 1, advance.stop // self._height + 1):
                 share = (turn * self._height - advance.start) / (advance.stop - advance.start)
                 self._turns[turn] = self._before_s + share * (time_s - self._before_s)
             if self._noticed(advance):
-                self._unseen = True
+                self._unseen_until = advance.start + advance.unseen
         self._before_s, self._front = time_s, advance.stop
         if advance.motion is not Motion.LOST:
             self.front = advance.stop % self._height
@@ -299,7 +302,8 @@ class ScanAssembler:
 
     def _complete(self, number: int) -> list[Scan]:
         whole = self._filled == self._height
-        flaw = "the scan front was lost" if self._unseen else COLOURED if self._coloured else ""
+        lost = self._unseen_until > number * self._height
+        flaw = "the scan front was lost" if lost else COLOURED if self._coloured else ""
         done = [self._scan(number, flaw)] if whole else []
         if not whole and not self._listed:
             done = [self._scan(number, "its first lines were drawn before the front was known")]
@@ -309,7 +313,7 @@ class ScanAssembler:
 
     def _clear(self) -> None:
         self._buffer = np.zeros_like(self._buffer)
-        self._filled, self._coloured, self._unseen = 0, False, False
+        self._filled, self._coloured = 0, False
 
     def _scan(self, number: int, flaw: str) -> Scan:
         """Describe scan ``number``, drawn in turn ``number - 1`` of the front and drawn over in turn ``number``."""
@@ -334,7 +338,7 @@ class ScanAssembler:
         if advance.unseen <= self._margin or self._before is None:
             return False
         rows = np.arange(advance.start, advance.start + advance.unseen) % self._height
-        return bool((self._before[2][rows].std(axis=1) > 0.5 * self._survey.fresh).mean() > 0.1)
+        return bool((self._before[2][rows].std(axis=1) > 1 + 0.2 * self._tracker.fresh).mean() > 0.1)
 
     def _flush(self, reason: str, time_s: float) -> list[Scan]:
         """Complete the scan that the front has not reached yet from the last frame; the one in progress is lost."""

@@ -82,7 +82,7 @@ def row_threshold(fresh: float, stale: float) -> float:
 
 
 def survey(frames: Iterable[ScreenFrame], area: PictureArea | None = None) -> Survey:
-    """Look at a recording until every living row has been refreshed twice on average.
+    """Look at a recording until every living row has been refreshed three times on average.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def survey(frames: Iterable[ScreenFrame], area: PictureArea | None = None) -> Su
         activity += change
         samples.append(sample)
         times_refreshed = refreshed.count(sample)
-        if len(samples) >= _MOST_FRAMES or (len(samples) >= _LEAST_FRAMES and times_refreshed >= 2):
+        if len(samples) >= _MOST_FRAMES or (len(samples) >= _LEAST_FRAMES and times_refreshed >= 3):
             break
     if activity is None:
         return Survey(area)
@@ -119,7 +119,7 @@ class _Refreshes:
     """Counts how often each row was refreshed: not the codec's later refinements, nor the pulse of a key frame."""
 
     def __init__(self) -> None:
-        self._strongest = 0.0
+        self._peaks: list[float] = []
         self._last: NDArray[np.int64] | None = None
         self._events: NDArray[np.int64] | None = None
         self._number = 0
@@ -130,8 +130,9 @@ class _Refreshes:
         if self._last is None or self._events is None:
             self._last, self._events = np.full(len(rows), -100), np.zeros(len(rows), np.int64)
         self._number += 1
-        self._strongest = max(self._strongest, float(rows.max()), _CODEC_NOISE)
-        strong = rows >= 0.4 * self._strongest
+        if rows.max() >= _CODEC_NOISE:
+            self._peaks.append(float(rows.max()))
+        strong = rows >= 0.4 * float(np.median(self._peaks or [np.inf]))
         self._events += strong & (self._number - self._last > 5)
         self._last[strong] = self._number
         living = self._events > 0
@@ -144,10 +145,11 @@ def _levels(samples: list[NDArray[np.uint8]], width: int, area: PictureArea, neu
     rows = np.stack([np.median(sample[area.y0 : area.y1, columns], axis=1) for sample in samples])
     smooth = np.apply_along_axis(np.convolve, 1, rows, np.full(5, 0.2), mode="same")
     peaks = smooth.max(axis=1)
-    changing = peaks > 0.3 * np.percentile(peaks, 95)  # the others are repeats
-    if not changing.any() or peaks.max() < 0.5:
+    if peaks.max() < 0.5:
         return Survey(area, neutral=neutral)
-    fresh = float(np.percentile(peaks[changing], 40))
+    changing = peaks > 0.3 * np.median(peaks[peaks >= min(1.0, peaks.max())])  # the others are repeats
+    # A low percentile: in the first scan over a dark screen everything changes by much more than by noise.
+    fresh = float(np.percentile(peaks[changing], 20))
     stale = float(np.median(np.percentile(rows[changing], 15, axis=1)))
     share = (rows[changing] > 0.4 * fresh).mean(axis=1)
     rolling = bool(np.median(share) < 0.9)
@@ -214,12 +216,11 @@ def _largest_rectangle(alive: NDArray[np.bool_]) -> tuple[int, int, int, int]:
 
 
 def _refine(alive: NDArray[np.bool_], area: PictureArea) -> PictureArea:
-    """Move each edge by up to a block and a half to where half of the pixels along it live."""
-    reach = _BLOCK + _BLOCK // 2
-    rows = alive[:, area.x0 : area.x1].mean(axis=1) >= 0.5
-    columns = alive[area.y0 : area.y1].mean(axis=0) >= 0.5
-    y0, y1 = _refine_span(rows, area.y0, area.y1, reach)
-    x0, x1 = _refine_span(columns, area.x0, area.x1, reach)
+    """Move each edge by up to a block, to where as many pixels along it live as elsewhere in the picture."""
+    rows = alive[:, area.x0 : area.x1].mean(axis=1)
+    columns = alive[area.y0 : area.y1].mean(axis=0)
+    y0, y1 = _refine_span(rows >= 0.9 * np.median(rows[area.y0 : area.y1]), area.y0, area.y1, _BLOCK)
+    x0, x1 = _refine_span(columns >= 0.9 * np.median(columns[area.x0 : area.x1]), area.x0, area.x1, _BLOCK)
     return PictureArea(y0, y1, x0, x1)
 
 

@@ -225,6 +225,10 @@ class _PassReader:
                 yield from self._frames(chosen)
                 chosen = []
         yield from self._frames([*chosen, *self._picker.finish()])
+        if not self._scans:
+            yield DroppedFrame(
+                self._name, "no whole scan was found: the picture is not seen to be refreshed line by line"
+            )
         unused = self._scans - self._kept
         if unused or pictures.repeats:
             yield DroppedFrame(
