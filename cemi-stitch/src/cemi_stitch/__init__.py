@@ -1,3 +1,15 @@
 """CEMI stitching: pair matching, global solve, exposure and blending."""
 
+from cemi_core.plugins.lazy import lazy_names
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    "KorniaStitcher": "stitcher",
+    "OverlapStitcher": "stitcher",
+}
+__getattr__ = lazy_names(__name__, _HOMES)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOMES]

@@ -14,9 +14,11 @@ from cemi_stitch.stage_model import PriorShifts, stage_prior
 from cemi_stitch.thumbnail_search import CoarseMatches, ThumbnailSearch
 from cemi_stitch.votes import vote_on_groups
 
-#: Rounds in which groups of frames are joined, and how many tolerances of a step their windows reach. The last frame of
-#: a pass, at the end of the specimen or of the stage's travel, often comes after a step far off the others.
-ROUNDS = (1.5, 4.0)
+#: Rounds in which groups of frames are joined; the second profits from what the first has put right.
+ROUNDS = 2
+#: Half the window between groups, in tolerances of a step. Generous, because the last frame of a pass, at the end of
+#: the specimen or of the stage's travel, often comes after a step far off the others.
+GROUP_REACH = 4.0
 
 
 def place_coarsely(
@@ -46,11 +48,11 @@ def place_coarsely(
     if windows:
         good = good.above(search.chance_threshold(windows, false_match_rate))
     positions, prior = _solve(frames, good, max(slack_px), search.factor)
-    for tolerances in ROUNDS:
+    reach = (GROUP_REACH * slack_px[0], GROUP_REACH * slack_px[1])
+    for _ in range(ROUNDS):
         group = components(len(frames), good.edges)
         if group.max() == 0 or not len(prior.edges):
             break
-        reach = (tolerances * slack_px[0], tolerances * slack_px[1])
         found = vote_on_groups(frames, search, positions, group, prior, reach)
         if found is not None:
             good = good.joined(found)

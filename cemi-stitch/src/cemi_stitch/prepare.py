@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 #: Standard deviation of the Gaussian that counts as shading, as a share of a frame's shorter side.
-SHADING_SCALE = 1 / 8
+SHADING_SCALE = 1 / 16
 
 
 def prepared(image: NDArray[np.float32], smoothing_px: float, device: str) -> Tensor:

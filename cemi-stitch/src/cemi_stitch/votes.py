@@ -45,13 +45,25 @@ def vote_on_groups(
     slack_px : tuple of float
         How far two groups may lie from where the ties put them, (y, x).
     """
-    found: CoarseMatches | None = None
     reaches = _tied_reaches(positions_px, group, prior, slack_px)
-    for windows in _windows_between(frames, positions_px, group, reaches, slack_px).values():
+    votes: list[tuple[float, tuple[int, int], CoarseMatches]] = []
+    for pair, windows in _windows_between(frames, positions_px, group, reaches, slack_px).items():
         voters = _voters([w for w in windows if may_overlap(w, frames, search.min_overlap)], frames)
-        vote = _vote(search, voters) if voters else None
-        if vote is not None:
-            found = vote if found is None else found.joined(vote)
+        strength, matches = _vote(search, voters) if voters else (0.0, None)
+        if matches is not None and strength > MARGIN:
+            votes.append((strength, pair, matches))
+    return _strongest_tree(votes)
+
+
+def _strongest_tree(votes: list[tuple[float, tuple[int, int], CoarseMatches]]) -> CoarseMatches | None:
+    """Join groups by their strongest votes first; a vote between groups that are joined by then can only disturb."""
+    found: CoarseMatches | None = None
+    joined = {number: number for _, pair, _ in votes for number in pair}
+    for _, (a, b), matches in sorted(votes, key=lambda vote: -vote[0]):
+        if joined[a] != joined[b]:
+            old, new = joined[a], joined[b]
+            joined = {number: new if root == old else root for number, root in joined.items()}
+            found = matches if found is None else found.joined(matches)
     return found
 
 
@@ -104,12 +116,21 @@ def _voters(windows: Sequence[Window], frames: Sequence[Frame]) -> list[Window]:
     return [likely[k] for k in np.unique(np.linspace(0, len(likely) - 1, VOTERS).round().astype(int))] if likely else []
 
 
-def _vote(search: ThumbnailSearch, windows: Sequence[Window]) -> CoarseMatches | None:
-    """Add up the scores as if frames moved together; return each pair's own best shift near the common peak."""
+def _vote(search: ThumbnailSearch, windows: Sequence[Window]) -> tuple[float, CoarseMatches | None]:
+    """Add up the scores as if frames moved together.
+
+    Returns
+    -------
+    strength : float
+        Height of the common peak over that of mirrored frames.
+    matches : CoarseMatches or None
+        Each pair's own best shift near the common peak; None where the peak is on the border.
+    """
     total, planes = _summed(search, windows, ())
     chance, _ = _summed(search, windows, (0, 1))
-    if not inside(total) or float(total.max()) <= MARGIN * float(chance.max()):
-        return None
+    strength = float(total.max()) / max(float(chance.max()), 1e-6)
+    if not inside(total):
+        return 0.0, None
     row, column = divmod(int(total.argmax()), total.shape[1])
     top, left = max(row - 2, 0), max(column - 2, 0)
     edges, shifts, score = [], [], []
@@ -120,7 +141,8 @@ def _vote(search: ThumbnailSearch, windows: Sequence[Window]) -> CoarseMatches |
         shifts.append(search.shift_at(window, (top + best_row) * total.shape[1] + left + best_column))
         score.append(float(near.max()))
     strong = np.array(score) >= 0.5 * max(score)
-    return CoarseMatches(np.array(edges, np.int64)[strong], np.array(shifts)[strong], np.array(score)[strong])
+    matches = CoarseMatches(np.array(edges, np.int64)[strong], np.array(shifts)[strong], np.array(score)[strong])
+    return strength, matches
 
 
 def _summed(search: ThumbnailSearch, windows: Sequence[Window], mirror: Sequence[int]) -> tuple[Tensor, Tensor]:
