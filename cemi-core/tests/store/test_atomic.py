@@ -51,6 +51,11 @@ def test_a_folder_replaces_an_older_folder(tmp_path):
     assert [file.name for file in path.iterdir()] == ["new"]
 
 
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(StorageError, match=r"no folder .*results"), atomic_path(tmp_path / "results" / "a.csv"):
+        pass
+
+
 def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / f"{PARTIAL}123-x.h5").touch()

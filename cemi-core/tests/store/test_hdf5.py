@@ -62,6 +62,16 @@ def test_a_truncated_file_is_called_truncated(path, share):
         Hdf5Mosaic.open(path)
 
 
+def test_a_damaged_chunk_is_reported_with_its_file(path):
+    with h5py.File(path) as file:
+        chunk = file["valid/0"].id.get_chunk_info(0)
+    with path.open("r+b") as stream:
+        stream.seek(chunk.byte_offset)
+        stream.write(b"\xff" * chunk.size)
+    with Hdf5Mosaic.open(path) as store, pytest.raises(InputError, match=r"mosaic\.h5 is damaged"):
+        store.read_valid(Box(0, 0, 10, 10))
+
+
 def test_a_file_of_another_kind_is_refused_by_name(tmp_path):
     path = tmp_path / "photo.h5"
     path.write_bytes(b"\x89PNG" * 100)

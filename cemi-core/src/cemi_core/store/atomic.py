@@ -72,8 +72,10 @@ def atomic_path(path: Path, durable: bool = True) -> Iterator[Path]:
     Raises
     ------
     StorageError
-        The disk is full or read-only.
+        The disk is full or read-only, or the folder does not exist.
     """
+    if not path.parent.is_dir():
+        raise StorageError(f"there is no folder {path.parent} to write {path.name} into; make it first")
     temporary = path.with_name(f"{PARTIAL}{uuid.uuid4().hex[:12]}-{path.name}")
     try:
         with storage_errors(path):

@@ -167,14 +167,18 @@ class Hdf5Mosaic:
 
     def read(self, box: Box, level: int = 0) -> NDArray[np.float32]:
         """Return the pixels of ``box`` as float32 in [0, 1]; 0 where nothing was imaged."""
-        check_inside(box, self._level_shapes[level], f"level {level} of {self._path}")
-        return to_unit_range(self._levels[level][box.slices], self._float_range)
+        return to_unit_range(self._read(self._levels[level], box, level), self._float_range)
 
     def read_valid(self, box: Box, level: int = 0) -> NDArray[np.bool_]:
         """Return where ``box`` was imaged."""
+        return self._read(self._valid[level], box, level).view(np.bool_)
+
+    def _read(self, dataset: h5py.Dataset, box: Box, level: int) -> NDArray[Any]:
         check_inside(box, self._level_shapes[level], f"level {level} of {self._path}")
-        valid: NDArray[np.bool_] = self._valid[level][box.slices].view(np.bool_)
-        return valid
+        try:
+            return np.asarray(dataset[box.slices])
+        except OSError as error:
+            raise InputError(f"{self._path} is damaged: level {level} cannot be read around {box} ({error})") from error
 
     def write(self, box: Box, image: NDArray[np.float32], level: int = 0) -> None:
         """Store ``image``, float32 (box.height, box.width) in [0, 1], NaN where nothing was imaged.
