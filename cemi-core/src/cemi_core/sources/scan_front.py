@@ -6,7 +6,8 @@ from the bottom to the top).
 
 A row is copied from the last frame before the front passes over it again, a margin ahead of the front: so every row of
 a scan is taken once, an error of the front of up to the margin does no harm, and the codec has had a whole scan's time
-to refine it.
+to refine it. A copy from when the row had just been drawn is kept beside: it is taken where coloured graphics have come
+over the row since.
 """
 
 from __future__ import annotations
@@ -226,8 +227,10 @@ class ScanAssembler:
         self._drop_coloured = drop_coloured
         self._step = max(1, width // _SAMPLED_COLUMNS)
         self._buffer = np.zeros(self._area.shape, np.uint8)
+        self._early = np.zeros(self._area.shape, np.uint8)  # rows as they looked when they had just been drawn
+        self._clean = np.zeros(self._height, bool)  # whether there were no coloured graphics on them then
         self._filled = 0
-        self._coloured = False
+        self._coloured = self._saved = False
         self._unseen_until = 0  # up to this row, counted on over scans, the front may have passed unnoticed
         self._listed = False  # the last interruption has been listed as a flaw of a scan
         self._copied: int | None = None  # next row to copy, counted on over scans; None while the front is unknown
@@ -236,6 +239,7 @@ class ScanAssembler:
         self._latest_s = 0.0
         self._before_s, self._front = 0.0, 0  # when the front was last seen, and where, counted on over scans
         self.repeats = 0
+        self.saved = 0  # scans that were kept in spite of coloured graphics
         self.front: int | None = None
 
     def push(self, luma: NDArray[np.uint8], chroma: NDArray[np.uint8] | None, time_s: float) -> list[Scan]:
@@ -245,7 +249,10 @@ class ScanAssembler:
         colours = None if chroma is None else self._area.cut_chroma(chroma)
         done: list[Scan] = []
         if self._before is not None:
-            done = self._advance(self._tracker.update(row_changes(self._before[2], sampled), time_s), time_s)
+            advance = self._tracker.update(row_changes(self._before[2], sampled), time_s)
+            done = self._advance(advance, time_s)
+            if colours is not None and advance.motion is Motion.MOVED:
+                self._keep_fresh(advance, picture, colours)
         self._before, self._latest_s = (picture, colours, sampled), time_s
         return done
 
@@ -271,6 +278,7 @@ class ScanAssembler:
             done = self._drop("the scan front was lost")
             self._copied = advance.start + self._margin
             self._turns, self._unseen_until = {}, 0
+            self._clean[:] = False
         else:
             for turn in range(advance.start // self._height + 1, advance.stop // self._height + 1):
                 share = (turn * self._height - advance.start) / (advance.stop - advance.start)
@@ -291,20 +299,34 @@ class ScanAssembler:
         while self._copied < stop:
             number, first = divmod(self._copied, self._height)
             last = min(self._height, first + stop - self._copied)
-            self._buffer[first:last] = picture[first:last]
-            if self._drop_coloured and colours is not None and not self._coloured:
-                self._coloured = coloured(colours, self._survey.neutral, slice(first, last))
+            rows = slice(first, last)
+            self._buffer[rows] = picture[rows]
+            if self._drop_coloured and colours is not None and coloured(colours, self._survey.neutral, rows):
+                self._coloured |= not self._clean[rows].all()
+                self._saved = not self._coloured
+                self._buffer[rows] = self._early[rows]
             self._filled += last - first
             self._copied += last - first
             if last == self._height:
                 done += self._complete(number)
         return done
 
+    def _keep_fresh(self, advance: Advance, picture: NDArray[np.uint8], colours: NDArray[np.uint8]) -> None:
+        """Keep the rows that have just been drawn, a margin behind the front, and whether graphics cover them."""
+        row, stop = advance.start - self._margin, advance.stop - self._margin
+        while row < stop:
+            first = row % self._height
+            last = min(self._height, first + stop - row)
+            self._early[first:last] = picture[first:last]
+            self._clean[first:last] = not coloured(colours, self._survey.neutral, slice(first, last))
+            row += last - first
+
     def _complete(self, number: int) -> list[Scan]:
         whole = self._filled == self._height
         lost = self._unseen_until > number * self._height
         flaw = "the scan front was lost" if lost else COLOURED if self._coloured else ""
         done = [self._scan(number, flaw)] if whole else []
+        self.saved += whole and self._saved and not flaw
         if not whole and not self._listed:
             done = [self._scan(number, "its first lines were drawn before the front was known")]
         self._listed = self._listed and whole
@@ -313,7 +335,7 @@ class ScanAssembler:
 
     def _clear(self) -> None:
         self._buffer = np.zeros_like(self._buffer)
-        self._filled, self._coloured = 0, False
+        self._filled, self._coloured, self._saved = 0, False, False
 
     def _scan(self, number: int, flaw: str) -> Scan:
         """Describe scan ``number``, drawn in turn ``number - 1`` of the front and drawn over in turn ``number``."""
@@ -371,7 +393,7 @@ class WholePictures:
         self._area = survey.area
         self._drop_coloured = drop_coloured
         self._before: NDArray[np.uint8] | None = None
-        self.repeats = 0
+        self.repeats = self.saved = 0
 
     def push(self, luma: NDArray[np.uint8], chroma: NDArray[np.uint8] | None, time_s: float) -> list[Scan]:
         """Take the next frame of the screen and return it as a scan if it differs from the one before."""

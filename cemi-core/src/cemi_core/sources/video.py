@@ -230,11 +230,12 @@ class _PassReader:
                 self._name, "no whole scan was found: the picture is not seen to be refreshed line by line"
             )
         unused = self._scans - self._kept
-        if unused or pictures.repeats:
+        if unused or pictures.repeats or pictures.saved:
+            saved = f"; {pictures.saved} scans were put together without the coloured graphics that came over them"
             yield DroppedFrame(
                 self._name,
-                f"{unused} whole scans were not needed for the wanted overlap, "
-                f"{pictures.repeats} video frames repeat the one before",
+                f"{unused} whole scans were not needed for the wanted overlap, {pictures.repeats} video frames repeat "
+                f"the one before{saved if pictures.saved else ''}",
             )
 
     def _all_scans(
