@@ -24,7 +24,7 @@ from cemi_core.run.place import load_layout
 from cemi_core.run.plan import Context, Outcome
 from cemi_core.run.provenance import peak_memory_mb, versions
 from cemi_core.store.atomic import atomic_path
-from cemi_core.store.hdf5_table import read_texts, write_texts
+from cemi_core.store.hdf5_table import new_hdf5_file, read_texts, write_texts
 from cemi_core.store.map_csv import write_map_csv
 from cemi_core.store.protocol import open_mosaic
 from cemi_core.store.run_file import (
@@ -56,7 +56,7 @@ class Ending:
 def finish_run(ending: Ending, context: Context) -> Outcome:
     """Write ``run.h5``, ``maps/`` and ``report.html`` from what the steps before have left."""
     folder = context.folder
-    with atomic_path(folder.run_file) as temporary, h5py.File(temporary, "w") as file:
+    with new_hdf5_file(folder.run_file) as file:
         _write_run(file, ending, folder)
     _write_maps(folder)
     render_run_report(folder)

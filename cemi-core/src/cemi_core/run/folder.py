@@ -81,7 +81,6 @@ class RunFolder:
             ) from None
         try:
             remove_partials(self.path)
-            remove_partials(self.inner)
             yield
         finally:
             lock.release()

@@ -24,6 +24,7 @@ from cemi_core.run.plan import Context, Outcome
 from cemi_core.run.tiles import denoise_image
 from cemi_core.store.atomic import atomic_path, write_json_atomically
 from cemi_core.store.frames import FrameStore, StoredFrames
+from cemi_core.store.hdf5_table import new_hdf5_file
 from cemi_core.store.run_file import write_frames_table
 
 log = logging.getLogger("cemi")
@@ -53,7 +54,7 @@ def keep_frames(choice: Choice, context: Context) -> Outcome:
     notes = _notes_on_frames(frames, dropped)
     FrameStore.open(path).write_table(frames, dropped)
     table = context.folder.inner / "frames.h5"
-    with atomic_path(table) as temporary, h5py.File(temporary, "w") as file:
+    with new_hdf5_file(table) as file:
         write_frames_table(file, frames, dropped)
     return Outcome([path, table], notes)
 

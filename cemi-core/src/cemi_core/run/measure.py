@@ -24,7 +24,7 @@ from cemi_core.recipe.check import Choice
 from cemi_core.recipe.schema import GridSpec, RelateSpec
 from cemi_core.run.executors import spread
 from cemi_core.run.plan import Context, Outcome
-from cemi_core.store.atomic import atomic_path
+from cemi_core.store.hdf5_table import new_hdf5_file
 from cemi_core.store.protocol import open_mosaic
 from cemi_core.store.run_file import read_result, write_profiles, write_relations, write_result
 
@@ -86,7 +86,7 @@ def analyze_mosaic(choice: Choice, mosaic_step: str, name: str, spec: GridSpec |
 
     result: Result = analyzer.merge(partials(), (grid.rows, grid.columns))
     path = context.folder.inner / f"{name}.h5"
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with new_hdf5_file(path) as file:
         write_result(file, result)
         file.attrs["rows"], file.attrs["columns"] = grid.rows, grid.columns
     return Outcome([path], [f"{choice.name}: {note}" for note in _unmeasured(result)])
@@ -159,7 +159,7 @@ def relate_profiles(
     method = make(choice.plugin, choice.settings, context.machine.runtime())
     relations = method.relate(profiles, table)
     path = context.folder.inner / "relations.h5"
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with new_hdf5_file(path) as file:
         write_profiles(file.create_group("profiles"), profiles)
         write_relations(file.create_group("relations"), relations)
     return Outcome([path])

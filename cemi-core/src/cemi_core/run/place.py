@@ -19,6 +19,7 @@ from cemi_core.recipe.check import Choice
 from cemi_core.run.plan import Context, Outcome
 from cemi_core.store.atomic import atomic_path, write_json_atomically
 from cemi_core.store.frames import StoredFrames
+from cemi_core.store.hdf5_table import new_hdf5_file
 from cemi_core.store.run_file import read_layout, write_layout
 
 log = logging.getLogger("cemi")
@@ -67,7 +68,7 @@ def place_frames(choice: Choice, before: str, name: str, context: Context) -> Ou
         stitcher, frames, context.executor, progress=context.progress, journal=PairJournal(journal_folder)
     )
     path = context.folder.inner / f"{name}.h5"
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with new_hdf5_file(path) as file:
         write_layout(file, layout)
     outputs = [path]
     if name == "layout":

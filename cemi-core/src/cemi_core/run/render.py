@@ -181,7 +181,7 @@ def _denoise_batch(task: _DenoiseTask, boxes: Sequence[Box]) -> list[NDArray[np.
     images: list[NDArray[np.float32] | None] = []
     with open_mosaic(task.source) as source:
         for box in boxes:
-            image = denoise_box(task.denoiser, source.read, box, source.shape, source.pixel_size_um)
+            image = denoise_box(task.denoiser, source.read, box, source.shape, source.pixel_size_um, source.read_valid)
             image = np.where(source.read_valid(box), image, np.float32(np.nan))
             if task.target is not None:
                 with open_mosaic(task.target, writable=True) as mosaic:

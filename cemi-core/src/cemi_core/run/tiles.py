@@ -20,8 +20,12 @@ def denoise_box(
     box: Box,
     shape: tuple[int, int],
     pixel_size_um: float | None = None,
+    read_valid: Callable[[Box], NDArray[np.bool_]] | None = None,
 ) -> NDArray[np.float32]:
     """Return ``box`` of a picture denoised, reading a halo around it where the picture has one.
+
+    Pixels that were not imaged are named in ``info.valid`` and hold the mean of the others, so that a denoiser that
+    takes no notice of them draws no dark seam along the border.
 
     Parameters
     ----------
@@ -32,14 +36,22 @@ def denoise_box(
     shape : tuple of int
         (height, width) of the picture.
     pixel_size_um : float or None
+    read_valid : callable, optional
+        ``read_valid(box) -> (h, w) bool``, where the picture was imaged; everywhere without it.
     """
     outer = box.grown(denoiser.halo).clipped(shape)
     core = (
         slice(box.y - outer.y, box.y - outer.y + box.height),
         slice(box.x - outer.x, box.x - outer.x + box.width),
     )
-    info = BlockInfo(pixel_size_um=pixel_size_um, core=core, box=box)
-    denoised: NDArray[np.float32] = denoiser(read(outer)[None], info)[0][core]
+    block = read(outer)
+    valid = None if read_valid is None else read_valid(outer)
+    if valid is not None and valid.all():
+        valid = None
+    if valid is not None and valid.any():
+        block = np.where(valid, block, block[valid].mean(dtype=np.float64).astype(np.float32))
+    info = BlockInfo(pixel_size_um=pixel_size_um, core=core, valid=valid, box=box)
+    denoised: NDArray[np.float32] = denoiser(block[None], info)[0][core]
     return denoised
 
 

@@ -1,0 +1,35 @@
+"""Claims about denoising in tiles: no seam, and no dark border where nothing was imaged."""
+
+import numpy as np
+from cemi_core.model.mosaic import Box
+from cemi_core.run.tiles import denoise_box, denoise_image
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.ndimage import uniform_filter
+
+
+class Mean:
+    """A denoiser that takes no notice of what was not imaged."""
+
+    halo = 2
+
+    def __call__(self, block, info=None):
+        return uniform_filter(block, (1, 5, 5), mode="reflect")
+
+
+@given(st.integers(5, 60), st.integers(5, 60), st.integers(3, 30))
+def test_any_tiling_gives_the_same_picture(height, width, tile_px):
+    image = np.random.default_rng(height * width).random((height, width), dtype=np.float32)
+    np.testing.assert_allclose(denoise_image(Mean(), image, tile_px=tile_px), denoise_image(Mean(), image), atol=1e-6)
+
+
+def test_the_border_of_the_imaged_part_is_not_darkened():
+    image = np.full((40, 40), 0.6, np.float32)
+    valid = np.zeros((40, 40), bool)
+    valid[:, :25] = True
+    image[~valid] = 0
+
+    clean = denoise_box(
+        Mean(), lambda box: image[box.slices], Box(0, 0, 40, 40), (40, 40), read_valid=lambda box: valid[box.slices]
+    )
+    np.testing.assert_allclose(clean[valid], 0.6, atol=1e-5)
