@@ -82,7 +82,7 @@ def test_overlap_share_counts_area() -> None:
 
 
 def placed(number: int, x: float) -> PlacedScan:
-    return PlacedScan(number, np.zeros((1, 1), np.uint8), 0.0, (0.0, x), (60, 100), True, 1.0)
+    return PlacedScan(number, np.zeros((1, 1), np.uint8), 0.0, (0.0, x), (60, 100), 0.0, 1.0)
 
 
 @settings(deadline=None)

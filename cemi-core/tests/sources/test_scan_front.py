@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cemi_core.sources.decode import decode, open_recording
-from cemi_core.sources.scan_front import FrontTracker, Motion, Scan, ScanAssembler, changed_band
+from cemi_core.sources.scan_front import FrontTracker, Motion, changed_band
 from cemi_core.sources.screen import Survey, survey
+from cemi_core.sources.whole_scans import Scan, ScanAssembler
 
 Recorder = Callable[..., tuple[Path, Any]]
 

@@ -87,6 +87,20 @@ def test_neighbours_overlap_by_30_to_60_percent_whatever_the_stage_speed(recorde
         assert np.abs(overlaps - 0.45).max() <= step / 2 + 0.01
 
 
+def test_place_after_a_long_gap_follows_from_the_speed_and_is_in_doubt(recorder: Recorder) -> None:
+    path, truth = recorder(step=0.3, seconds=26.0, gap=(8.0, 16.0))
+    frames, _, _ = read(path)
+    x = np.array([frame.position_px[1] for frame in frames])
+    tolerance = np.array([frame.position_tolerance_px for frame in frames])
+    gap = int(np.argmax(np.diff([frame.time_s for frame in frames])))
+    numbers = np.array([truth.scan_ending_at(frame.time_s) for frame in frames])
+    errors = np.abs(np.diff(x) - np.diff(numbers) * 0.3 * 256)
+    assert errors[gap] < 10
+    assert np.delete(errors, gap).max() < 0.5
+    assert tolerance[gap + 1] > 30
+    assert np.delete(tolerance, gap + 1).max() < 10
+
+
 def test_wanted_overlap_is_a_setting(recorder: Recorder) -> None:
     path, _ = recorder(step=0.05, seconds=30.0)
     frames, _, _ = read(path, overlap=0.7, overlap_range=(0.6, 0.8))

@@ -29,7 +29,7 @@ def _named(entry: str, suffixes: frozenset[str], kind: str) -> list[Path]:
     if path.exists():  # before globbing, since names such as "tile[Grid@0 0].jpg" are also patterns
         return [path]
     if glob.has_magic(entry):
-        found = [Path(name) for name in glob.glob(str(path), recursive=True)]  # noqa: PTH207 (it may be absolute)
+        found = [Path(name) for name in glob.glob(str(path))]  # noqa: PTH207 (it may be absolute)
         found = [p for p in found if p.is_file() and p.suffix.lower() in suffixes]
         if not found:
             raise InputError(f"no {kind} ({', '.join(sorted(suffixes))}) matches '{entry}'")
@@ -43,8 +43,8 @@ def find_files(path: str | Sequence[str], suffixes: Iterable[str], kind: str) ->
     Parameters
     ----------
     path : str or sequence of str
-        Files, folders (their files with one of ``suffixes``, not those of subfolders) and glob patterns (``**``
-        descends). A file that is named itself is taken whatever its suffix.
+        Files, folders (their files with one of ``suffixes``, not those of subfolders) and glob patterns.
+        A file that is named itself is taken whatever its suffix.
     suffixes : iterable of str
         Lower-case suffixes with their dot.
     kind : str

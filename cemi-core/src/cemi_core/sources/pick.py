@@ -26,8 +26,8 @@ class PlacedScan:
         (y, x) from the first scan of the pass, px.
     shape : tuple of int
         (height, width) of what will be kept of it, px.
-    measured : bool
-        False if the place follows from the speed before, since nothing matched.
+    doubt_px : float
+        Sum over all steps so far that could not be measured, where the place follows from the speed before.
     lines_per_s : float
         Speed of the scan front.
     """
@@ -37,7 +37,7 @@ class PlacedScan:
     time_s: float
     position_px: tuple[float, float]
     shape: tuple[int, int]
-    measured: bool
+    doubt_px: float
     lines_per_s: float
 
 
