@@ -289,6 +289,18 @@ def test_positions_table_places_lines_and_lists_what_it_leaves_out(tmp_path: Pat
     }
 
 
+def test_positions_table_may_name_files_from_its_own_folder(tmp_path: Path) -> None:
+    (tmp_path / "frames").mkdir()
+    grid(tmp_path / "frames", 2)
+    table = tmp_path / "positions.csv"
+    table.write_text("file,y_px,x_px\nframes/t2_002.png,5,6\nframes/t2_001.png,0,0\n")
+    source = open_images(tmp_path / "frames", positions=str(table))
+    assert [(frame.name, frame.position_px) for frame in source.frames] == [
+        ("t2_002.png", (5, 6)),
+        ("t2_001.png", (0, 0)),
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

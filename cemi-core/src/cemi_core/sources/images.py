@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,8 +16,6 @@ from cemi_core.errors import InputError
 from cemi_core.model.frame import DroppedFrame, Frame, to_unit_range
 from cemi_core.model.settings import PositiveLengthUm, Settings
 from cemi_core.model.stages import Runtime
-from cemi_core.model.units import format_length
-from cemi_core.sources.files import find_files, frame_names
 from cemi_core.sources.float_range import common_range, finite_range
 from cemi_core.sources.positions import (
     GridHints,
@@ -30,9 +28,7 @@ from cemi_core.sources.positions import (
     name_fields,
     read_positions_csv,
 )
-from cemi_core.sources.read_image import IMAGE_SUFFIXES, ImageHeader, has_colour, read_headers, read_pixels
-
-Crop = Literal["auto", "none"] | tuple[int, int, int, int]
+from cemi_core.sources.stills import Crop, Still, notes_on_stills, open_stills
 
 
 class ImagesSettings(Settings):
@@ -61,7 +57,7 @@ class ImagesSettings(Settings):
     )
     crop: Crop = Field(
         default="auto",
-        description="'auto' removes the data bar that the metadata tell of; 'none'; or [y0, y1, x0, x1] in px.",
+        description="'auto' cuts the data bar (by metadata, or alike in three images); 'none'; or [y0, y1, x0, x1].",
     )
     tolerance: float = Field(
         default=0.08,
@@ -79,21 +75,11 @@ class ImagesSettings(Settings):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Still:
-    path: Path
-    name: str
-    header: ImageHeader
-    place: int  # in the sequence of all stills, damaged ones included
-    crop: tuple[slice, slice]
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.crop[0].stop - self.crop[0].start, self.crop[1].stop - self.crop[1].start
-
-
 class ImagesSource:
-    """Stills as frames; opening reads headers only, except for floats without a range and one colour image.
+    """Stills as frames.
+
+    Opening reads headers only, but for a look at up to three pictures for a data bar, at one for colour, and at all
+    floats unless ``float_range`` is given.
 
     Damaged files are dropped and listed (see ``on_bad``). Files of different sizes are accepted and noted.
 
@@ -113,8 +99,7 @@ class ImagesSource:
     """
 
     def __init__(self, settings: ImagesSettings) -> None:
-        stills, dropped = _open_all(settings)
-        _check_depth(stills)
+        stills, dropped = open_stills(settings.path, settings.crop, settings.on_bad == "drop")
         placed, left_out = _place(stills, settings)
         if not placed:
             raise InputError(f"the positions table '{settings.positions}' names none of the images")
@@ -122,7 +107,7 @@ class ImagesSource:
         self.frames: tuple[Frame, ...] = tuple(replace(frame, index=i) for i, (_, frame) in enumerate(placed))
         self.dropped: tuple[DroppedFrame, ...] = (*dropped, *left_out)
         self.dtype: np.dtype[Any] = self._stills[0].header.dtype
-        self.notes = tuple(_notes(self._stills, self.frames))
+        self.notes = tuple(notes_on_stills(self._stills, settings.pixel_size))
         self.float_range = settings.float_range or (0.0, 1.0)
         if self.dtype.kind == "f" and settings.float_range is None:
             self.float_range = common_range(finite_range(self.read_native(i)) for i in range(len(self.frames)))
@@ -135,11 +120,7 @@ class ImagesSource:
         InputError
             The file has become unreadable or is damaged in its pixels.
         """
-        still = self._stills[index]
-        pixels = read_pixels(still.path, still.header.page)
-        if pixels.shape != still.header.shape or pixels.dtype != still.header.dtype:
-            raise InputError(f"'{still.path}' has changed since it was opened")
-        return pixels[still.crop]
+        return self._stills[index].read()
 
     def read(self, index: int) -> NDArray[np.float32]:
         """Return frame ``index`` as float32 (h, w) in [0, 1]."""
@@ -151,57 +132,13 @@ def make(settings: ImagesSettings, runtime: Runtime) -> ImagesSource:
     return ImagesSource(settings)
 
 
-def _open_all(settings: ImagesSettings) -> tuple[list[_Still], list[DroppedFrame]]:
-    paths = find_files(settings.path, IMAGE_SUFFIXES, "images")
-    stills: list[_Still] = []
-    errors: list[tuple[str, InputError]] = []
-    place = 0
-    for path, name in zip(paths, frame_names(paths)):
-        try:
-            headers = read_headers(path)
-        except InputError as error:
-            errors.append((name, error))
-            place += 1
-            continue
-        for header in headers:
-            page_name = name if header.pages == 1 else f"{name}[{header.page}]"
-            crop = _crop(path, header, settings.crop)
-            stills.append(_Still(path, page_name, header, place, crop))
-            place += 1
-    if errors and (settings.on_bad == "error" or len({still.path for still in stills}) < 2):
-        raise errors[0][1]
-    return stills, [DroppedFrame(name, str(error)) for name, error in errors]
-
-
-def _crop(path: Path, header: ImageHeader, crop: Crop) -> tuple[slice, slice]:
-    height, width = header.shape
-    if crop == "none":
-        return slice(0, height), slice(0, width)
-    if crop == "auto":
-        return slice(0, height - header.vendor.bar_height_px), slice(0, width)
-    y0, y1, x0, x1 = crop
-    if not (0 <= y0 < y1 <= height and 0 <= x0 < x1 <= width):
-        raise InputError(f"crop [{y0}, {y1}, {x0}, {x1}] does not fit '{path}' of {height} x {width} px (y, x)")
-    return slice(y0, y1), slice(x0, x1)
-
-
-def _check_depth(stills: Sequence[_Still]) -> None:
-    first = stills[0]
-    for still in stills:
-        if still.header.dtype != first.header.dtype:
-            raise InputError(
-                f"'{first.path}' is {first.header.dtype} and '{still.path}' is {still.header.dtype}; "
-                "save all images with the same depth"
-            )
-
-
-def _frame(still: _Still, settings: ImagesSettings, row: int, position_px: tuple[float, float] | None) -> Frame:
+def _frame(still: Still, settings: ImagesSettings, row: int, position_px: tuple[float, float] | None) -> Frame:
     tolerance = settings.tolerance * max(still.shape) if position_px is not None else None
     pixel_size = settings.pixel_size or still.header.vendor.pixel_size_um
     return Frame(0, still.name, still.shape, row, None, position_px, tolerance, pixel_size)
 
 
-def _place(stills: Sequence[_Still], settings: ImagesSettings) -> tuple[list[tuple[_Still, Frame]], list[DroppedFrame]]:
+def _place(stills: Sequence[Still], settings: ImagesSettings) -> tuple[list[tuple[Still, Frame]], list[DroppedFrame]]:
     """Return stills with their frames (index 0 yet) in the order of the source, and those that the table leaves out."""
     if settings.positions is not None:
         return _place_by_table(stills, settings, Path(settings.positions))
@@ -218,10 +155,18 @@ def _place(stills: Sequence[_Still], settings: ImagesSettings) -> tuple[list[tup
     return placed, []
 
 
+def _by_image_name(
+    table: Mapping[str, tuple[float, float]], stills: Sequence[Still], folder: Path
+) -> dict[str, tuple[float, float]]:
+    """Return the table with names such as ``frames/a.tif``, relative to the table's folder, as those of the stills."""
+    names = {still.path.absolute(): still.name for still in stills}
+    return {names.get((folder / name).absolute(), name): position for name, position in table.items()}
+
+
 def _place_by_table(
-    stills: Sequence[_Still], settings: ImagesSettings, path: Path
-) -> tuple[list[tuple[_Still, Frame]], list[DroppedFrame]]:
-    table = read_positions_csv(path)
+    stills: Sequence[Still], settings: ImagesSettings, path: Path
+) -> tuple[list[tuple[Still, Frame]], list[DroppedFrame]]:
+    table = _by_image_name(read_positions_csv(path), stills, path.parent)
     by_name = {still.path.name: still for still in reversed(stills)}
     by_name |= {still.name: still for still in stills} | {str(still.path): still for still in stills}
     chosen = [(name, by_name[name]) for name in table if name in by_name]
@@ -235,7 +180,7 @@ def _place_by_table(
     return placed, [*missing, *extra]
 
 
-def _grid_places(stills: Sequence[_Still], settings: ImagesSettings, hints: GridHints) -> list[GridPlace]:
+def _grid_places(stills: Sequence[Still], settings: ImagesSettings, hints: GridHints) -> list[GridPlace]:
     if settings.numbering not in ("order", "name"):
         check_pattern(settings.numbering)
         if "{row}" in settings.numbering:
@@ -244,7 +189,7 @@ def _grid_places(stills: Sequence[_Still], settings: ImagesSettings, hints: Grid
     first = 0 if settings.numbering == "order" else min(numbers)
     if settings.first_number is not None:
         first = settings.first_number
-    seen: dict[int, _Still] = {}
+    seen: dict[int, Still] = {}
     for still, number in zip(stills, numbers):
         if number < first:
             raise InputError(f"'{still.path}' has number {number}, below the first number {first}")
@@ -255,7 +200,7 @@ def _grid_places(stills: Sequence[_Still], settings: ImagesSettings, hints: Grid
     return [grid_place(number - first, count, hints) for number in numbers]
 
 
-def _number(still: _Still, numbering: str) -> int:
+def _number(still: Still, numbering: str) -> int:
     if numbering == "order":
         return still.place
     number = last_number(still.name.partition("[")[0]) if numbering == "name" else None
@@ -266,9 +211,9 @@ def _number(still: _Still, numbering: str) -> int:
     return number
 
 
-def _places_by_pattern(stills: Sequence[_Still], pattern: str, hints: GridHints) -> list[GridPlace]:
+def _places_by_pattern(stills: Sequence[Still], pattern: str, hints: GridHints) -> list[GridPlace]:
     places = []
-    seen: dict[tuple[int, int], _Still] = {}
+    seen: dict[tuple[int, int], Still] = {}
     for still in stills:
         fields = name_fields(still.name, pattern)
         if fields is None:
@@ -281,19 +226,3 @@ def _places_by_pattern(stills: Sequence[_Still], pattern: str, hints: GridHints)
     top, left = min(row for row, _ in places), min(column for _, column in places)
     by_column = hints.order.startswith("column")
     return [GridPlace(r - top, c - left, c - left if by_column else r - top) for r, c in places]
-
-
-def _notes(stills: Sequence[_Still], frames: Sequence[Frame]) -> list[str]:
-    notes = []
-    shapes = Counter(frame.shape for frame in frames)
-    if len(shapes) > 1:
-        sizes = ", ".join(f"{n} of {w} x {h} px" for (h, w), n in shapes.most_common())
-        notes.append(f"the images differ in size: {sizes}")
-    pixel_sizes = sorted({round(frame.pixel_size_um, 9) for frame in frames if frame.pixel_size_um is not None})
-    if len(pixel_sizes) > 1:
-        low, high = format_length(pixel_sizes[0]), format_length(pixel_sizes[-1])
-        notes.append(f"the images differ in pixel size ({low} to {high}); stitching needs one magnification")
-    coloured = next((still for still in stills if still.header.colour), None)
-    if coloured is not None and has_colour(coloured.path, coloured.header.page):
-        notes.append(f"'{coloured.name}' is a colour picture: its luminance is used; coloured graphics stay in it")
-    return notes
