@@ -18,6 +18,8 @@ from cemi_core.sources.decode import ScreenFrame
 _BLOCK = 4
 #: Changes below this are taken for those of the codec, grey levels.
 _CODEC_NOISE = 3
+#: Larger changes count as this much: the first scan over a dark screen must not outweigh the others, grey levels.
+_ENOUGH = 32
 #: A pixel lives if it changes this much relative to the typical pixel of the picture.
 _LIFE = 0.2
 _SAMPLED_COLUMNS = 32
@@ -102,7 +104,7 @@ def survey(frames: Iterable[ScreenFrame], area: PictureArea | None = None) -> Su
             activity = np.zeros(change.shape, np.uint32)
             neutral = _neutral(frame.chroma)
         change[change < _CODEC_NOISE] = 0
-        activity += change
+        activity += np.minimum(change, _ENOUGH)
         samples.append(sample)
         times_refreshed = refreshed.count(sample)
         if len(samples) >= _MOST_FRAMES or (len(samples) >= _LEAST_FRAMES and times_refreshed >= 3):

@@ -91,7 +91,7 @@ class PassReader:
         self._recording, self._survey, self._shape = recording, looked, looked.area.shape
         self._picker = OverlapPicker(settings.overlap, *settings.overlap_range)
         self._track = _Track()
-        self._scans = self._kept = 0
+        self._scans = self._whole = self._kept = 0
         self._first_start_s = self._last_doubt_px = 0.0
 
     def read(self, threads: int, progress: Progress | None) -> Iterator[tuple[Frame, NDArray[np.uint8]] | DroppedFrame]:
@@ -110,6 +110,7 @@ class PassReader:
             if flaw in ("", COLOURED):
                 placed = self._place(scan)
                 if not flaw:
+                    self._whole += 1
                     chosen += self._picker.offer(placed)
             if not self._settings.deskew and self._track.speeds:
                 yield from self._frames(chosen)
@@ -119,7 +120,7 @@ class PassReader:
             yield DroppedFrame(
                 self._name, "no whole scan was found: the picture is not seen to be refreshed line by line"
             )
-        unused = self._scans - self._kept
+        unused = self._whole - self._kept
         if unused or pictures.repeats or pictures.saved:
             saved = f"; {pictures.saved} scans were put together without the coloured graphics that came over them"
             yield DroppedFrame(
