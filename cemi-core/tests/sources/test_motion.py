@@ -114,7 +114,7 @@ def test_deskew_makes_upright_what_the_moving_stage_sheared(shear: float) -> Non
     sheared = np.stack([np.interp(origin + shear * y + np.arange(200), np.arange(400), scene[y]) for y in rows])
     straight = deskew(sheared.astype(np.float32), shear)
     assert straight.shape == (80, 200 - shear_span_px(shear, 80))
-    x = origin + first_column_px(shear, 80) + np.arange(straight.shape[1])
+    x = origin + first_column_px(shear, 80, shear_span_px(shear, 80)) + np.arange(straight.shape[1])
     expected = np.stack([np.interp(x, np.arange(400), scene[y]) for y in rows])
     assert np.abs(straight - expected).max() < 2.0
 

@@ -128,17 +128,26 @@ def decode(recording: Recording, threads: int = 1) -> Iterator[ScreenFrame]:
                 start_s = last_s if start_s is None else start_s
                 damaged = picture.is_corrupt or (damaged and not picture.key_frame)  # later frames build on it
                 yield _screen_frame(picture, last_s - start_s, not damaged)
-    missing = recording.frames - count if recording.frames else 0
-    if missing > 2 + recording.frames // 100:
-        raise EarlyEnd(f"'{recording.path}' ends early: {count} of {recording.frames} frames can be read")
-    if not recording.frames and recording.duration_s - max(last_s, 0.0) > 2.0 + recording.duration_s / 20:
-        raise EarlyEnd(
-            f"'{recording.path}' ends early: {max(last_s, 0):.1f} of {recording.duration_s:.1f} s can be read"
-        )
+    _check_end(recording, count, max(last_s - (start_s or 0.0), 0.0))
+
+
+def _check_end(recording: Recording, count: int, last_s: float) -> None:
+    """Raise EarlyEnd if frames are missing at the end; both their number and the time must say so where both are known.
+
+    A recording of variable rate may end with a long frame, and an AVI counts frames that it leaves out.
+    """
+    left_s = recording.duration_s - last_s
+    if recording.frames:
+        missing = recording.frames - count
+        if missing > 2 + recording.frames // 100 and (left_s > 3 * last_s / max(count - 1, 1) or count < 2):
+            raise EarlyEnd(f"'{recording.path}' ends early: {count} of {recording.frames} frames can be read")
+    elif left_s > 2.0 + recording.duration_s / 20:
+        raise EarlyEnd(f"'{recording.path}' ends early: {last_s:.1f} of {recording.duration_s:.1f} s can be read")
 
 
 def _screen_frame(picture: av.VideoFrame, time_s: float, intact: bool) -> ScreenFrame:
-    if picture.format.name == "gray":
+    if picture.format.name.startswith("gray"):
+        picture = picture if picture.format.name == "gray" else picture.reformat(format="gray")
         return ScreenFrame(time_s, _plane(picture, 0), None, intact)
     if picture.format.name not in ("yuv420p", "yuvj420p"):
         picture = picture.reformat(format="yuv420p")

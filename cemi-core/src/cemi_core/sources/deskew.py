@@ -30,8 +30,9 @@ def deskew(scan: NDArray[Any], shear_px_per_line: float, lost_columns: int | Non
     Returns
     -------
     ndarray, shape (h, w - lost_columns)
-        Same type. Its first column is the specimen's column X + max(0, shear * (h - 1)) for exact ``lost_columns``:
-        columns that not every line has seen are cut, none is made up. Cubic interpolation along x (Catmull-Rom).
+        Same type. Every line shows what the scan's middle line shows from its column ``lost_columns / 2`` on, whatever
+        the shear: an error of the shear tilts the picture about its middle and does not move it. Columns that not
+        every line has seen are cut, none is made up. Cubic interpolation along x (Catmull-Rom).
 
     Raises
     ------
@@ -43,8 +44,8 @@ def deskew(scan: NDArray[Any], shear_px_per_line: float, lost_columns: int | Non
     lost = span if lost_columns is None else lost_columns
     if lost < span or lost >= width:
         raise ValueError(f"a shear of {span} px in a picture {width} px wide cannot lose {lost} columns")
-    first = first_column_px(shear_px_per_line, height)
-    place = first - shear_px_per_line * np.arange(height)  # where in its line each row starts, 0 to span
+    middle = np.arange(height) - (height - 1) / 2
+    place = lost / 2 - shear_px_per_line * middle  # where in its line each row starts, 0 to lost
     whole = np.floor(place + 1e-9).astype(np.int64)
     part = np.clip(place - whole, 0.0, 1.0).astype(np.float32)[:, None]
     columns = whole[:, None] + np.arange(width - lost)
@@ -56,6 +57,6 @@ def deskew(scan: NDArray[Any], shear_px_per_line: float, lost_columns: int | Non
     return np.asarray(straight, dtype=scan.dtype)
 
 
-def first_column_px(shear_px_per_line: float, height: int) -> float:
-    """Return where the first column of `deskew`'s result lies in the scan's first line, px."""
-    return max(0.0, shear_px_per_line * (height - 1))
+def first_column_px(shear_px_per_line: float, height: int, lost_columns: int) -> float:
+    """Return where the first column of `deskew`'s result lies, px, seen from the first column of the scan's first line."""
+    return lost_columns / 2 + shear_px_per_line * (height - 1) / 2

@@ -20,7 +20,7 @@ def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
 
 
 def _named(entry: str, suffixes: frozenset[str], kind: str) -> list[Path]:
-    path = Path(entry).expanduser()
+    path = Path(entry)
     if path.is_dir():
         found = [p for p in path.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith(".")]
         if not any(p.is_file() for p in found):

@@ -207,7 +207,7 @@ class PassReader:
             x = scan.position_px[1] + speed_x * start_s
             if lost:
                 pixels = deskew(pixels, shear, lost)
-                x += first_column_px(shear, height)
+                x += first_column_px(shear, height, lost)
             tolerance = max(8.0, 0.02 * width) + scan.doubt_px - self._last_doubt_px
             self._last_doubt_px = scan.doubt_px
             yield (
