@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from cemi_analyze.blocks import block_edges, blocks_along, fraction_interval
+from cemi_analyze.blocks import block_edges, blocks_along
 from cemi_analyze.cell_analyzer import CellAnalyzer, grid_map, measured_cells, overlay, thumbnail
 from cemi_analyze.orientation import structure_tensor
 from cemi_analyze.picture import cell_of
 from cemi_analyze.regularity import isotropic_coherency, lamellar_coherency
+from cemi_analyze.statistics import patch_share_intervals
 from cemi_core.model.result import Result
 from cemi_core.model.settings import Settings
 from cemi_core.model.stages import BlockInfo, Runtime
@@ -99,13 +100,9 @@ class LamellaFraction(CellAnalyzer):
         cells = list(measured_cells(partials))
         threshold = self.settings.least_coherency or _common_threshold([cell for _, _, cell in cells])
         split = round(threshold * _LEVELS)
-        intervals = []
-        for row, column, cell in cells:
-            total = cell.counts.sum(axis=2, dtype=np.float64)
-            lamellar = cell.counts[..., split:].sum(axis=2, dtype=np.float64)
-            with np.errstate(invalid="ignore"):
-                share = np.where(total > 0, lamellar / total, np.nan)
-            intervals.append((row, column, fraction_interval(share, total)))
+        shares = [_block_shares(cell.counts, split) for _, _, cell in cells]
+        found = patch_share_intervals(shares)
+        intervals = [(row, column, interval) for (row, column, _), interval in zip(cells, found, strict=True)]
         picture = overlay([(row, column, cell.thumbnail) for row, column, cell in cells], grid_shape)
         how = "given" if self.settings.least_coherency else "half-way between isotropic texture and the lamellae"
         return Result(
@@ -117,6 +114,13 @@ class LamellaFraction(CellAnalyzer):
                 f"{self.settings.window_px:g} px; any texture that runs one way counts, scratches included",
             ),
         )
+
+
+def _block_shares(counts: NDArray[np.int32], split: int) -> NDArray[np.float64]:
+    total = counts.sum(axis=2, dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        share = counts[..., split:].sum(axis=2) / total
+    return np.where(total > 0.5 * np.median(total), share, np.nan)
 
 
 def _block_histograms(

@@ -28,6 +28,9 @@ _TILE_PX = (64, 512)
 _WINDOW_PX = (5.0, 40.0)
 #: Height of the autocorrelation peak over the depth of the valley that lamellae have.
 _PEAK = (0.5, 1.6)
+#: Periods that differ by less than this share are alike; how much of the area must be alike.
+_ALIKE = 0.12
+_SHARED = 1 / 6
 #: Share of a cell that lamellae must fill for their spacing to be told.
 _LEAST_AREA = 0.02
 
@@ -150,24 +153,16 @@ def _tile_for(length_px: float) -> int:
 
 
 def _weights(tiles: TileSpacing) -> NDArray[np.float64]:
-    """Return the weight of each tile: the area of its colony, 0 without a clear period or far from all the others.
+    """Return the weight of each tile: the area of its colony, 0 without a clear period that others share.
 
-    Far is more than 15 % and four robust deviations away: a stray direction in irregular texture. Cells with colonies
-    of two spacings have a wide deviation and keep both.
+    Where irregular texture runs one way by chance it has a period too, but no two places have the same: a period counts
+    if it is, within 12 %, that of a sixth of all the area. Colonies of different spacings in one cell all keep theirs.
     """
     periodic = np.isfinite(tiles.period_px) & (tiles.peak >= _PEAK[0]) & (tiles.peak <= _PEAK[1])
-    if not periodic.any():
-        return np.zeros(len(periodic))
+    area = np.where(periodic, tiles.area, 0.0)
     size = np.log(np.where(periodic, tiles.period_px, 1.0))
-    away = np.abs(size - _weighted_median(size, np.where(periodic, tiles.area, 0.0)))
-    deviation = 1.4826 * _weighted_median(away, np.where(periodic, tiles.area, 0.0))
-    return np.where(periodic & (away <= max(4 * deviation, 0.15)), tiles.area, 0.0)
-
-
-def _weighted_median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
-    order = np.argsort(values)
-    total = np.cumsum(weights[order])
-    return float(values[order[np.searchsorted(total, 0.5 * total[-1])]])
+    alike = np.abs(size[:, None] - size[None, :]) <= _ALIKE
+    return np.where(alike @ area >= _SHARED * area.sum(), area, 0.0)
 
 
 def _lamellar(image: NDArray[np.float32], coherency: NDArray[np.float32], length_px: float) -> NDArray[np.bool_]:

@@ -163,7 +163,7 @@ def paper_dark_phase(image: NDArray[np.float32]) -> NDArray[np.bool_]:
     bright = cv2.adaptiveThreshold(
         smooth, 255, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY, _PAPER_WINDOW_PX, _PAPER_OFFSET
     )
-    return bright == 0
+    return np.equal(bright, 0)
 
 
 def otsu_threshold(pixels: NDArray[np.float32]) -> float:

@@ -57,6 +57,7 @@ class PearsonRelation:
             The property has fewer than three positions within every profile, or positions and values differ in number.
         """
         x_um, values = _clean(table)
+        _check_extent(x_um, profiles, table.name)
         relations = [self._one(profile, x_um, values, table.name) for profile in profiles]
         if relations and all(relation.n < _FEWEST for relation in relations):
             raise InputError(
@@ -157,6 +158,15 @@ def _clean(table: PropertyTable) -> tuple[NDArray[np.float64], NDArray[np.float6
 def _extent(profile: Profile) -> str:
     known = profile.x_um[np.isfinite(profile.value)]
     return f"{known[0]:.6g} to {known[-1]:.6g} um" if len(known) else "no measured value"
+
+
+def _check_extent(x_um: NDArray[np.float64], profiles: Sequence[Profile], name: str) -> None:
+    steps = [float(np.median(np.diff(profile.x_um))) for profile in profiles if len(profile.x_um) > 1]
+    if steps and len(x_um) > 1 and np.ptp(x_um) < min(steps):
+        raise InputError(
+            f"all positions of the property '{name}' lie within one column of the grid ({x_um[0]:.6g} to "
+            f"{x_um[-1]:.6g} um): check their unit (micrometres)"
+        )
 
 
 def _check_equal_steps(at: NDArray[np.float64], name: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,9 +65,7 @@ def e562_interval(fields: ArrayLike, weights: ArrayLike | None = None, n_effecti
 def spatial_mean_interval(fields: NDArray[np.float64], weights: NDArray[np.float64] | None = None) -> Interval:
     """Return the mean over a grid of fields with an interval that allows for likeness between neighbours.
 
-    The likeness r of next neighbours is taken from the fields themselves, with the bias -1/(n - 1) of such an estimate
-    removed; it falls off as r, r^1.4, r^2 for neighbours at 1, 1.4, 2 steps (an exponential model). The effective
-    number is n^2 over the sum of all these likenesses.
+    See `likeness_of_neighbours`; the interval is that of `e562_interval` with the effective number of fields.
 
     Parameters
     ----------
@@ -75,29 +73,87 @@ def spatial_mean_interval(fields: NDArray[np.float64], weights: NDArray[np.float
         NaN where there is none.
     weights : ndarray of float, same shape, optional
     """
-    used = np.isfinite(fields)
-    n = int(used.sum())
-    if n < 4:
+    if np.isfinite(fields).sum() < 4:
         return e562_interval(fields, weights)
-    likeness = _neighbour_likeness(fields, used)
-    if likeness <= 0:
-        return e562_interval(fields, weights)
-    y, x = np.nonzero(used)
-    apart = np.hypot(y[:, None] - y[None, :], x[:, None] - x[None, :])
-    n_effective = n * n / float((min(likeness, 0.95) ** apart).sum())
+    n_effective = effective_fields(np.isfinite(fields), likeness_of_neighbours([fields]))
     return e562_interval(fields, weights, max(n_effective, 2.0))
 
 
-def _neighbour_likeness(fields: NDArray[np.float64], used: NDArray[np.bool_]) -> float:
-    deviation = np.where(used, fields - fields[used].mean(), 0.0)
-    variance = float((deviation**2).sum() / used.sum())
-    products = [deviation[:, 1:] * deviation[:, :-1], deviation[1:] * deviation[:-1]]
-    pairs = [used[:, 1:] & used[:, :-1], used[1:] & used[:-1]]
-    number = sum(int(pair.sum()) for pair in pairs)
-    if variance <= 0 or number == 0:
+def patch_share_intervals(cells: Sequence[NDArray[np.float64]]) -> list[Interval]:
+    """Return the share of the area that patches (colonies) fill in each cell, with its 95 % interval.
+
+    A cell may hold three colonies or none; the scatter of its own blocks then says little (nothing, if none). So
+    scatter and likeness of the blocks are pooled over all cells and give the number of independent areas that one cell
+    is worth, n = p (1 - p) / variance of the mean; the interval is Wilson's (J. Am. Stat. Assoc. 1927, 22, 209) with n,
+    which is right for shares near 0 and 1 too.
+
+    Parameters
+    ----------
+    cells : sequence of ndarray of float, shape (rows, columns) each
+        Share in each block, NaN where there is none.
+    """
+    likeness = likeness_of_neighbours(cells)
+    used = [np.isfinite(cell) for cell in cells]
+    several = [(cell[ok], effective_fields(ok, likeness)) for cell, ok in zip(cells, used, strict=True) if ok.sum() > 1]
+    spread = [float(v.var(ddof=1)) * (len(v) - 1) / len(v) / max(1 - 1 / n, 0.1) for v, n in several]
+    binomial = sum(_mixed(v) for v, _ in several)
+    ratio = sum(spread) / binomial if binomial > 0 else 1.0
+    intervals = []
+    for cell, ok in zip(cells, used, strict=True):
+        if not ok.any():
+            intervals.append(Interval(math.nan, math.nan, math.nan))
+            continue
+        areas = effective_fields(ok, likeness) / float(np.clip(ratio, 0.05, 1.0))
+        intervals.append(wilson_interval(float(cell[ok].mean()), areas))
+    return intervals
+
+
+def _mixed(values: NDArray[np.float64]) -> float:
+    return float(values.mean() * (1 - values.mean()))
+
+
+def wilson_interval(share: float, n: float) -> Interval:
+    """Return Wilson's 95 % interval of a share that was seen in ``n`` independent places."""
+    z2 = 1.959964**2
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n))) / (1 + z2 / n)
+    return Interval(share, min(max(centre - half, 0.0), share), max(min(centre + half, 1.0), share))
+
+
+def likeness_of_neighbours(cells: Sequence[NDArray[np.float64]]) -> float:
+    """Return the correlation of next neighbours in grids of fields, pooled over the grids, 0 to 0.95.
+
+    Each grid's own mean is taken off, which makes neighbours look less alike than they are, the more so the more alike
+    they are; solved for by iteration, with a likeness of r^d at a distance of d steps.
+    """
+    products = squares = pairs = number = 0.0
+    shape = None
+    for fields in cells:
+        used = np.isfinite(fields)
+        if used.sum() < 4:
+            continue
+        shape = used if shape is None or used.sum() > shape.sum() else shape
+        deviation = np.where(used, fields - fields[used].mean(), 0.0)
+        products += float((deviation[:, 1:] * deviation[:, :-1]).sum() + (deviation[1:] * deviation[:-1]).sum())
+        pairs += float((used[:, 1:] & used[:, :-1]).sum() + (used[1:] & used[:-1]).sum())
+        squares += float((deviation**2).sum())
+        number += float(used.sum())
+    if shape is None or squares <= 0 or pairs == 0:
         return 0.0
-    total = sum(float(product.sum()) for product in products)
-    return total / number / variance + 1 / (int(used.sum()) - 1)
+    raw, likeness = products / pairs / (squares / number), 0.0
+    for _ in range(30):
+        shared = 1 / effective_fields(shape, likeness)
+        likeness = float(np.clip(raw * (1 - shared) + shared, 0.0, 0.95))
+    return likeness
+
+
+def effective_fields(used: NDArray[np.bool_], likeness: float) -> float:
+    """Return the number of independent fields that a grid is worth: n^2 over the sum of likeness^distance."""
+    y, x = np.nonzero(used)
+    if likeness <= 0:
+        return float(len(y))
+    apart = np.hypot(y[:, None] - y[None, :], x[:, None] - x[None, :])
+    return len(y) ** 2 / float((likeness**apart).sum())
 
 
 def block_bootstrap(

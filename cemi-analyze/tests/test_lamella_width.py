@@ -1,0 +1,150 @@
+"""Spacing of planted lamellae."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cemi_analyze import LamellaWidth
+from cemi_analyze.lamella_width import LamellaWidthSettings
+from cemi_analyze.spacing import first_peak, tile_starts
+
+PAPER = LamellaWidth(LamellaWidthSettings(method="paper"))
+
+
+@pytest.mark.parametrize("period_px", [5.5, 7.5, 12.0, 20.0])
+@pytest.mark.parametrize("noise", [0.02, 0.1])
+def test_lamella_spacing_of_wavy_noisy_stripes_is_within_2_percent(period_px, noise, planted):
+    rng = np.random.default_rng(int(10 * period_px))
+    image = planted.imaged(planted.stripes(period_px, angle_deg=50, wave_px=1.0, seed=1), noise, rng)
+    measured = LamellaWidth().measure(image)
+    assert measured.value == pytest.approx(period_px, rel=0.02)
+    assert measured.low < period_px * 1.01
+    assert measured.high > period_px * 0.99
+
+
+def test_spacing_of_2_7_px_is_within_5_percent_in_a_clean_picture(planted):
+    image = planted.imaged(planted.stripes(2.7, angle_deg=20), 0.01, np.random.default_rng(0), denoise_px=0)
+    assert LamellaWidth().measure(image).value == pytest.approx(2.7, rel=0.05)
+
+
+def test_spacing_of_2_7_px_under_noise_is_not_told_rather_than_wrong(planted):
+    image = planted.imaged(planted.stripes(2.7, angle_deg=20), 0.1, np.random.default_rng(0))
+    assert np.isnan(LamellaWidth().measure(image).value)
+
+
+@pytest.mark.parametrize("line", [0.0, 0.4])
+def test_noise_correlated_along_the_scan_line_does_not_shift_the_spacing(line, planted):
+    from scipy.ndimage import convolve1d
+
+    clean = planted.imaged(planted.stripes(6.5, angle_deg=75, wave_px=1), 0.0, np.random.default_rng(0), denoise_px=0)
+    noise = convolve1d(np.random.default_rng(1).standard_normal(clean.shape), [line, 1, line], axis=1)
+    image = clean + 0.08 * (noise / noise.std()).astype(np.float32)
+    assert LamellaWidth().measure(image).value == pytest.approx(6.5, rel=0.02)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    angle=st.floats(0, 180),
+    period=st.floats(5, 14),
+    gain=st.floats(0.3, 1.5),
+    offset=st.floats(-0.2, 0.2),
+)
+def test_spacing_and_direction_hold_at_every_angle_gain_and_offset(planted, angle, period, gain, offset):
+    image = planted.imaged(planted.stripes(period, angle_deg=angle), 0.02, np.random.default_rng(0))
+    measured = LamellaWidth().measure(image * np.float32(gain) + np.float32(offset))
+    assert measured.value == pytest.approx(period, rel=0.015)
+    off = (measured.extra["orientation_deg"] - (angle + 90) + 90) % 180 - 90
+    assert abs(off) < 1.0
+
+
+def test_widths_of_the_two_phases_add_up_to_the_spacing(planted):
+    image = planted.imaged(planted.stripes(16, dark_share=0.3), 0.03, np.random.default_rng(0))
+    measured = LamellaWidth().measure(image, 0.05)
+    assert measured.unit == "um"
+    assert measured.extra["dark_width_um"] == pytest.approx(0.3 * 16 * 0.05, rel=0.1)
+    assert measured.extra["dark_width_um"] + measured.extra["bright_width_um"] == pytest.approx(
+        measured.value, rel=1e-6
+    )
+    assert 0.8 < measured.extra["coherency"] <= 1
+
+
+def test_without_a_pixel_size_lengths_are_in_pixels(planted):
+    image = planted.imaged(planted.stripes(10), 0.03, np.random.default_rng(0))
+    measured = LamellaWidth().measure(image)
+    assert measured.unit == "px"
+    assert measured.extra["dark_width_px"] > 0
+
+
+@pytest.mark.parametrize("kind", ["noise", "worms"])
+def test_texture_that_is_not_lamellar_has_no_spacing(kind, planted):
+    found = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        dark = planted.worms(0.35, (240, 240), rng) if kind == "worms" else np.zeros((240, 240))
+        found.append(LamellaWidth().measure(planted.imaged(dark, 0.08, rng)).value)
+    assert np.isnan(found).mean() >= 5 / 6
+
+
+def test_map_of_a_noisy_eutectic_goes_with_the_truth(eutectic, mapped):
+    found = mapped(LamellaWidth(), eutectic).maps[0]
+    truth = eutectic.truth("spacing") * 0.1
+    assert found.unit == "um"
+    known = np.isfinite(found.value) & np.isfinite(truth)
+    assert known[eutectic.truth("lamellar") > 0.1].all()
+    assert np.corrcoef(found.value[known], truth[known])[0, 1] > 0.95
+    assert np.mean(found.value[known] / truth[known]) == pytest.approx(1, abs=0.015)
+
+
+def test_colonies_of_two_spacings_are_averaged_by_area(planted):
+    rng = np.random.default_rng(0)
+    dark = np.hstack([planted.stripes(6, 20, shape=(256, 256)), planted.stripes(9, 110, shape=(256, 256))])
+    assert LamellaWidth().measure(planted.imaged(dark, 0.04, rng)).value == pytest.approx(7.5, rel=0.05)
+
+
+def test_the_papers_method_is_right_for_straight_stripes_along_the_picture_but_not_for_wavy_ones(planted):
+    rng = np.random.default_rng(0)
+    straight = planted.imaged(planted.stripes(8, angle_deg=0), 0.01, rng)
+    assert PAPER.measure(straight).value == pytest.approx(8, rel=0.1)
+    errors = {}
+    wavy = [planted.imaged(planted.stripes(8, a, wave_px=2, seed=a), 0.06, rng) for a in (20, 40, 65)]
+    for name, analyzer in (("paper", PAPER), ("ours", LamellaWidth())):
+        errors[name] = np.mean([abs(analyzer.measure(image).value / 8 - 1) for image in wavy])
+    assert errors["ours"] < 0.02
+    assert errors["paper"] > 0.1
+
+
+def test_the_papers_method_has_no_width_where_no_region_is_lamellar(planted):
+    rng = np.random.default_rng(0)
+    assert np.isnan(PAPER.measure(planted.imaged(planted.worms(0.35, (160, 160), rng), 0.08, rng)).value)
+
+
+def test_a_tile_larger_than_the_colonies_is_worse_than_the_default(eutectic, mapped):
+    truth = eutectic.truth("spacing") * 0.1
+
+    def scatter(analyzer):
+        return np.nanstd(mapped(analyzer, eutectic).maps[0].value - truth)
+
+    assert scatter(LamellaWidth()) < scatter(LamellaWidth(LamellaWidthSettings(tile_px=224)))
+
+
+def test_the_first_peak_of_a_cosine_is_its_period_to_a_hundredth():
+    lags = np.arange(0, 40, 0.25)
+    lag, height = first_peak(np.cos(2 * np.pi * lags / 9.37), lags)
+    assert lag == pytest.approx(9.37, abs=0.01)
+    assert height == pytest.approx(1, abs=0.01)
+
+
+def test_a_profile_that_only_falls_has_no_peak():
+    lags = np.arange(0, 40, 0.25)
+    assert np.isnan(first_peak(np.exp(-lags / 5), lags)[0])
+
+
+@given(length=st.integers(64, 2000), tile=st.integers(32, 64))
+def test_tiles_cover_their_cell_and_stay_inside(length, tile):
+    starts = tile_starts(length, tile)
+    assert starts[0] == 0
+    assert starts[-1] == length - tile
+    assert np.all(np.diff(starts) <= tile)

@@ -1,0 +1,144 @@
+"""Intervals hold what they promise; smooth profiles do not look related when they are not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cemi_analyze.correlation import (
+    correlate,
+    effective_sample_size,
+    fisher_interval,
+    leave_one_out_q2,
+    p_value,
+    pearson_r,
+    shift_p_value,
+)
+from cemi_analyze.statistics import block_bootstrap, e562_interval, spatial_mean_interval
+
+
+def covered(make, trials: int, truth: float, seed: int = 0) -> float:
+    rng = np.random.default_rng(seed)
+    intervals = [make(rng) for _ in range(trials)]
+    return float(np.mean([interval.low <= truth <= interval.high for interval in intervals]))
+
+
+def test_e562_intervals_of_independent_fields_hold_the_mean_in_95_percent_of_cases():
+    assert 0.93 < covered(lambda rng: e562_interval(rng.normal(3, 1, 12)), 1500, 3.0) < 0.97
+
+
+def test_e562_intervals_of_weighted_fields_hold_the_mean_in_about_95_percent_of_cases():
+    weights = np.array([1, 1, 2, 3, 1, 4, 1, 2, 1, 1.0])
+    make = lambda rng: e562_interval(rng.normal(3, 1 / np.sqrt(weights)), weights)  # noqa: E731
+    assert 0.92 < covered(make, 1000, 3.0) < 0.99
+
+
+def alike(rng, reach: float):
+    """Fields of 4 x 4 blocks of a field with neighbours alike."""
+    from scipy.ndimage import gaussian_filter
+
+    return gaussian_filter(rng.standard_normal((40, 40)), reach)[18:22, 18:22] * 2 * np.sqrt(np.pi) * reach
+
+
+def test_neighbours_that_are_alike_do_not_count_as_independent():
+    plain = covered(lambda rng: e562_interval(alike(rng, 0.8)), 800, 0.0)
+    spatial = covered(lambda rng: spatial_mean_interval(alike(rng, 0.8)), 800, 0.0)
+    assert plain < 0.85
+    assert spatial > plain + 0.05
+
+
+def test_independent_blocks_keep_their_coverage():
+    assert 0.92 < covered(lambda rng: spatial_mean_interval(rng.standard_normal((4, 4))), 1000, 0.0) <= 0.985
+
+
+def test_block_bootstrap_holds_the_mean_somewhat_too_seldom_but_often():
+    make = lambda rng: block_bootstrap(rng.normal(0, 1, 16), np.mean, draws=200)  # noqa: E731
+    assert 0.86 < covered(make, 250, 0.0) < 0.97
+
+
+def test_one_field_says_nothing_about_its_scatter():
+    interval = e562_interval([0.4])
+    assert interval.value == 0.4
+    assert interval.low == -np.inf
+    assert np.isnan(e562_interval([np.nan]).value)
+
+
+def smooth(rng, n: int, reach: float):
+    from scipy.ndimage import gaussian_filter1d
+
+    return gaussian_filter1d(rng.standard_normal(n + 400), reach)[200 : 200 + n]
+
+
+@pytest.mark.parametrize(("n", "reach"), [(22, 1.0), (60, 3.0)])
+def test_independent_smooth_profiles_come_out_related_in_about_5_percent_of_cases(n, reach):
+    rng = np.random.default_rng(0)
+    position = np.arange(n, dtype=float)
+    pairs = [(smooth(rng, n, reach), smooth(rng, n, reach)) for _ in range(300)]
+    naive = np.mean([p_value(pearson_r(x, y), n) < 0.05 for x, y in pairs])
+    judged = np.mean([correlate(position, x, y).p_value < 0.05 for x, y in pairs])
+    assert naive > 0.15
+    assert 0.02 <= judged <= 0.09
+
+
+def test_a_planted_relation_of_smooth_profiles_is_found_with_its_interval():
+    rng = np.random.default_rng(1)
+    position = np.arange(40, dtype=float)
+    x = smooth(rng, 40, 1.2)
+    found = correlate(position, x, x + 0.3 * x.std() * rng.standard_normal(40))
+    assert found.p_value < 0.001
+    assert found.low < found.r < found.high
+    assert found.low > 0.7
+
+
+def test_the_effective_number_falls_with_smoothness():
+    rng = np.random.default_rng(2)
+    position = np.arange(60, dtype=float)
+    numbers = [
+        np.median([effective_sample_size(position, smooth(rng, 60, r), smooth(rng, 60, r)) for _ in range(15)])
+        for r in (0.3, 2, 6)
+    ]
+    assert numbers[0] > 45 > numbers[1] > numbers[2]
+
+
+@given(r=st.floats(-0.99, 0.99), n=st.floats(3.5, 500))
+def test_fisher_intervals_hold_r_and_shrink_with_n(r, n):
+    interval, wider = fisher_interval(r, n), fisher_interval(r, 0.5 * (n + 3))
+    assert -1 <= interval.low <= r <= interval.high <= 1
+    assert interval.high - interval.low <= wider.high - wider.low + 1e-9
+
+
+def test_p_agrees_with_scipy_for_independent_points():
+    from scipy.stats import pearsonr
+
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((2, 25))
+    assert p_value(pearson_r(x, y), 25) == pytest.approx(pearsonr(x, y).pvalue)
+
+
+def test_surrogates_judge_independent_smooth_profiles_less_often_related_than_the_naive_test():
+    rng = np.random.default_rng(3)
+    pairs = [(smooth(rng, 64, 2.0), smooth(rng, 64, 2.0)) for _ in range(120)]
+    naive = np.mean([p_value(pearson_r(x, y), 64) < 0.05 for x, y in pairs])
+    assert np.mean([shift_p_value(x, y, draws=199) < 0.05 for x, y in pairs]) < 0.6 * naive
+
+
+def test_four_features_fit_pure_noise_but_do_not_predict_it():
+    rng = np.random.default_rng(4)
+    both = np.array([leave_one_out_q2(rng.standard_normal((15, 4)), rng.standard_normal(15)) for _ in range(200)])
+    assert np.quantile(both[:, 0], 0.95) > 0.5
+    assert np.median(both[:, 1]) < 0
+
+
+def test_leave_one_out_q2_is_that_of_leaving_out_one_by_one():
+    rng = np.random.default_rng(5)
+    x, y = rng.standard_normal((12, 2)), rng.standard_normal(12)
+    errors, mean_errors = [], []
+    for i in range(12):
+        rest = np.arange(12) != i
+        fit, *_ = np.linalg.lstsq(np.column_stack([np.ones(11), x[rest]]), y[rest], rcond=None)
+        errors.append(y[i] - np.r_[1, x[i]] @ fit)
+        mean_errors.append(y[i] - y[rest].mean())
+    expected = 1 - np.sum(np.square(errors)) / np.sum(np.square(mean_errors))
+    assert leave_one_out_q2(x, y)[1] == pytest.approx(expected)
