@@ -11,8 +11,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import h5py
-
 from cemi_core.errors import InputError
 from cemi_core.model.frame import DroppedFrame, Frame, FrameSource, StreamSource, from_unit_range
 from cemi_core.model.layout import Layout
@@ -22,7 +20,7 @@ from cemi_core.recipe.check import Choice
 from cemi_core.run.executors import spread
 from cemi_core.run.plan import Context, Outcome
 from cemi_core.run.tiles import denoise_image
-from cemi_core.store.atomic import atomic_path, write_json_atomically
+from cemi_core.store.atomic import write_json_atomically
 from cemi_core.store.frames import FrameStore, StoredFrames
 from cemi_core.store.hdf5_table import new_hdf5_file
 from cemi_core.store.run_file import write_frames_table

@@ -58,5 +58,5 @@ def deskew(scan: NDArray[Any], shear_px_per_line: float, lost_columns: int | Non
 
 
 def first_column_px(shear_px_per_line: float, height: int, lost_columns: int) -> float:
-    """Return where the first column of `deskew`'s result lies, px, seen from the first column of the scan's first line."""
+    """Return where the first column of `deskew`'s result lies, px, seen from the first pixel of the scan."""
     return lost_columns / 2 + shear_px_per_line * (height - 1) / 2

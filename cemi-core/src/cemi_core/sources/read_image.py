@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from cemi_core.sources.vendor import VendorData, fei_data, zeiss_data
 IMAGE_SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg"})
 #: Largest picture that is decoded; larger headers are damaged files (a 100 Mpx still is ordinary).
 MAX_PIXELS = 4_000_000_000
+# What tifffile logs about odd tags is either harmless or told in our own words.
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 _NO_VENDOR = VendorData()
 _GUARD = Lock()
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -177,6 +180,8 @@ def _tiff_headers(path: Path) -> list[ImageHeader]:
     size = path.stat().st_size
     with tifffile.TiffFile(path) as tiff:
         pages = _picture_pages(tiff)
+        if not pages:
+            raise InputError(f"'{path}' is a TIFF without a picture: it is damaged or was not finished")
         headers = []
         for number, page in enumerate(pages):
             shape = int(page.imagelength), int(page.imagewidth)

@@ -136,8 +136,9 @@ class FrontTracker:
             return self._found(band, changes, time_s)
         start = self._front
         self._front = start + move
-        if start % self._height >= self._margin and start % self._height + move <= self._height:
-            self._moves.append((move, time_s - self._time_s))  # not those in which the beam flew back
+        # Not those in which the beam flew back, or rested at the end before it did.
+        if start % self._height >= self._margin and start % self._height + move <= self._height - self._margin:
+            self._moves.append((move, time_s - self._time_s))
         self._learn(band, changes)
         self._time_s = time_s
         return Advance(Motion.MOVED, start, self._front, max(0, move - band.length))

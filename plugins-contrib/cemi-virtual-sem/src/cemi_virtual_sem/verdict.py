@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,14 +119,17 @@ def _known(box: tuple[float, float, int, int], recording: Path) -> tuple[float, 
 
 
 def true_positions(frames: tuple[Frame, ...] | list[Frame], recording: Path) -> NDArray[np.float64]:
-    """Return the true (y, x) of each frame, px, shape (n, 2), from ``scans.csv`` or ``stills.csv``.
+    """Return the true (y, x) of each frame's first pixel, px, shape (n, 2), from ``scans.csv`` or ``stills.csv``.
 
-    A frame of a video belongs to the last scan that was complete at its presentation time.
+    A frame of a video belongs to the last scan that was complete at its presentation time. Frames that are narrower
+    than the recorded picture (deskewed ones) have lost as many columns left as right, seen from the middle line.
     """
     scans = recording / "scans.csv"
     if scans.exists():
         rows = _read(scans)
-        return np.array([_scan_of(frame, rows) for frame in frames])
+        width = _recorded_width(recording)
+        lost = np.array([(0.0, (width - frame.shape[1]) / 2) for frame in frames])
+        return np.array([_scan_of(frame, rows) for frame in frames]) + lost
     by_file = {
         Path(row["file"]).name: (float(row["y_px"]), float(row["x_px"])) for row in _read(recording / "stills.csv")
     }
@@ -133,6 +137,14 @@ def true_positions(frames: tuple[Frame, ...] | list[Frame], recording: Path) -> 
     if missing:
         raise InputError(f"{missing[0]} is no still of {recording}")
     return np.array([by_file[Path(frame.name).name] for frame in frames])
+
+
+def _recorded_width(recording: Path) -> int:
+    try:
+        session = json.loads((recording / "session.json").read_text(encoding="utf-8"))
+        return int(session["settings"]["width_px"])
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{recording} is no recording of 'cemi virtual-sem': {error}") from None
 
 
 def _scan_of(frame: Frame, rows: list[dict[str, str]]) -> tuple[float, float]:
