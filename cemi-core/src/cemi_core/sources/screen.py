@@ -89,7 +89,7 @@ def survey(frames: Iterable[ScreenFrame], area: PictureArea | None = None) -> Su
     Parameters
     ----------
     frames : iterable of ScreenFrame
-        Frames in order; at most 2400 are used.
+        Frames in order; damaged ones are passed over, at most 2400 are used.
     area : PictureArea, optional
         The picture, if it is known; else it is found.
     """
@@ -97,7 +97,7 @@ def survey(frames: Iterable[ScreenFrame], area: PictureArea | None = None) -> Su
     samples: list[NDArray[np.uint8]] = []
     neutral = (128.0, 128.0)
     refreshed = _Refreshes()
-    for before, frame in pairwise(frames):
+    for before, frame in pairwise(frame for frame in frames if frame.intact):
         change = absolute_difference(frame.luma, before.luma)
         sample = np.ascontiguousarray(change[:, :: max(1, change.shape[1] // _SAMPLED_COLUMNS)])
         if activity is None:
