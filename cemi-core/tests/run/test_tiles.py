@@ -1,11 +1,12 @@
 """Claims about denoising in tiles: no seam, and no dark border where nothing was imaged."""
 
 import numpy as np
-from cemi_core.model.mosaic import Box
-from cemi_core.run.tiles import denoise_box, denoise_image
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import uniform_filter
+
+from cemi_core.model.mosaic import Box
+from cemi_core.run.tiles import denoise_box, denoise_image
 
 
 class Mean:

@@ -53,16 +53,15 @@ def _bars() -> Iterator[Progress]:
 
 
 class _Lines:
-    """One line when work starts, then one every ten seconds, then one at the end."""
+    """A line every ten seconds; work that is done before the first one is due needs none."""
 
     def __init__(self) -> None:
         self._last: dict[str, float] = {}
 
     def __call__(self, label: str, done: int, total: int) -> None:
         now = time.monotonic()
-        finished = bool(total) and done >= total
-        if label in self._last and not finished and now - self._last[label] < _LINE_EVERY_SECONDS:
-            return
-        self._last[label] = now
-        of_total = f" of {total} ({100 * done // total} %)" if total else ""
-        log.info("%s: %d%s", label, done, of_total)
+        if total and done >= total:
+            self._last.pop(label, None)
+        elif now - self._last.setdefault(label, now) >= _LINE_EVERY_SECONDS:
+            self._last[label] = now
+            log.info("%s: %d%s", label, done, f" of {total} ({100 * done // total} %)" if total else "")

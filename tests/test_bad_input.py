@@ -1,0 +1,244 @@
+"""Claims about bad input: one clear sentence, or a finished run that says what is wrong; never a traceback."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from cemi_core.testing import textured_image
+
+
+@pytest.fixture
+def stitch(cemi, tmp_path):
+    """Stitch arrays written as files; give the answer and the rows of the layout."""
+
+    def stitch(files, *more):
+        folder = tmp_path / "in"
+        folder.mkdir(exist_ok=True)
+        for name, content in files.items():
+            if isinstance(content, bytes):
+                (folder / name).write_bytes(content)
+            elif name.endswith(".tif"):
+                tifffile.imwrite(folder / name, content)
+            else:
+                Image.fromarray(content).save(folder / name)
+        layout = tmp_path / "layout.csv"
+        answer = cemi("stitch", folder, "--out", tmp_path / "m.h5", "--layout", layout, "--quiet", *more)
+        assert "Traceback" not in answer.err
+        rows = list(csv.DictReader(layout.open())) if answer.code == 0 else []
+        return answer, rows
+
+    return stitch
+
+
+def _u8(image):
+    return np.rint(255 * image).astype(np.uint8)
+
+
+WIDE = _u8(textured_image((120, 300)))
+LEFT, RIGHT = WIDE[:, :180], WIDE[:, 120:]
+
+
+def _apart(rows):
+    return float(rows[1]["x_px"]) - float(rows[0]["x_px"])
+
+
+def test_two_frames_that_overlap_are_placed(stitch):
+    answer, rows = stitch({"a.tif": LEFT, "b.tif": RIGHT})
+    assert answer.code == 0
+    assert _apart(rows) == pytest.approx(120, abs=0.3)
+
+
+def test_one_frame_is_a_mosaic_of_one(stitch):
+    answer, rows = stitch({"a.tif": LEFT})
+    assert answer.code == 0
+    assert len(rows) == 1
+
+
+def test_the_same_frame_twice_lies_on_itself(stitch):
+    answer, rows = stitch({"a.tif": LEFT, "b.tif": LEFT})
+    assert answer.code == 0
+    assert abs(_apart(rows)) < 0.5
+
+
+def test_frames_that_show_different_places_are_flagged_not_overlapped(stitch):
+    files = {f"{i}.tif": _u8(textured_image((100, 120), seed=i)) for i in range(4)}
+    answer, rows = stitch(files)
+    assert answer.code == 0
+    assert len({row["component"] for row in rows}) == 4
+    assert answer.err.strip()
+
+
+def test_black_frames_are_placed_and_flagged(stitch):
+    files = {"a.tif": LEFT, "b.tif": RIGHT, "c.tif": np.zeros_like(LEFT)}
+    answer, rows = stitch(files)
+    assert answer.code == 0
+    assert _apart(rows) == pytest.approx(120, abs=0.3)
+    assert rows[2]["component"] != rows[0]["component"]
+
+
+def test_all_black_is_a_flagged_mosaic(stitch):
+    answer, rows = stitch({f"{i}.tif": np.zeros((60, 80), np.uint8) for i in range(3)})
+    assert answer.code == 0
+    assert len(rows) == 3
+    assert answer.err.strip()
+
+
+def test_nan_pixels_do_not_spread(stitch):
+    left, right = LEFT.astype(np.float32) / 255, RIGHT.astype(np.float32) / 255
+    left[10:20, 5:30] = np.nan
+    answer, rows = stitch({"a.tif": left, "b.tif": right})
+    assert answer.code == 0
+    assert _apart(rows) == pytest.approx(120, abs=0.3)
+
+
+def test_mixed_sizes_are_stitched(stitch):
+    answer, rows = stitch({"a.tif": LEFT, "b.tif": RIGHT[10:, :]})
+    assert answer.code == 0
+    assert _apart(rows) == pytest.approx(120, abs=0.3)
+    assert float(rows[1]["y_px"]) - float(rows[0]["y_px"]) == pytest.approx(10, abs=0.3)
+
+
+def test_mixed_depths_are_one_sentence_that_names_both_files(stitch):
+    answer, _ = stitch({"a.tif": LEFT, "b.tif": RIGHT.astype(np.uint16) * 257})
+    assert answer.code == 1
+    assert "a.tif" in answer.err
+    assert "b.tif" in answer.err
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_grey_saved_as_colour_is_grey(stitch, channels):
+    def coloured(image):
+        planes = [image] * 3 + [np.full_like(image, 255)] * (channels - 3)
+        return np.stack(planes, axis=-1)
+
+    answer, rows = stitch({"a.png": coloured(LEFT), "b.png": coloured(RIGHT)})
+    assert answer.code == 0
+    assert _apart(rows) == pytest.approx(120, abs=0.3)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"not an image", b"II*\0" + b"\xff" * 60], ids=["empty", "text", "broken-tiff"]
+)
+def test_a_damaged_image_among_good_ones_is_dropped_and_named(stitch, content):
+    answer, rows = stitch({"a.tif": LEFT, "b.tif": RIGHT, "c.tif": content})
+    assert answer.code == 0
+    assert [row["file"] for row in rows] == ["a.tif", "b.tif"]
+    assert "c.tif" in answer.err
+
+
+def test_a_truncated_image_among_good_ones_is_dropped_and_named(cemi, tmp_path, stitch):
+    stitch({"a.tif": LEFT, "b.tif": RIGHT, "c.tif": LEFT})
+    broken = tmp_path / "in" / "c.tif"
+    broken.write_bytes(broken.read_bytes()[:9000])
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text("recipe: 1\nsource: {use: images, with: {path: in/*.tif}}\n")
+    answer = cemi("recipe", recipe, "--out", tmp_path / "run", "--quiet")
+    assert answer.code == 0, answer.err
+    assert "c.tif" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_only_damaged_images_end_in_one_sentence(stitch):
+    answer, _ = stitch({"a.tif": b"", "b.tif": b"x"})
+    assert answer.code == 1
+    assert "a.tif" in answer.err
+
+
+def test_an_empty_folder_is_one_sentence(stitch):
+    answer, _ = stitch({})
+    assert answer.code == 1
+    assert len(answer.err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [
+        ("rows", "file,y_px\na.tif,1\n"),
+        ("number", "file,y_px,x_px\na.tif,one,2\n"),
+        ("nobody", "file,y_px,x_px\nz.tif,1,2\n"),
+    ],
+)
+def test_a_wrong_positions_table_is_one_sentence(stitch, tmp_path, name, header):
+    table = tmp_path / f"{name}.csv"
+    table.write_text(header)
+    answer, _ = stitch({"a.tif": LEFT, "b.tif": RIGHT}, "--positions", table)
+    assert answer.code in (1, 2)
+    assert f"{name}.csv" in answer.err
+
+
+@pytest.fixture
+def video_recipe(cemi, tmp_path):
+    def run(*files):
+        recipe = tmp_path / "r.yaml"
+        paths = ", ".join(f"'{file}'" for file in files)
+        recipe.write_text(f"recipe: 1\nsource: {{use: video, with: {{path: [{paths}], pixel_size: 100 nm}}}}\n")
+        answer = cemi("recipe", recipe, "--out", tmp_path / "run", "--quiet")
+        assert "Traceback" not in answer.err
+        return answer
+
+    return run
+
+
+def test_a_missing_video_is_one_sentence(video_recipe, tmp_path):
+    answer = video_recipe(tmp_path / "none.mp4")
+    assert answer.code == 1
+    assert "none.mp4" in answer.err
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 5000, b"ftypmp42" * 50], ids=["empty", "zeros", "no-moov"])
+def test_a_file_that_is_no_video_is_one_sentence(video_recipe, tmp_path, content):
+    path = tmp_path / "bad.mp4"
+    path.write_bytes(content)
+    answer = video_recipe(path)
+    assert answer.code == 1
+    assert "bad.mp4" in answer.err
+
+
+def test_one_damaged_pass_does_not_cost_the_others(video_recipe, recording, tmp_path):
+    good = recording / "pass01.mp4"
+    bad = tmp_path / "pass02.mp4"
+    bad.write_bytes((recording / "pass02.mp4").read_bytes()[:20000])
+    answer = video_recipe(good, bad)
+    assert answer.code == 0, answer.err
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "pass02.mp4" in page
+    assert "pass01.mp4" in page
+
+
+def test_ctrl_c_leaves_a_run_that_goes_on(cemi, recording, tmp_path):
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(
+        f"recipe: 1\nsource: {{use: video, with: {{path: '{recording}/pass*.mp4', pixel_size: 100 nm}}}}\n"
+        "denoise: [{use: nlm}]\n"
+    )
+    command = [sys.executable, "-m", "cemi_core.cli", "recipe", str(recipe), "--out", str(tmp_path / "run")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "run" / ".cemi" / "steps" / "frames.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGINT)
+    _, messages = process.communicate(timeout=60)
+    if process.returncode == 0:
+        pytest.skip("the run was faster than the interrupt")
+    assert process.returncode == 130
+    assert "goes on from there" in messages
+    assert "Traceback" not in messages
+    answer = cemi("recipe", recipe, "--out", tmp_path / "run")
+    assert answer.code == 0
+    assert "Frames: kept" in answer.err
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(cemi, tile_folder, tmp_path):
+    folder, _, _ = tile_folder
+    (tmp_path / "file").write_text("in the way")
+    answer = cemi("stitch", folder, "--out", tmp_path / "file" / "m.h5", "--quiet")
+    assert answer.code == 1
+    assert "Traceback" not in answer.err
+    assert len(answer.err.strip().splitlines()) <= 2
