@@ -84,20 +84,38 @@ def _resampled(image: NDArray[np.float32], y: float, height: int, x: float, widt
     fy, fx = max(y - y0, 0.0), max(x - x0, 0.0)
     if fy < 1e-3 and fx < 1e-3:
         return image[y0 : y0 + height, x0 : x0 + width]
-    top, left = max(y0 - 1, 0), max(x0 - 1, 0)
-    piece = np.ascontiguousarray(image[top : y0 + height + 2, left : x0 + width + 2], np.float32)
+    piece = _with_margin(image, y0 - 1, height + 3, x0 - 1, width + 3)
     known = np.isfinite(piece)
     complete = bool(known.all())
     if not complete:
         piece = np.where(known, piece, np.float32(np.nanmean(piece)) if known.any() else np.float32(0))
-    cut = slice(y0 - top, y0 - top + height), slice(x0 - left, x0 - left + width)
-    shifted = cv2.sepFilter2D(
-        piece, cv2.CV_32F, _cubic(fx), _cubic(fy), anchor=(1, 1), borderType=cv2.BORDER_REPLICATE
-    )[cut]
+    cut = slice(1, 1 + height), slice(1, 1 + width)
+    shifted = cv2.sepFilter2D(piece, cv2.CV_32F, _cubic(fx), _cubic(fy), anchor=(1, 1))[cut]
     if complete:
         return shifted
     near = cv2.dilate((~known).astype(np.uint8), np.ones((4, 4), np.uint8), anchor=(1, 1))[cut]
     return np.where(near > 0, np.float32(np.nan), shifted)
+
+
+def _with_margin(image: NDArray[np.float32], top: int, height: int, left: int, width: int) -> NDArray[np.float32]:
+    """Return a piece of ``image`` that may reach two pixels beyond it, continued by Keys' boundary condition."""
+    rows = max(top, 0), min(top + height, image.shape[0])
+    columns = max(left, 0), min(left + width, image.shape[1])
+    inner = image[rows[0] : rows[1], columns[0] : columns[1]]
+    if inner.shape == (height, width):
+        return np.ascontiguousarray(inner, np.float32)
+    piece = np.empty((height, width), np.float32)
+    piece[rows[0] - top : rows[1] - top, columns[0] - left : columns[1] - left] = inner
+    for array, first, last in (
+        (piece[:, columns[0] - left : columns[1] - left], rows[0] - top, rows[1] - top),
+        (piece.T, columns[0] - left, columns[1] - left),
+    ):
+        b, c = min(1, last - first - 1), min(2, last - first - 1)
+        for k in range(first - 1, -1, -1):
+            array[k] = 3 * array[k + 1] - 3 * array[k + 1 + b] + array[k + 1 + c]
+        for k in range(last, len(array)):
+            array[k] = 3 * array[k - 1] - 3 * array[k - 1 - b] + array[k - 1 - c]
+    return piece
 
 
 def _cubic(fraction: float) -> NDArray[np.float32]:

@@ -3,22 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix, csc_matrix, diags, identity
+from scipy.sparse import coo_matrix, csc_matrix, diags, hstack
 from scipy.sparse.linalg import splu
 
 from cemi_core.model.layout import PairShift
 from cemi_stitch.thumbnails import Thumbnail
 
-#: Weight of "gain 1, offset 0" for each frame against one overlap of full weight: decides only what overlaps leave
-#: open.
-TOWARDS_IDENTITY = 1e-4
+#: What is known of gains (as logarithm) and offsets before looking: standard deviations. They keep errors from adding
+#: up along a pass, and decide what overlaps leave open.
+GAIN_SPREAD, OFFSET_SPREAD = 0.15, 0.05
+#: How much shading makes one side of a frame differ from the other: standard deviations, as above. A shading and a
+#: gradient over the mosaic cannot be told apart by overlaps; this decides between them.
+GAIN_SHADING, OFFSET_SHADING = 0.02, 0.01
+#: The comparison of two frames is never taken as better than this (logarithm of the gain; offset).
+GAIN_FLOOR, OFFSET_FLOOR = 0.003, 0.0005
 #: Gains outside are taken as wrong and limited.
 GAIN_RANGE = (0.25, 4.0)
 #: Contrast (standard deviation on the [0, 1] scale) that an overlap needs to say something on the gain.
 MIN_CONTRAST = 0.003
+
+
+@dataclass(frozen=True)
+class OverlapMoments:
+    """Mean and standard deviation of two frames where they overlap; ``shift`` (y, x) in frame sizes."""
+
+    first: int
+    second: int
+    means: tuple[float, float]
+    deviations: tuple[float, float]
+    shift: tuple[float, float]
+    pixels: int
 
 
 def equalised(
@@ -26,80 +44,108 @@ def equalised(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return gain and offset of each frame, shape (n,): corrected = gain * image + offset on the [0, 1] scale.
 
-    The overlaps of kept pairs are compared by standard deviation (gain) and mean (offset), which a sub-pixel misfit
-    leaves alone. Gains are solved as logarithms, so that their geometric mean is 1; then offsets, with mean 0.
+    The overlaps of kept pairs are compared by standard deviation (gain) and mean (offset), which a misfit of a fraction
+    of a pixel leaves alone. Gains are solved as logarithms, then offsets; both by sparse least squares with
+    robust weights, drawn towards gain 1 and an unchanged mean as far as overlaps leave them open.
+
+    Parameters
+    ----------
+    thumbnails : sequence of Thumbnail
+        One per frame.
+    factor : int
+        Frame pixels per thumbnail pixel.
+    positions_px : ndarray, shape (n, 2)
+    pairs : sequence of PairShift
     """
     count = len(thumbnails)
-    kept = [pair for pair in pairs if pair.kept]
-    moments = [_overlap_moments(thumbnails, factor, positions_px, pair) for pair in kept]
-    rows = [(p.first, p.second, *m) for p, m in zip(kept, moments, strict=True) if m is not None]
-    if not rows:
+    found = [_moments(thumbnails, factor, positions_px, pair) for pair in pairs if pair.kept]
+    moments = [m for m in found if m is not None]
+    if not moments:
         return np.ones(count), np.zeros(count)
-    table = np.array(rows)
-    edges, mean, spread, pixels = table[:, :2].astype(int), table[:, 2:4], table[:, 4:6], table[:, 6]
-    weight = pixels / pixels.max()
-    contrast = spread.min(axis=1) / (spread.min(axis=1) + MIN_CONTRAST)
-    ratio = np.log(np.maximum(spread[:, 0], 1e-9) / np.maximum(spread[:, 1], 1e-9))
-    gain = np.exp(_solve(count, edges, ratio, weight * contrast**4))
-    gain = np.clip(gain, *GAIN_RANGE)
-    step = gain[edges[:, 0]] * mean[:, 0] - gain[edges[:, 1]] * mean[:, 1]
-    offset = _solve(count, edges, step, weight, centre=_pivot_offsets(thumbnails, gain))
+    edges = np.array([(m.first, m.second) for m in moments])
+    means = np.array([m.means for m in moments])
+    deviations = np.maximum([m.deviations for m in moments], 1e-9)
+    share = np.sqrt([m.pixels for m in moments])
+    share /= share.max()
+    contrast = deviations.min(axis=1) / (deviations.min(axis=1) + MIN_CONTRAST)
+    ratio = np.log(deviations[:, 0] / deviations[:, 1])
+    lean = np.array([m.shift for m in moments])
+    known = Known(GAIN_SPREAD, GAIN_SHADING, GAIN_FLOOR)
+    logarithm = _solve(edges, ratio, share * contrast**2, lean, np.zeros(count), known)
+    gain = np.clip(np.exp(logarithm), *GAIN_RANGE)
+    step = gain[edges[:, 0]] * means[:, 0] - gain[edges[:, 1]] * means[:, 1]
+    level = np.array([float(np.nanmean(t.image)) if (t.levels > 0).any() else 0.0 for t in thumbnails])
+    known = Known(OFFSET_SPREAD, OFFSET_SHADING, OFFSET_FLOOR)
+    offset = _solve(edges, step, share, lean, (1 - gain) * level, known)
     return gain, offset
 
 
-def _pivot_offsets(thumbnails: Sequence[Thumbnail], gain: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the offsets that leave each frame's mean alone under its gain: where overlaps leave the offset open."""
-    means = [float(np.nanmean(t.image)) if (t.levels > 0).any() else 0.0 for t in thumbnails]
-    return (1 - gain) * np.array(means)
+@dataclass(frozen=True)
+class Known:
+    """Standard deviations known beforehand: of the values, of the lean that shading gives a frame, of a comparison."""
+
+    spread: float
+    shading: float
+    floor: float
 
 
 def _solve(
-    count: int,
     edges: NDArray[np.int64],
     difference: NDArray[np.float64],
-    weight: NDArray[np.float64],
-    centre: NDArray[np.float64] | None = None,
+    share: NDArray[np.float64],
+    lean: NDArray[np.float64],
+    centre: NDArray[np.float64],
+    known: Known,
 ) -> NDArray[np.float64]:
-    """Return v with v_j - v_i = difference_ij by weighted least squares, drawn weakly to ``centre`` (0)."""
+    """Return v with v_j - v_i + lean_ij . b = difference_ij by robust least squares; b (y, x) is the shading.
+
+    ``centre`` is what v is drawn to. The error of the differences is estimated from how well they fit together.
+    """
+    count = len(centre)
     row = np.repeat(np.arange(len(edges)), 2)
     sign = np.tile([-1.0, 1.0], len(edges))
-    incidence = csc_matrix(coo_matrix((sign, (row, edges.ravel())), shape=(len(edges), count)))
-    goal = np.zeros(count) if centre is None else centre
-    robust = np.ones(len(edges))
-    value = goal
-    for _ in range(4):
-        w = diags(weight * robust)
-        normal = csc_matrix(incidence.T @ w @ incidence + TOWARDS_IDENTITY * identity(count))
-        value = splu(normal).solve(incidence.T @ (w @ difference) + TOWARDS_IDENTITY * goal)
-        misfit = np.abs(incidence @ value - difference)
-        scale = max(3 * 1.4826 * float(np.median(misfit)), 1e-3)
-        robust = 1 / np.maximum(misfit / scale, 1.0)
-    return value
+    incidence = coo_matrix((sign, (row, edges.ravel())), shape=(len(edges), count))
+    design = csc_matrix(hstack([incidence, csc_matrix(lean)]))
+    goal = np.concatenate([centre, [0.0, 0.0]])
+    prior = np.concatenate([np.full(count, known.spread**-2), np.full(2, known.shading**-2)])
+    error, robust, value = known.spread / 5, np.ones(len(edges)), goal
+    for _ in range(6):
+        weight = diags(robust * (share / error) ** 2)
+        normal = csc_matrix(design.T @ weight @ design + diags(prior))
+        value = splu(normal).solve(design.T @ (weight @ difference) + prior * goal)
+        misfit = np.abs(design @ value - difference) * share
+        error = max(1.4826 * float(np.median(misfit)), known.floor)
+        robust = 1 / np.maximum(misfit / (3 * error), 1.0)
+    return value[:count]
 
 
-def _overlap_moments(
-    thumbnails: Sequence[Thumbnail], factor: int, positions_px: NDArray[np.float64], pair: PairShift
-) -> tuple[float, float, float, float, int] | None:
-    """Return (mean, mean, standard deviation, standard deviation, pixels) of both frames in their overlap."""
-    shift = np.rint((positions_px[pair.second] - positions_px[pair.first]) / factor).astype(int)
+def _moments(
+    thumbnails: Sequence[Thumbnail],
+    factor: int,
+    positions_px: NDArray[np.float64],
+    pair: PairShift,
+) -> OverlapMoments | None:
+    """Compare two frames where they overlap; None where they hardly do."""
+    shift = np.rint((positions_px[pair.second] - positions_px[pair.first]) / factor).astype(int).tolist()
     first, second = thumbnails[pair.first], thumbnails[pair.second]
-    cuts: list[tuple[slice, slice]] = []
+    cuts: list[list[slice]] = [[], []]
     for axis in (0, 1):
-        start = max(0, int(shift[axis]))
-        stop = min(first.levels.shape[axis], second.levels.shape[axis] + int(shift[axis]))
+        start = max(0, shift[axis])
+        stop = min(first.levels.shape[axis], second.levels.shape[axis] + shift[axis])
         if stop - start < 2:
             return None
-        cuts.append((slice(start, stop), slice(start - int(shift[axis]), stop - int(shift[axis]))))
-    a = first.levels[cuts[0][0], cuts[1][0]]
-    b = second.levels[cuts[0][1], cuts[1][1]]
-    valid = (a > 0) & (b > 0)
+        cuts[0].append(slice(start, stop))
+        cuts[1].append(slice(start - shift[axis], stop - shift[axis]))
+    areas = tuple(cuts[0]), tuple(cuts[1])
+    valid = (first.levels[areas[0]] > 0) & (second.levels[areas[1]] > 0)
     if valid.sum() < 16:
         return None
-    values = [(levels[valid].astype(np.float64) - 1) * t.step + t.low for levels, t in ((a, first), (b, second))]
-    return (
-        float(values[0].mean()),
-        float(values[1].mean()),
-        float(values[0].std()),
-        float(values[1].std()),
-        int(valid.sum()),
+    means, deviations = [], []
+    for thumbnail, area in ((first, areas[0]), (second, areas[1])):
+        values = (thumbnail.levels[area][valid].astype(np.float64) - 1) * thumbnail.step + thumbnail.low
+        means.append(float(values.mean()))
+        deviations.append(float(values.std()))
+    lean = (shift[0] / first.levels.shape[0], shift[1] / first.levels.shape[1])
+    return OverlapMoments(
+        pair.first, pair.second, (means[0], means[1]), (deviations[0], deviations[1]), lean, int(valid.sum())
     )

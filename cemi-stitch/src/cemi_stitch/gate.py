@@ -11,6 +11,11 @@ from numpy.typing import NDArray
 
 from cemi_core.model.layout import PairShift
 
+#: Significance that chance reaches among the shifts of a window, whatever the specimen: 2 ln(10^5) standard deviations
+#: squared, one independent pixel in 28 (what a Gaussian of 1.5 px leaves) and in 9 (thumbnails, which are not
+#: smoothed).
+FINE_FLOOR, COARSE_FLOOR = 25.0, 14.0
+
 
 def significance(quality: NDArray[np.float64] | float, pixels: NDArray[np.float64] | float) -> NDArray[np.float64]:
     """Return a correlation as Fisher's z times the root of the number of pixels, which overlaps of all sizes share.
@@ -27,7 +32,7 @@ def quality_at(threshold: float, pixels: float) -> float:
     return math.tanh(threshold / math.sqrt(max(pixels, 1.0)))
 
 
-def permutation_threshold(false_matches: NDArray[np.float64], rate: float) -> float:
+def permutation_threshold(false_matches: NDArray[np.float64], rate: float, floor: float) -> float:
     """Return the significance that a share ``rate`` of pairs that cannot overlap would exceed.
 
     The best correlation within a window is a maximum over many shifts; its distribution is taken as Gumbel's, fitted to
@@ -40,20 +45,22 @@ def permutation_threshold(false_matches: NDArray[np.float64], rate: float) -> fl
         `significance` of the best match of each permuted pair.
     rate : float
         Accepted share of false matches, above 0, below 1.
+    floor : float
+        Smallest threshold, for few permuted pairs.
 
     Returns
     -------
     float
-        0 if there are fewer than three permuted pairs.
+        At least ``floor``; that alone if there are fewer than three permuted pairs.
     """
     found = false_matches[np.isfinite(false_matches)]
     if len(found) < 3:
-        return 0.0
+        return floor
     median = float(np.median(found))
     deviation = float(np.median(np.abs(found - median)))
     beta = deviation / 0.767  # median absolute deviation of Gumbel's distribution of scale 1
     mode = median + beta * math.log(math.log(2))
-    return mode - beta * math.log(-math.log1p(-rate))
+    return max(floor, mode - beta * math.log(-math.log1p(-rate)))
 
 
 def drop_broken_loops(shifts: Sequence[PairShift], tolerance_px: float) -> list[PairShift]:

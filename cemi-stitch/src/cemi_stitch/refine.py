@@ -14,7 +14,7 @@ from torch.nn.functional import avg_pool2d
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import PairShift
 from cemi_stitch.pairs import Window, overlap_sides
-from cemi_stitch.prepare import prepared
+from cemi_stitch.prepare import shading_sigma_px, smoothed, without_shading
 from cemi_stitch.zncc import MIN_CONTRAST, overlap_zncc, subpixel_peak, template_zncc
 
 #: Prepared frames that a task keeps, enough for pairs that are ordered along a pass.
@@ -37,14 +37,14 @@ class MatchOptions:
     smoothing_px: float = 1.5
     device: str = "cpu"
     threads: int = 1
-    mirror: bool = False
+    mirror: tuple[int, ...] = ()
 
 
 def match_windows(source: FrameSource, windows: Sequence[Window], options: MatchOptions) -> list[PairShift]:
     """Read the frames of ``windows`` and return their shifts to a fraction of a pixel, in the same order.
 
-    A module-level function, so that any executor can run it. With ``options.mirror`` the second frames are turned by
-    180 degrees, which no true match survives.
+    A module-level function, so that any executor can run it. The second frames are flipped along the axes in
+    ``options.mirror``, which no true match survives.
     """
     if options.device == "cpu" and torch.get_num_threads() != options.threads:
         torch.set_num_threads(options.threads)
@@ -53,7 +53,7 @@ def match_windows(source: FrameSource, windows: Sequence[Window], options: Match
 
 
 class PreparedFrames:
-    """Frames prepared and on the device, at full size and pooled, the last few kept."""
+    """Frames smoothed and on the device, at full size and pooled, the last few kept."""
 
     def __init__(self, source: FrameSource, options: MatchOptions) -> None:
         self._source = source
@@ -65,9 +65,9 @@ class PreparedFrames:
         return self.level(index, 1).numel()
 
     def level(self, index: int, factor: int) -> Tensor:
-        """Return frame ``index``, float32 (h // factor, w // factor), averaged over blocks; 0 where it is NaN."""
+        """Return frame ``index``, float32 (h // factor, w // factor), averaged over blocks."""
         if index not in self._kept:
-            full = prepared(self._source.read(index), self._options.smoothing_px, self._options.device)
+            full = smoothed(self._source.read(index), self._options.smoothing_px, self._options.device)
             self._kept[index] = {1: full}
             while len(self._kept) > FRAMES_KEPT:
                 self._kept.popitem(last=False)
@@ -78,20 +78,22 @@ class PreparedFrames:
         return levels[factor]
 
 
-def match_pair(frames: PreparedFrames, window: Window, mirror: bool = False) -> PairShift:
+def match_pair(frames: PreparedFrames, window: Window, mirror: tuple[int, ...] = ()) -> PairShift:
     """Return the shift of one pair: pyramid search over the window, then a quadratic through the peak."""
     shift, reach = window.shift_px, max(window.reach_px)
 
     def both(level: int) -> tuple[Tensor, Tensor]:
         second = frames.level(window.second, level)
-        return frames.level(window.first, level), second.flip((0, 1)) if mirror else second
+        return frames.level(window.first, level), second.flip(mirror) if mirror else second
 
     if window.wide:
         level = max(1, math.ceil(math.sqrt(frames.pixels(window.first) / MAX_TEMPLATE_PIXELS)))
         shift, reach = _searched(*both(level), window, level), level + 1.0
     side = min(overlap_sides(shift, both(1)[0].shape, both(1)[1].shape))
     for number, level in enumerate(_levels(reach, side)):
-        half = NEXT_REACH if number else min(MOST_REACH, math.ceil(reach / level) + 1)
+        half = NEXT_REACH
+        if number == 0:  # a window wider than a narrow overlap is searched by following the peak
+            half = min(MOST_REACH, math.ceil(reach / level) + 1, max(NEXT_REACH, int(side / level) - MIN_SIDE))
         found = _match_level(*both(level), [round(s / level) for s in shift], half)
         if isinstance(found, str):
             return _unmatched(window, found)
@@ -104,6 +106,8 @@ def _searched(first: Tensor, second: Tensor, window: Window, level: int) -> tupl
     middle = [round(s / level) for s in window.shift_px]
     reach = (math.ceil(window.reach_px[0] / level), math.ceil(window.reach_px[1] / level))
     fewest = torch.tensor([MIN_SIDE * max(min(first.shape), MIN_SIDE)], device=first.device)
+    sigma = shading_sigma_px(second.shape)
+    first, second = without_shading(first, sigma), without_shading(second, sigma)
     quality, count = overlap_zncc(
         _alike(first, second), _alike(second, first), torch.tensor([middle], device=first.device), reach, fewest
     )
@@ -135,11 +139,12 @@ def _match_level(first: Tensor, second: Tensor, shift: list[int], half: int) -> 
         patches = _patches(first, second, shift, half)
         if patches is None:
             return "overlap is too small"
-        surface = template_zncc([patches[0]], [patches[1]], half)[0]
+        sigma = shading_sigma_px(second.shape)
+        surface = template_zncc(*([without_shading(patch, sigma)] for patch in patches), half)[0]
         row, column = divmod(int(surface.argmax()), 2 * half + 1)
         middle, shift = shift, [shift[0] + row - half, shift[1] + column - half]
         inside = max(abs(row - half), abs(column - half)) < half
-        if inside or half > NEXT_REACH:
+        if inside:
             break
     quality = float(surface.max())
     if quality == 0.0 and float(patches[1].std()) < MIN_CONTRAST:

@@ -21,7 +21,7 @@ from cemi_core.sources.array import ArraySource
 from cemi_stitch.blend import feather
 from cemi_stitch.coarse import place_coarsely
 from cemi_stitch.exposure import equalised
-from cemi_stitch.gate import permutation_threshold, quality_at, significance
+from cemi_stitch.gate import FINE_FLOOR, permutation_threshold, quality_at, significance
 from cemi_stitch.layouts import solve_layout, step_slack_px
 from cemi_stitch.pairs import Window, consecutive_windows, overlapping_pairs
 from cemi_stitch.refine import MatchOptions, match_windows
@@ -33,7 +33,9 @@ from cemi_stitch.thumbnails import Thumbnail, make_thumbnails, thumbnail_factor
 #: Frames whose thumbnails one task makes, and pairs that one task matches: a good 100 ms each.
 FRAMES_PER_TASK, PAIRS_PER_TASK = 32, 24
 #: Pairs that cannot overlap, compared to learn what chance gives.
-CHANCE_PAIRS = 60
+CHANCE_PAIRS = 40
+#: Axes along which second frames are flipped so that they match only by chance; all three where pairs are few.
+MIRRORS: tuple[tuple[int, ...], ...] = ((0, 1), (0,), (1,))
 #: What the coarse layout may be wrong by, beside two thumbnail pixels.
 NARROW_REACH_PX = 12.0
 
@@ -58,6 +60,7 @@ class OverlapStitcher(ABC):
     def __init__(self, settings: KorniaSettings | None = None, runtime: Runtime | None = None) -> None:
         self.settings = settings or KorniaSettings()
         self.runtime = runtime or Runtime()
+        self._in_hand: tuple[FrameSource, list[Thumbnail]] | None = None  # while `place` runs, so as to read once
 
     @abstractmethod
     def match(
@@ -97,9 +100,13 @@ class OverlapStitcher(ABC):
         source = as_frames(frames)
         if not len(source.frames):
             raise InputError("there are no frames to stitch")
-        shifts = self.match(source, executor, progress=progress, journal=journal)
-        layout = self.solve(source, shifts)
-        return self.equalise(source, layout, executor, progress=progress) if self.settings.equalise else layout
+        self._in_hand = (source, self._thumbnails(source, executor, progress or no_progress))
+        try:
+            shifts = self.match(source, executor, progress=progress, journal=journal)
+            layout = self.solve(source, shifts)
+            return self.equalise(source, layout, executor, progress=progress) if self.settings.equalise else layout
+        finally:
+            self._in_hand = None
 
     def equalise(
         self, frames: Frames, layout: Layout, executor: Executor | None = None, *, progress: Progress | None = None
@@ -107,7 +114,7 @@ class OverlapStitcher(ABC):
         """Return the layout with a brightness gain and offset per frame, from the overlaps of kept pairs."""
         source = as_frames(frames)
         factor = thumbnail_factor([frame.shape for frame in source.frames])
-        small = self._thumbnails(source, executor, factor, progress or no_progress)
+        small = self._thumbnails(source, executor, progress or no_progress)
         gain, offset = equalised(small, factor, layout.positions_px, layout.pairs)
         return replace(layout, gain=gain, offset=offset)
 
@@ -115,10 +122,10 @@ class OverlapStitcher(ABC):
         """Return the mosaic in ``box``, float32 (height, width), NaN where no patch reaches."""
         return feather(patches, box)
 
-    def _thumbnails(
-        self, source: FrameSource, executor: Executor | None, factor: int, progress: Progress
-    ) -> list[Thumbnail]:
-        total = len(source.frames)
+    def _thumbnails(self, source: FrameSource, executor: Executor | None, progress: Progress) -> list[Thumbnail]:
+        if self._in_hand is not None and self._in_hand[0] is source:
+            return self._in_hand[1]
+        factor, total = thumbnail_factor([frame.shape for frame in source.frames]), len(source.frames)
         calls = [(source, part, factor) for part in batches(range(total), FRAMES_PER_TASK)]
         small: list[Thumbnail] = []
         for part in spread(executor, make_thumbnails, calls):
@@ -152,18 +159,25 @@ class KorniaStitcher(OverlapStitcher):
         if len(source.frames) < 2:
             return []
         windows = self._windows(source, executor, show)
-        measured = self._matched(source, executor, windows, False, "matching", show, journal)
-        picks = [part[:: max(1, len(part) // CHANCE_PAIRS)] for part in _by_width(windows)]
-        chance = self._matched(source, executor, [*picks[0], *picks[1]], True, "learning chance", show, journal)
-        narrow = self._chance_threshold(chance[: len(picks[0])])
-        wide = self._chance_threshold(chance[len(picks[0]) :])
-        return [_gated(pair, wide if w.wide else narrow) for pair, w in zip(measured, windows, strict=True)]
+        measured = self._matched(source, executor, windows, (), "matching", show, journal)
+        threshold = {}
+        for wide in {window.wide for window in windows}:
+            alike = [window for window in windows if window.wide == wide]
+            picks = alike[:: max(1, len(alike) // CHANCE_PAIRS)]
+            mirrors = MIRRORS if len(picks) < CHANCE_PAIRS else MIRRORS[:1]
+            chance = [
+                pair
+                for mirror in mirrors
+                for pair in self._matched(source, executor, picks, mirror, "learning chance", show, journal)
+            ]
+            threshold[wide] = self._chance_threshold(chance)
+        return [_gated(pair, threshold[window.wide]) for pair, window in zip(measured, windows, strict=True)]
 
     def _windows(self, source: FrameSource, executor: Executor | None, progress: Progress) -> list[Window]:
         """Return narrow windows for all pairs that overlap, from the coarse layout."""
         frames, settings = source.frames, self.settings
         factor = thumbnail_factor([frame.shape for frame in frames])
-        small = self._thumbnails(source, executor, factor, progress)
+        small = self._thumbnails(source, executor, progress)
         search = ThumbnailSearch(small, factor, settings.min_overlap, self.runtime.device)
         follow = consecutive_windows(frames, settings.min_overlap, settings.tolerance)
         slack = step_slack_px(frames, settings.tolerance)
@@ -183,7 +197,7 @@ class KorniaStitcher(OverlapStitcher):
         source: FrameSource,
         executor: Executor | None,
         windows: Sequence[Window],
-        mirror: bool,
+        mirror: tuple[int, ...],
         label: str,
         progress: Progress,
         journal: Journal | None,
@@ -208,12 +222,7 @@ class KorniaStitcher(OverlapStitcher):
     def _chance_threshold(self, chance: Sequence[PairShift]) -> float:
         """Return the significance that a match must exceed, from pairs that cannot overlap."""
         found = np.array([float(significance(p.quality, p.overlap_px)) for p in chance if p.overlap_px])
-        return permutation_threshold(found, self.settings.false_match_rate)
-
-
-def _by_width(windows: Sequence[Window]) -> tuple[list[Window], list[Window]]:
-    """Return the narrow and the wide windows."""
-    return [w for w in windows if not w.wide], [w for w in windows if w.wide]
+        return permutation_threshold(found, self.settings.false_match_rate, FINE_FLOOR)
 
 
 def _gated(pair: PairShift, threshold: float) -> PairShift:

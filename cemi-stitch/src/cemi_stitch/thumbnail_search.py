@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cemi_stitch.gate import permutation_threshold
+from cemi_stitch.gate import COARSE_FLOOR, permutation_threshold
 from cemi_stitch.pairs import Window
-from cemi_stitch.prepare import prepared
+from cemi_stitch.prepare import shading_sigma_px, smoothed, without_shading
 from cemi_stitch.thumbnails import Thumbnail
 from cemi_stitch.zncc import overlap_zncc
 
@@ -38,16 +38,19 @@ class CoarseMatches:
         Position of j minus position of i, in px of the frames, to about one thumbnail pixel.
     score : ndarray of float, shape (m,)
         `gate.significance` of the match.
+    inside : ndarray of bool, shape (m,)
+        Whether the best shift lies off the window's border; on the border it is no peak.
     """
 
     edges: NDArray[np.int64]
     shifts_px: NDArray[np.float64]
     score: NDArray[np.float64]
+    inside: NDArray[np.bool_]
 
     def above(self, threshold: float) -> CoarseMatches:
-        """Return the matches whose score is above ``threshold``."""
-        good = self.score > threshold
-        return CoarseMatches(self.edges[good], self.shifts_px[good], self.score[good])
+        """Return the peaks whose score is above ``threshold``."""
+        good = self.inside & (self.score > threshold)
+        return CoarseMatches(self.edges[good], self.shifts_px[good], self.score[good], self.inside[good])
 
     def joined(self, other: CoarseMatches) -> CoarseMatches:
         """Return the matches of both."""
@@ -55,6 +58,7 @@ class CoarseMatches:
             np.concatenate([self.edges, other.edges]),
             np.concatenate([self.shifts_px, other.shifts_px]),
             np.concatenate([self.score, other.score]),
+            np.concatenate([self.inside, other.inside]),
         )
 
 
@@ -83,7 +87,8 @@ class ThumbnailSearch:
         """Return a thumbnail without shading, float32, NaN where nothing was imaged."""
         image = self.thumbnails[index].image
         valid = torch.from_numpy(np.isfinite(image))
-        return prepared(image, 0.0, "cpu").masked_fill(~valid, math.nan)
+        picture = without_shading(smoothed(image, 0.0, "cpu"), shading_sigma_px(image.shape))
+        return picture.masked_fill(~valid, math.nan)
 
     def reach(self, window: Window) -> tuple[int, int]:
         """Return half the window in thumbnail px."""
@@ -108,15 +113,16 @@ class ThumbnailSearch:
         return (torch.atanh(quality.clamp(-0.9999, 0.9999)) * count.sqrt()).cpu()
 
     def match(self, windows: Sequence[Window], mirror: Sequence[int] = ()) -> CoarseMatches:
-        """Return the best shift of each window; a best shift on the window's border is no peak and scores 0."""
-        shifts, score = np.zeros((len(windows), 2)), np.full(len(windows), -np.inf)
+        """Return the best shift of each window."""
+        shifts, score = np.zeros((len(windows), 2)), np.zeros(len(windows))
+        is_inside = np.zeros(len(windows), bool)
         for numbers in self._batches(windows):
             group = [windows[n] for n in numbers]
             for n, window, plane in zip(numbers, group, self.scores(group, mirror), strict=True):
-                score[n] = float(plane.max()) if inside(plane) else 0.0
+                score[n], is_inside[n] = float(plane.max()), inside(plane)
                 shifts[n] = self.shift_at(window, int(plane.argmax()))
         edges = np.array([(w.first, w.second) for w in windows], np.int64).reshape(-1, 2)
-        return CoarseMatches(edges, shifts, score)
+        return CoarseMatches(edges, shifts, score, is_inside)
 
     def shift_at(self, window: Window, place: int) -> NDArray[np.float64]:
         """Return the shift in frame px at a flat index into the window's scores."""
@@ -129,7 +135,8 @@ class ThumbnailSearch:
         """Return the score that a share ``rate`` of false matches would exceed, from mirrored second frames."""
         picks = list(windows[:: max(1, len(windows) // CHANCE_PAIRS)])
         mirrors = [(0, 1), (0,), (1,)][: 1 if len(picks) > CHANCE_PAIRS // 3 else 3]
-        return permutation_threshold(np.concatenate([self.match(picks, axes).score for axes in mirrors]), rate)
+        scores = np.concatenate([self.match(picks, axes).score for axes in mirrors])
+        return permutation_threshold(scores, rate, COARSE_FLOOR)
 
     def _batches(self, windows: Sequence[Window]) -> list[list[int]]:
         by_reach: dict[tuple[int, int], list[int]] = {}

@@ -16,8 +16,6 @@ from cemi_core.model.frame import FrameSource
 MAX_PIXELS = 48_000
 #: ... and all of them together at most this many (one byte each).
 MAX_TOTAL_PIXELS = 200_000_000
-#: From this many frames of one shape on, what they have in common is shading and not specimen.
-MIN_FRAMES_FOR_SHADING = 8
 
 
 @dataclass(frozen=True)
@@ -74,24 +72,3 @@ def make_thumbnail(image: NDArray[np.float32], factor: int) -> Thumbnail:
     step = (high - low) / 254 or 1.0
     levels = np.where(valid, np.rint((np.where(valid, small, low) - low) / step) + 1, 0).astype(np.uint8)
     return Thumbnail(levels, low, step)
-
-
-def shading_of(thumbnails: Sequence[Thumbnail]) -> NDArray[np.float32] | None:
-    """Return the smooth brightness pattern that all frames share (vignette, detector shading), mean 1.
-
-    Returns
-    -------
-    ndarray of float32, shape (h, w), or None
-        None where there are too few frames, or frames of several shapes, to tell shading from specimen.
-    """
-    shapes = {thumbnail.levels.shape for thumbnail in thumbnails}
-    if len(shapes) != 1 or len(thumbnails) < MIN_FRAMES_FOR_SHADING:
-        return None
-    total = np.zeros(next(iter(shapes)), np.float64)
-    for thumbnail in thumbnails:
-        image = thumbnail.image
-        mean = float(np.nanmean(image)) if (thumbnail.levels > 0).any() else 0.0
-        total += np.nan_to_num(image / mean, nan=1.0) if mean > 1e-3 else 1.0
-    pattern = (total / len(thumbnails)).astype(np.float32)
-    smooth = cv2.GaussianBlur(pattern, (0, 0), sigmaX=min(pattern.shape) / 10, borderType=cv2.BORDER_REFLECT)
-    return np.maximum(smooth / smooth.mean(), np.float32(0.05))

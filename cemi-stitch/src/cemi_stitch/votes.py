@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cemi_core.model.frame import Frame
+from cemi_stitch.gate import COARSE_FLOOR
 from cemi_stitch.pairs import Window, may_overlap, overlap_px
 from cemi_stitch.stage_model import PriorShifts
 from cemi_stitch.thumbnail_search import BATCH, CoarseMatches, ThumbnailSearch, inside
@@ -30,6 +31,7 @@ def vote_on_groups(
     group: NDArray[np.int64],
     prior: PriorShifts,
     slack_px: Reach,
+    only_tied: bool,
 ) -> CoarseMatches | None:
     """Shift whole groups of frames over each other and return the shifts of the pairs that agree, None without any.
 
@@ -44,10 +46,14 @@ def vote_on_groups(
         What ties groups to each other; where these ties disagree, the window grows.
     slack_px : tuple of float
         How far two groups may lie from where the ties put them, (y, x).
+    only_tied : bool
+        Whether groups that the stage model does not tie to each other are left out.
     """
     reaches = _tied_reaches(positions_px, group, prior, slack_px)
     votes: list[tuple[float, tuple[int, int], CoarseMatches]] = []
     for pair, windows in _windows_between(frames, positions_px, group, reaches, slack_px).items():
+        if only_tied and pair not in reaches:
+            continue
         voters = _voters([w for w in windows if may_overlap(w, frames, search.min_overlap)], frames)
         strength, matches = _vote(search, voters) if voters else (0.0, None)
         if matches is not None and strength > MARGIN:
@@ -128,7 +134,7 @@ def _vote(search: ThumbnailSearch, windows: Sequence[Window]) -> tuple[float, Co
     """
     total, planes = _summed(search, windows, ())
     chance, _ = _summed(search, windows, (0, 1))
-    strength = float(total.max()) / max(float(chance.max()), 1e-6)
+    strength = float(total.max()) / max(float(chance.max()), COARSE_FLOOR / MARGIN)
     if not inside(total):
         return 0.0, None
     row, column = divmod(int(total.argmax()), total.shape[1])
@@ -141,8 +147,8 @@ def _vote(search: ThumbnailSearch, windows: Sequence[Window]) -> tuple[float, Co
         shifts.append(search.shift_at(window, (top + best_row) * total.shape[1] + left + best_column))
         score.append(float(near.max()))
     strong = np.array(score) >= 0.5 * max(score)
-    matches = CoarseMatches(np.array(edges, np.int64)[strong], np.array(shifts)[strong], np.array(score)[strong])
-    return strength, matches
+    edge, shift, significance = np.array(edges, np.int64)[strong], np.array(shifts)[strong], np.array(score)[strong]
+    return strength, CoarseMatches(edge, shift, significance, np.ones(len(edge), bool))
 
 
 def _summed(search: ThumbnailSearch, windows: Sequence[Window], mirror: Sequence[int]) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,111 @@
+"""ZNCC surfaces against the plain definition, pixel by pixel."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cemi_stitch.zncc import overlap_zncc, subpixel_peak, template_zncc
+
+
+def plain_zncc(a: np.ndarray, b: np.ndarray, dy: int, dx: int) -> tuple[float, int]:
+    """Correlate the overlap of a and b, b's origin at (dy, dx) of a, from the definition."""
+    canvas = np.full((a.shape[0] + 2 * b.shape[0], a.shape[1] + 2 * b.shape[1]), np.nan)
+    top, left = dy + b.shape[0], dx + b.shape[1]
+    if top < 0 or left < 0:
+        return 0.0, 0
+    target = canvas[top : top + b.shape[0], left : left + b.shape[1]]
+    target[...] = b[: target.shape[0], : target.shape[1]]
+    other = canvas[b.shape[0] : b.shape[0] + a.shape[0], b.shape[1] : b.shape[1] + a.shape[1]]
+    both = np.isfinite(a) & np.isfinite(other)
+    if both.sum() < 2:
+        return 0.0, 0
+    return float(np.corrcoef(a[both], other[both])[0, 1]), int(both.sum())
+
+
+def check_surface(a: np.ndarray, b: np.ndarray, centre: tuple[int, int], reach: tuple[int, int], fewest: int) -> None:
+    shape = np.maximum(a.shape, b.shape)
+    batch = [np.full(shape, np.nan, np.float32) for _ in range(2)]
+    batch[0][: a.shape[0], : a.shape[1]] = a
+    batch[1][: b.shape[0], : b.shape[1]] = b
+    quality, count = overlap_zncc(
+        torch.from_numpy(batch[0])[None],
+        torch.from_numpy(batch[1])[None],
+        torch.tensor([centre]),
+        reach,
+        torch.tensor([fewest]),
+    )
+    for row in range(2 * reach[0] + 1):
+        for column in range(2 * reach[1] + 1):
+            value, pixels = plain_zncc(a, b, centre[0] + row - reach[0], centre[1] + column - reach[1])
+            expected = (value, pixels) if pixels >= fewest else (0.0, 0)
+            assert float(count[0, row, column]) == expected[1]
+            assert float(quality[0, row, column]) == pytest.approx(expected[0], abs=2e-4)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.tuples(st.integers(6, 20), st.integers(6, 20)),
+    st.tuples(st.integers(6, 20), st.integers(6, 20)),
+    st.tuples(st.integers(-14, 14), st.integers(-14, 14)),
+    st.integers(0, 10_000),
+)
+def test_overlap_zncc_is_the_plain_correlation_at_every_shift(
+    first: tuple[int, int], second: tuple[int, int], centre: tuple[int, int], seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    check_surface(rng.random(first).astype(np.float32), rng.random(second).astype(np.float32), centre, (3, 4), 12)
+
+
+def test_overlap_zncc_leaves_nan_pixels_out() -> None:
+    rng = np.random.default_rng(1)
+    a, b = (rng.random((18, 22)).astype(np.float32) for _ in range(2))
+    a[3:9, 5:12] = np.nan
+    b[:, :4] = np.nan
+    check_surface(a, b, (4, -3), (5, 5), 10)
+
+
+def test_overlap_zncc_of_pictures_without_contrast_is_zero() -> None:
+    flat = torch.full((1, 16, 16), 0.5)
+    noise = torch.rand(1, 16, 16)
+    for first, second in ((flat, noise), (noise, flat), (flat, flat)):
+        quality, count = overlap_zncc(first, second, torch.zeros(1, 2, dtype=torch.int64), (3, 3), torch.tensor([10]))
+        assert float(quality.abs().max()) == 0.0
+        assert float(count.max()) == 0.0
+
+
+def test_template_zncc_is_the_plain_correlation_for_templates_of_several_sizes() -> None:
+    rng = np.random.default_rng(2)
+    reach, sizes = 3, [(12, 17), (20, 9), (12, 17)]
+    templates = [rng.random(size).astype(np.float32) for size in sizes]
+    patches = [rng.random((h + 2 * reach, w + 2 * reach)).astype(np.float32) + 3 for h, w in sizes]
+    surface = template_zncc([torch.from_numpy(p) for p in patches], [torch.from_numpy(t) for t in templates], reach)
+    for n, (h, w) in enumerate(sizes):
+        for dy in range(2 * reach + 1):
+            for dx in range(2 * reach + 1):
+                expected = np.corrcoef(patches[n][dy : dy + h, dx : dx + w].ravel(), templates[n].ravel())[0, 1]
+                assert float(surface[n, dy, dx]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_template_zncc_without_contrast_is_zero() -> None:
+    assert float(template_zncc([torch.rand(14, 14)], [torch.full((10, 10), 0.4)], 2).abs().max()) == 0.0
+
+
+@given(st.floats(-0.7, 0.7), st.floats(-0.7, 0.7), st.floats(0.02, 0.3), st.floats(0.02, 0.3))
+def test_subpixel_peak_of_a_paraboloid_is_exact(dy: float, dx: float, bend_y: float, bend_x: float) -> None:
+    y, x = np.mgrid[-1:2, -1:2]
+    surface = 0.9 - bend_y / 2 * (y - dy) ** 2 - bend_x / 2 * (x - dx) ** 2
+    offset, height, curvature = subpixel_peak(torch.from_numpy(surface)[None])
+    assert offset[0].tolist() == pytest.approx([dy, dx], abs=1e-6)
+    assert float(height[0]) == pytest.approx(0.9, abs=1e-6)
+    assert float(curvature[0]) == pytest.approx(min(bend_y, bend_x), rel=1e-6)
+
+
+def test_a_surface_without_a_maximum_gives_no_offset() -> None:
+    y, x = np.mgrid[-1:2, -1:2].astype(float)
+    offset, _, curvature = subpixel_peak(torch.from_numpy(y**2 + x**2)[None])
+    assert offset[0].tolist() == [0.0, 0.0]
+    assert float(curvature[0]) == 0.0
