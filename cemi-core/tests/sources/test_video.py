@@ -217,6 +217,20 @@ def test_files_are_passes_in_natural_order(recorder: Recorder, tmp_path: Path) -
     assert loaded.read(0).max() <= 1
 
 
+@pytest.mark.parametrize("upright", [False, True])
+def test_sheared_passes_are_placed_as_the_sheared_picture_shows_them(
+    recorder: Recorder, tmp_path: Path, upright: bool
+) -> None:
+    path, truth = recorder()
+    for number in (1, 2):
+        shutil.copy(path, tmp_path / f"pass{number}.mp4")
+    source = open_video(tmp_path, y_overlap=0.25, deskew=upright)
+    first, second = (next(e[0] for e in source.read_pass(row) if isinstance(e, tuple)) for row in (0, 1))
+    shear = truth.speed_px_per_s * truth.period_s / 192  # px per line
+    expected = 0.0 if upright else -shear * 0.75 * 192
+    assert second.position_px[1] - first.position_px[1] == pytest.approx(expected, abs=1.0)
+
+
 def test_source_travels_to_another_process_and_reports_progress(recorder: Recorder) -> None:
     source = pickle.loads(pickle.dumps(open_video(recorder()[0])))
     seen: list[tuple[int, int]] = []

@@ -21,6 +21,8 @@ from cemi_core.sources.screen import Survey
 from cemi_core.sources.whole_scans import COLOURED, Scan, ScanAssembler, WholePictures
 
 Progress = Callable[[int, int], None]
+#: Frames that wait for the stage's speed to be known, without which the place of the pass is not.
+_FIRST_FRAMES = 4
 
 
 class VideoSettings(Settings):
@@ -93,6 +95,7 @@ class PassReader:
         self._track = _Track()
         self._scans = self._whole = self._kept = 0
         self._first_start_s = self._last_doubt_px = 0.0
+        self._origin_px: tuple[float, float] | None = None
 
     def read(self, threads: int, progress: Progress | None) -> Iterator[tuple[Frame, NDArray[np.uint8]] | DroppedFrame]:
         """Yield kept frames with their pixels (h, w), and what was left out and why."""
@@ -112,7 +115,7 @@ class PassReader:
                 if not flaw:
                     self._whole += 1
                     chosen += self._picker.offer(placed)
-            if not self._settings.deskew and self._track.speeds:
+            if not self._settings.deskew and (self._kept or len(chosen) >= _FIRST_FRAMES):
                 yield from self._frames(chosen)
                 chosen = []
         yield from self._frames([*chosen, *self._picker.finish()])
@@ -199,15 +202,13 @@ class PassReader:
                 f"'{self._recording.path}': the stage moves {lost} px within one scan, so deskew would leave nothing "
                 f"of the {width} px; scan faster, move more slowly, or set deskew: false"
             )
-        speed_y, speed_x = self._track.speeds[0] if self._track.speeds else (0.0, 0.0)
-        start_s = self._first_start_s
-        origin_y = self._row * (1 - self._settings.y_overlap) * height + speed_y * start_s
+        if self._origin_px is None and chosen:
+            self._origin_px = self._origin(chosen[-1].lines_per_s, lost)
         for scan, shear in zip(chosen, shears):
+            assert self._origin_px is not None
             pixels = self._recording.grey(scan.pixels)
-            x = scan.position_px[1] + speed_x * start_s
             if lost:
                 pixels = deskew(pixels, shear, lost)
-                x += first_column_px(shear, height, lost)
             tolerance = max(8.0, 0.02 * width) + scan.doubt_px - self._last_doubt_px
             self._last_doubt_px = scan.doubt_px
             yield (
@@ -217,13 +218,27 @@ class PassReader:
                     (pixels.shape[0], pixels.shape[1]),
                     self._row,
                     scan.time_s,
-                    (origin_y + scan.position_px[0], x),
+                    (self._origin_px[0] + scan.position_px[0], self._origin_px[1] + scan.position_px[1]),
                     tolerance,
                     self._settings.pixel_size,
                 ),
                 pixels,
             )
             self._kept += 1
+
+    def _origin(self, lines_per_s: float, lost_columns: int) -> tuple[float, float]:
+        """Return the nominal place of the pass's first scan, px: that of a stage that stood at x = 0 at time 0.
+
+        Lines further down are drawn later, with the stage further on. In pictures that are left sheared this holds
+        for the whole mosaic: what lies y lower lies shear * y further to the left than the stage says.
+        """
+        height = self._shape[0]
+        speed_y, speed_x = self._track.speeds[0] if self._track.speeds else (0.0, 0.0)
+        y = self._row * (1 - self._settings.y_overlap) * height + speed_y * self._first_start_s
+        x = speed_x * self._first_start_s
+        usual = float(np.median([speed for _, speed in self._track.speeds[-9:]])) if self._track.speeds else 0.0
+        shear = usual / lines_per_s if lines_per_s else 0.0
+        return y, x + first_column_px(shear, height, lost_columns) if self._settings.deskew else x - shear * y
 
     def _shear(self, scan: PlacedScan) -> float:
         """Return stage speed times line time, px per line: the mean of the steps to and from the scan."""
