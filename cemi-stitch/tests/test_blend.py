@@ -14,7 +14,7 @@ from cemi_stitch.stitcher import KorniaStitcher
 
 
 def smooth_scene(shape: tuple[int, int]) -> np.ndarray:
-    scene = ndimage.gaussian_filter(np.random.default_rng(0).standard_normal(shape), 3.0)
+    scene = ndimage.gaussian_filter(np.random.default_rng(0).standard_normal(shape), 3.5)
     return (0.5 + 0.1 * scene / scene.std()).astype(np.float64)
 
 

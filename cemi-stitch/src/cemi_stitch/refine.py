@@ -15,6 +15,7 @@ from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import PairShift
 from cemi_stitch.pairs import Window, overlap_sides
 from cemi_stitch.prepare import shading_sigma_px, smoothed, without_shading
+from cemi_stitch.spread import use_threads
 from cemi_stitch.zncc import MIN_CONTRAST, overlap_zncc, subpixel_peak, template_zncc
 
 #: Prepared frames that a task keeps, enough for pairs that are ordered along a pass.
@@ -46,8 +47,7 @@ def match_windows(source: FrameSource, windows: Sequence[Window], options: Match
     A module-level function, so that any executor can run it. The second frames are flipped along the axes in
     ``options.mirror``, which no true match survives.
     """
-    if options.device == "cpu" and torch.get_num_threads() != options.threads:
-        torch.set_num_threads(options.threads)
+    use_threads(options.threads)
     frames = PreparedFrames(source, options)
     return [match_pair(frames, window, options.mirror) for window in windows]
 

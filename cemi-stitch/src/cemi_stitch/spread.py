@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from typing import Any, Protocol, TypeVar
 
+import cv2
+import torch
+
 from cemi_core.model.layout import PairShift
 
 Result = TypeVar("Result")
@@ -47,6 +50,14 @@ def spread(
     finally:
         for future in waiting:
             future.cancel()
+
+
+def use_threads(threads: int) -> None:
+    """Let torch and OpenCV use so many threads in the calling task; beyond that they would fight over the cores."""
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+    if cv2.getNumThreads() != threads:
+        cv2.setNumThreads(threads)
 
 
 def batches(items: Sequence[Any], size: int) -> list[Sequence[Any]]:

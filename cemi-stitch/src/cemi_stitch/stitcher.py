@@ -126,7 +126,7 @@ class OverlapStitcher(ABC):
         if self._in_hand is not None and self._in_hand[0] is source:
             return self._in_hand[1]
         factor, total = thumbnail_factor([frame.shape for frame in source.frames]), len(source.frames)
-        calls = [(source, part, factor) for part in batches(range(total), FRAMES_PER_TASK)]
+        calls = [(source, part, factor, self.runtime.threads) for part in batches(range(total), FRAMES_PER_TASK)]
         small: list[Thumbnail] = []
         for part in spread(executor, make_thumbnails, calls):
             small += part

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemi_core.model.frame import FrameSource
+from cemi_stitch.spread import use_threads
 
 #: A thumbnail has at most this many pixels, ...
 MAX_PIXELS = 48_000
@@ -50,8 +51,9 @@ def thumbnail_factor(shapes: Sequence[tuple[int, int]]) -> int:
     return max(1, min(math.ceil(math.sqrt(largest / budget)), shortest // 8))
 
 
-def make_thumbnails(source: FrameSource, indices: Sequence[int], factor: int) -> list[Thumbnail]:
-    """Read frames and return their thumbnails."""
+def make_thumbnails(source: FrameSource, indices: Sequence[int], factor: int, threads: int) -> list[Thumbnail]:
+    """Read frames and return their thumbnails; a module-level function, so that any executor can run it."""
+    use_threads(threads)
     return [make_thumbnail(source.read(index), factor) for index in indices]
 
 
