@@ -27,10 +27,10 @@ from cemi_core.model.stages import BlockInfo, Runtime
 _TILE_PX = (64, 512)
 _WINDOW_PX = (5.0, 40.0)
 #: Height of the autocorrelation peak over the depth of the valley that lamellae have.
-_PEAK = (0.5, 1.6)
+_PEAK = (0.6, 1.4)
 #: Periods that differ by less than this share are alike; how much of the area must be alike.
 _ALIKE = 0.12
-_SHARED = 1 / 6
+_SHARED = 0.25
 #: Share of a cell that lamellae must fill for their spacing to be told.
 _LEAST_AREA = 0.02
 
@@ -156,7 +156,7 @@ def _weights(tiles: TileSpacing) -> NDArray[np.float64]:
     """Return the weight of each tile: the area of its colony, 0 without a clear period that others share.
 
     Where irregular texture runs one way by chance it has a period too, but no two places have the same: a period counts
-    if it is, within 12 %, that of a sixth of all the area. Colonies of different spacings in one cell all keep theirs.
+    if it is, within 12 %, that of a quarter of all the area. Colonies of different spacings in one cell keep theirs.
     """
     periodic = np.isfinite(tiles.period_px) & (tiles.peak >= _PEAK[0]) & (tiles.peak <= _PEAK[1])
     area = np.where(periodic, tiles.area, 0.0)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy import fft
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,9 @@ def isotropic_twin(image: NDArray[np.float32], size_px: int, seed: int = 0) -> N
     top, left = (image.shape[0] - size_y) // 2, (image.shape[1] - size_x) // 2
     part = image[top : top + size_y, left : left + size_x]
     window = np.hanning(size_y)[:, None].astype(np.float32) * np.hanning(size_x)[None, :].astype(np.float32)
-    power = np.abs(np.fft.fft2((part - part.mean()) * window, (size_px, size_px))) ** 2
-    frequency = np.fft.fftfreq(size_px) * size_px
-    ring = np.rint(np.hypot(frequency[:, None], frequency[None, :])).astype(np.int64)
+    spectrum = fft.rfft2((part - part.mean()) * window, (size_px, size_px))
+    power = spectrum.real**2 + spectrum.imag**2
+    ring = np.rint(np.hypot(fft.fftfreq(size_px)[:, None], fft.rfftfreq(size_px)[None, :]) * size_px).astype(np.int64)
     mean_power = np.bincount(ring.ravel(), power.ravel()) / np.bincount(ring.ravel())
-    noise = np.fft.fft2(np.random.default_rng(seed).standard_normal((size_px, size_px)).astype(np.float32))
-    return np.fft.ifft2(noise * np.sqrt(mean_power[ring])).real.astype(np.float32)
+    noise = fft.rfft2(np.random.default_rng(seed).standard_normal((size_px, size_px), np.float32))
+    return fft.irfft2(noise * np.sqrt(mean_power).astype(np.float32)[ring], (size_px, size_px))

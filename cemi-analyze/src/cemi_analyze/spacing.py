@@ -88,7 +88,7 @@ def measure_spacing(
     colony = window * (along > math.cos(2 * _SAME_COLONY_RAD))
     area = colony.sum(axis=(1, 2), dtype=np.float64) / float(window.sum())
 
-    lags = np.arange(0, 0.5 * tile_px, _STEP_PX)
+    lags = np.arange(0, 0.45 * tile_px, _STEP_PX)
     period, peak = np.full(len(area), np.nan), np.zeros(len(area))
     tiles = cut_tiles(image, tile_px)
     for i in np.flatnonzero(area >= _LEAST_AREA):

@@ -140,20 +140,21 @@ def likeness_of_neighbours(cells: Sequence[NDArray[np.float64]]) -> float:
         number += float(used.sum())
     if shape is None or squares <= 0 or pairs == 0:
         return 0.0
-    raw, likeness = products / pairs / (squares / number), 0.0
+    raw, likeness, apart = products / pairs / (squares / number), 0.0, _distances(shape)
     for _ in range(30):
-        shared = 1 / effective_fields(shape, likeness)
+        shared = float((likeness**apart).mean())
         likeness = float(np.clip(raw * (1 - shared) + shared, 0.0, 0.95))
     return likeness
 
 
 def effective_fields(used: NDArray[np.bool_], likeness: float) -> float:
     """Return the number of independent fields that a grid is worth: n^2 over the sum of likeness^distance."""
+    return 1 / float((likeness ** _distances(used)).mean())
+
+
+def _distances(used: NDArray[np.bool_]) -> NDArray[np.float64]:
     y, x = np.nonzero(used)
-    if likeness <= 0:
-        return float(len(y))
-    apart = np.hypot(y[:, None] - y[None, :], x[:, None] - x[None, :])
-    return len(y) ** 2 / float((likeness**apart).sum())
+    return np.hypot(y[:, None] - y[None, :], x[:, None] - x[None, :])
 
 
 def block_bootstrap(
