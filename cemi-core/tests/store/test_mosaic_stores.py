@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from cemi_core.errors import InputError
 from cemi_core.model.mosaic import Box, Mosaic
-from cemi_core.store.protocol import create_mosaic, open_mosaic, pyramid_shapes
+from cemi_core.store.levels import pyramid_shapes
+from cemi_core.store.protocol import create_mosaic, open_mosaic
 
 NAMES = ["mosaic.h5", "mosaic.ome.zarr"]
 each_store = pytest.mark.parametrize("name", NAMES)

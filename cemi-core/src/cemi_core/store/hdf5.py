@@ -8,7 +8,6 @@ The file holds, per level ``k``, ``levels/k`` (pixels, raw chunks of 512 x 512 i
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import h5py
@@ -17,11 +16,10 @@ from numpy.typing import NDArray
 
 import cemi_core
 from cemi_core.errors import InputError, StorageError
-from cemi_core.model.frame import to_unit_range
 from cemi_core.model.mosaic import Box
 from cemi_core.store.atomic import storage_errors
 from cemi_core.store.encoding import along_chunks, check_inside, check_pixel_type, encode
-from cemi_core.store.protocol import CHUNK_PX, pyramid_shapes
+from cemi_core.store.levels import CHUNK_PX, LeveledMosaic, pyramid_shapes
 from cemi_core.store.reserve import DiskReserve
 
 FORMAT = "cemi-mosaic"
@@ -30,21 +28,17 @@ _CHUNK_CACHE_BYTES = 4 * 2**20  # per dataset: boxes that end inside a chunk are
 _RESERVE_BYTES = 32 * 2**20  # more than the chunks that the caches of all levels can hold
 
 
-class Hdf5Mosaic:
+class Hdf5Mosaic(LeveledMosaic):
     """A mosaic in an HDF5 file (`MosaicStore`). Make one with `create` or `open`."""
 
     def __init__(self, path: Path, file: h5py.File, reserve: DiskReserve | None) -> None:
-        self._path = path
+        levels = [file["levels"][str(k)] for k in range(len(file["levels"]))]
+        valid = [file["valid"][str(k)] for k in range(len(levels))]
+        pixel_size_um = float(file.attrs["pixel_size_um"])
+        float_range = tuple(file.attrs["float_range"])
+        super().__init__(path, levels, valid, None if np.isnan(pixel_size_um) else pixel_size_um, float_range)
         self._file = file
         self._reserve = reserve
-        self._levels = tuple(file["levels"][str(k)] for k in range(len(file["levels"])))
-        self._valid = tuple(file["valid"][str(k)] for k in range(len(self._levels)))
-        self._level_shapes: tuple[tuple[int, int], ...] = tuple(level.shape for level in self._levels)
-        self._dtype: np.dtype[Any] = np.dtype(self._levels[0].dtype)
-        low, high = file.attrs["float_range"]
-        self._float_range = float(low), float(high)
-        pixel_size_um = float(file.attrs["pixel_size_um"])
-        self._pixel_size_um = None if np.isnan(pixel_size_um) else pixel_size_um
 
     @classmethod
     def create(
@@ -131,54 +125,9 @@ class Hdf5Mosaic:
         return cls(path, file, DiskReserve(path.parent, _RESERVE_BYTES) if writable else None)
 
     @property
-    def path(self) -> Path:
-        """The file."""
-        return self._path
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(height, width) of level 0, px."""
-        return self._level_shapes[0]
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the stored pixels."""
-        return self._dtype
-
-    @property
-    def level_shapes(self) -> tuple[tuple[int, int], ...]:
-        """(height, width) of every level, px."""
-        return self._level_shapes
-
-    @property
-    def pixel_size_um(self) -> float | None:
-        """Edge of a pixel of level 0, micrometres."""
-        return self._pixel_size_um
-
-    @property
-    def float_range(self) -> tuple[float, float]:
-        """What 0 and 1 are in the stored pixels, if these are floats."""
-        return self._float_range
-
-    @property
     def writer_px(self) -> tuple[int, int]:
         """The whole mosaic: an HDF5 file has one writer."""
         return self.shape
-
-    def read(self, box: Box, level: int = 0) -> NDArray[np.float32]:
-        """Return the pixels of ``box`` as float32 in [0, 1]; 0 where nothing was imaged."""
-        return to_unit_range(self._read(self._levels[level], box, level), self._float_range)
-
-    def read_valid(self, box: Box, level: int = 0) -> NDArray[np.bool_]:
-        """Return where ``box`` was imaged."""
-        return self._read(self._valid[level], box, level).view(np.bool_)
-
-    def _read(self, dataset: h5py.Dataset, box: Box, level: int) -> NDArray[Any]:
-        check_inside(box, self._level_shapes[level], f"level {level} of {self._path}")
-        try:
-            return np.asarray(dataset[box.slices])
-        except OSError as error:
-            raise InputError(f"{self._path} is damaged: level {level} cannot be read around {box} ({error})") from error
 
     def write(self, box: Box, image: NDArray[np.float32], level: int = 0) -> None:
         """Store ``image``, float32 (box.height, box.width) in [0, 1], NaN where nothing was imaged.
@@ -207,17 +156,6 @@ class Hdf5Mosaic:
             self._reserve.release()
         with storage_errors(self._path):
             self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self).open, (self._path,)
 
 
 def _why_unreadable(path: Path, error: OSError) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, cast
 
 import numpy as np
@@ -18,11 +17,10 @@ from numpy.typing import NDArray
 
 import cemi_core
 from cemi_core.errors import InputError
-from cemi_core.model.frame import to_unit_range
 from cemi_core.model.mosaic import Box
 from cemi_core.store.atomic import atomic_path, storage_errors
 from cemi_core.store.encoding import along_chunks, check_inside, check_pixel_type, encode
-from cemi_core.store.protocol import CHUNK_PX, pyramid_shapes
+from cemi_core.store.levels import CHUNK_PX, LeveledMosaic, pyramid_shapes
 
 FORMAT = "cemi-mosaic"
 VERSION = 1
@@ -31,19 +29,14 @@ SHARD_PX = 4 * CHUNK_PX
 _VALID = "labels/valid"
 
 
-class OmeZarrMosaic:
+class OmeZarrMosaic(LeveledMosaic):
     """A mosaic in an OME-Zarr folder (`MosaicStore`). Make one with `create` or `open`."""
 
     def __init__(self, path: Path, group: zarr.Group) -> None:
-        self._path = path
         about = cast("dict[str, Any]", group.attrs["cemi"])
-        self._levels = [_array(group, str(level)) for level in range(about["levels"])]
-        self._valid = [_array(group, f"{_VALID}/{level}") for level in range(about["levels"])]
-        self._level_shapes = tuple((level.shape[0], level.shape[1]) for level in self._levels)
-        self._dtype: np.dtype[Any] = np.dtype(self._levels[0].dtype)
-        self._pixel_size_um: float | None = about["pixel_size_um"]
-        low, high = about["float_range"]
-        self._float_range = float(low), float(high)
+        levels = [_array(group, str(level)) for level in range(about["levels"])]
+        valid = [_array(group, f"{_VALID}/{level}") for level in range(about["levels"])]
+        super().__init__(path, levels, valid, about["pixel_size_um"], tuple(about["float_range"]))
 
     @classmethod
     def create(
@@ -134,56 +127,9 @@ class OmeZarrMosaic:
             raise InputError(f"{path} is damaged: a level is missing or unreadable ({error})") from error
 
     @property
-    def path(self) -> Path:
-        """The folder."""
-        return self._path
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(height, width) of level 0, px."""
-        return self._level_shapes[0]
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the stored pixels."""
-        return self._dtype
-
-    @property
-    def level_shapes(self) -> tuple[tuple[int, int], ...]:
-        """(height, width) of every level, px."""
-        return self._level_shapes
-
-    @property
-    def pixel_size_um(self) -> float | None:
-        """Edge of a pixel of level 0, micrometres."""
-        return self._pixel_size_um
-
-    @property
-    def float_range(self) -> tuple[float, float]:
-        """What 0 and 1 are in the stored pixels, if these are floats."""
-        return self._float_range
-
-    @property
     def writer_px(self) -> tuple[int, int]:
         """(height, width) of a shard; different processes may write different shards at the same time."""
         return SHARD_PX, SHARD_PX
-
-    def read(self, box: Box, level: int = 0) -> NDArray[np.float32]:
-        """Return the pixels of ``box`` as float32 in [0, 1]; 0 where nothing was imaged."""
-        return to_unit_range(self._read(self._levels[level], box, level), self._float_range)
-
-    def read_valid(self, box: Box, level: int = 0) -> NDArray[np.bool_]:
-        """Return where ``box`` was imaged."""
-        return self._read(self._valid[level], box, level).view(np.bool_)
-
-    def _read(self, array: zarr.Array[Any], box: Box, level: int) -> NDArray[Any]:
-        check_inside(box, self._level_shapes[level], f"level {level} of {self._path}")
-        if box.height == 0 or box.width == 0:
-            return np.zeros((box.height, box.width), array.dtype)
-        try:
-            return np.asarray(array[box.slices])
-        except (OSError, ValueError) as error:
-            raise InputError(f"{self._path} is damaged: level {level} cannot be read around {box} ({error})") from error
 
     def write(self, box: Box, image: NDArray[np.float32], level: int = 0) -> None:
         """Store ``image``, float32 (box.height, box.width) in [0, 1], NaN where nothing was imaged.
@@ -200,17 +146,6 @@ class OmeZarrMosaic:
 
     def close(self) -> None:
         """Do nothing: every write is on the disk already."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self).open, (self._path,)
 
 
 def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:

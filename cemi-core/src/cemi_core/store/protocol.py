@@ -11,18 +11,6 @@ from numpy.typing import NDArray
 
 from cemi_core.model.mosaic import Box, Mosaic
 
-#: Edge of a chunk of a mosaic, px (raw 512 x 512 chunks).
-CHUNK_PX = 512
-
-
-def pyramid_shapes(shape: tuple[int, int]) -> tuple[tuple[int, int], ...]:
-    """Return the (height, width) of every level: each half of the one before, rounded up, until one chunk holds it."""
-    shapes = [shape]
-    while max(shapes[-1]) > CHUNK_PX:
-        height, width = shapes[-1]
-        shapes.append(((height + 1) // 2, (width + 1) // 2))
-    return tuple(shapes)
-
 
 class MosaicStore(Mosaic, Protocol):
     """A mosaic that can be written, box by box; a context manager.
