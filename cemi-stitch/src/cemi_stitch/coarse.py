@@ -16,9 +16,6 @@ from cemi_stitch.votes import vote_on_groups
 
 #: Rounds in which groups of frames are joined: first neighbours in a pass and neighbouring passes, then any.
 ROUNDS = 2
-#: Half the window between groups, in tolerances of a step. Generous, because the last frame of a pass, at the end of
-#: the specimen or of the stage's travel, often comes after a step far off the others.
-GROUP_REACH = 4.0
 
 
 def place_coarsely(
@@ -48,12 +45,11 @@ def place_coarsely(
     if windows:
         good = good.above(search.chance_threshold(windows, false_match_rate))
     positions, prior = _solve(frames, good, max(slack_px), search.factor)
-    reach = (GROUP_REACH * slack_px[0], GROUP_REACH * slack_px[1])
     for number in range(ROUNDS):
         group = components(len(frames), good.edges)
         if group.max() == 0 or not len(prior.edges):
             break
-        found = vote_on_groups(frames, search, positions, group, prior, reach, only_tied=number == 0)
+        found = vote_on_groups(frames, search, positions, group, prior, slack_px, only_tied=number == 0)
         if found is not None:
             good = good.joined(found)
             positions, prior = _solve(frames, good, max(slack_px), search.factor)

@@ -28,6 +28,9 @@ class Window:
         Middle of the window: expected (dy, dx), position of ``second`` minus position of ``first``.
     reach_px : tuple of float
         Half the window in y and x.
+    spread_px : float
+        How far the true shift is expected from the middle; among peaks of like height the nearer one counts more.
+        Infinite where nothing is expected.
     wide : bool
         No thumbnails have narrowed the window: all of it is searched at nearly full resolution.
     """
@@ -36,6 +39,7 @@ class Window:
     second: int
     shift_px: tuple[float, float]
     reach_px: tuple[float, float]
+    spread_px: float = math.inf
     wide: bool = False
 
 
@@ -95,7 +99,8 @@ def consecutive_windows(frames: Sequence[Frame], min_overlap: float, tolerance: 
     for i, j in pairs:
         if known[i] and known[j]:
             slack = np.maximum(tolerance_px(frames[i], tolerance), tolerance_px(frames[j], tolerance))
-            window = Window(i, j, tuple(nominal[j] - nominal[i]), (float(slack[0]), float(slack[1])))
+            middle = (float(nominal[j, 0] - nominal[i, 0]), float(nominal[j, 1] - nominal[i, 1]))
+            window = Window(i, j, middle, (float(slack[0]), float(slack[1])), float(slack.max()))
         else:
             window = _whole_window(i, j, frames, min_overlap)
         if may_overlap(window, frames, min_overlap):

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from cemi_core.model.frame import Frame
 
-#: Frames of a pass, at most, that tie it to the next pass where no measured shift does.
-TIES_BETWEEN_PASSES = 8
+#: Measured shifts between two passes from whose median the next one is expected.
+NEAREST = 5
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,12 @@ def stage_prior(
     shifts_px: NDArray[np.float64],
     sigma_px: float,
 ) -> PriorShifts:
-    """Return the expected shifts along passes and, where passes are not joined by measured shifts, between them.
+    """Return the expected shifts along passes and, for frames that no measured shift joins to the next pass, across.
 
-    The nominal steps are corrected by what was measured: the median of (measured - nominal) per nominal length, for
-    each pass (so that a step over a missing frame is right too), and the median of (measured - nominal) between
-    neighbouring passes (y step and backlash). Without nominal positions the median measured step takes their place.
+    The nominal steps are corrected by what was measured: along a pass by the median of (measured - nominal) per
+    nominal length (so that a step over a missing frame is right too), drawn towards 0 as far as samples are few or
+    disagree; across by the median of (measured - nominal) of the nearest measured shifts between the same passes, or
+    any passes (y step and backlash). Without nominal positions the median measured step takes their place.
 
     Parameters
     ----------
@@ -61,7 +62,7 @@ def stage_prior(
         Standard error of one nominal step.
     """
     rows = np.array([frame.row for frame in frames])
-    along = _steps_in_passes(rows, nominal_px, edges, shifts_px)
+    along = _steps_in_passes(rows, nominal_px, edges, shifts_px, sigma_px)
     between = _steps_between_passes(rows, nominal_px, edges, shifts_px)
     expected = along + between
     sigma = [sigma_px] * len(along) + [2 * sigma_px] * len(between)
@@ -73,35 +74,51 @@ def stage_prior(
 
 
 Expected = list[tuple[tuple[int, int], NDArray[np.float64]]]
+Samples = dict[int, list[NDArray[np.float64]]]
 
 
 def _steps_in_passes(
-    rows: NDArray[np.int64], nominal: NDArray[np.float64], edges: NDArray[np.int64], shifts: NDArray[np.float64]
+    rows: NDArray[np.int64],
+    nominal: NDArray[np.float64],
+    edges: NDArray[np.int64],
+    shifts: NDArray[np.float64],
+    sigma: float,
 ) -> Expected:
     follows = np.flatnonzero(rows[1:] == rows[:-1])
     step = nominal[1:] - nominal[:-1]
     length = np.linalg.norm(step, axis=1)
     measured = {int(i): shift for (i, j), shift in zip(edges, shifts, strict=True) if j == i + 1}
-    per_length: dict[int, list[NDArray[np.float64]]] = {}
-    plain: dict[int, list[NDArray[np.float64]]] = {}
+    per_length: Samples = {}
+    plain: Samples = {}
     for i in follows.tolist():
         if i in measured and length[i] > 0:
             per_length.setdefault(int(rows[i]), []).append((measured[i] - step[i]) / length[i])
         elif i in measured and np.isnan(length[i]):
             plain.setdefault(int(rows[i]), []).append(measured[i])
     expected: Expected = []
+    spread = sigma / float(np.nanmedian(length[length > 0])) if (length > 0).any() else 0.0
     for i in follows.tolist():
         if np.isfinite(length[i]):
-            expected.append(((i, i + 1), step[i] + _median_of(per_length, int(rows[i])) * length[i]))
+            correction = _drawn_to_zero(_samples_of(per_length, int(rows[i])), spread)
+            expected.append(((i, i + 1), step[i] + correction * length[i]))
         elif plain:
-            expected.append(((i, i + 1), _median_of(plain, int(rows[i]))))
+            expected.append(((i, i + 1), np.median(_samples_of(plain, int(rows[i])), axis=0)))
     return expected
 
 
-def _median_of(samples: dict[int, list[NDArray[np.float64]]], row: int) -> NDArray[np.float64]:
-    """Return the median of a pass, or of all passes where it has no samples; 0 without any."""
-    own = samples.get(row) or [sample for several in samples.values() for sample in several]
-    return np.median(own, axis=0) if own else np.zeros(2)
+def _samples_of(samples: Samples, row: int) -> list[NDArray[np.float64]]:
+    """Return the samples of a pass, or of all passes where it has none."""
+    return samples.get(row) or [sample for several in samples.values() for sample in several]
+
+
+def _drawn_to_zero(samples: list[NDArray[np.float64]], spread: float) -> NDArray[np.float64]:
+    """Return the median of samples (y, x), times the share of it that is not chance (James and Stein's factor)."""
+    if not samples:
+        return np.zeros(2)
+    median = np.median(samples, axis=0)
+    variance = (np.sum((np.array(samples) - median) ** 2, axis=0) + spread**2) / len(samples) ** 2
+    factor: NDArray[np.float64] = median * median**2 / np.maximum(median**2 + variance, 1e-30)
+    return factor
 
 
 def _steps_between_passes(
@@ -110,22 +127,21 @@ def _steps_between_passes(
     known = np.isfinite(nominal).all(axis=1)
     numbers = np.unique(rows)
     next_number = dict(zip(numbers[:-1].tolist(), numbers[1:].tolist(), strict=True))
-    deviations: dict[int, list[NDArray[np.float64]]] = {}
+    measured: dict[int, list[tuple[int, NDArray[np.float64]]]] = {}
     joined = set()
-    for (i, j), shift in zip(edges, shifts, strict=True):
-        if next_number.get(int(rows[i])) == rows[j]:
-            joined.add(int(rows[i]))
-            if known[i] and known[j]:
-                deviations.setdefault(0, []).append(shift - (nominal[j] - nominal[i]))
+    for (i, j), shift in zip(edges.tolist(), shifts, strict=True):
+        if next_number.get(int(rows[i])) == rows[j] and known[i] and known[j]:
+            joined.add(i)
+            measured.setdefault(int(rows[i]), []).append((i, shift - (nominal[j] - nominal[i])))
+    everywhere = [deviation for several in measured.values() for _, deviation in several]
+    overall = np.median(everywhere, axis=0) if everywhere else np.zeros(2)
     expected: Expected = []
-    for row, following in next_number.items():
-        if row in joined:
+    for i in np.flatnonzero(known).tolist():
+        theirs = np.flatnonzero(known & (rows == next_number.get(int(rows[i]), rows[i] - 1)))
+        if i in joined or not len(theirs):
             continue
-        ours, theirs = np.flatnonzero(known & (rows == row)), np.flatnonzero(known & (rows == following))
-        if not len(ours) or not len(theirs):
-            continue
-        picks = np.unique(np.linspace(0, len(ours) - 1, TIES_BETWEEN_PASSES).round().astype(int))
-        for i in ours[picks].tolist():
-            j = int(theirs[np.argmin(np.linalg.norm(nominal[theirs] - nominal[i], axis=1))])
-            expected.append(((i, j), nominal[j] - nominal[i] + _median_of(deviations, 0)))
+        j = int(theirs[np.argmin(np.linalg.norm(nominal[theirs] - nominal[i], axis=1))])
+        near = sorted(measured.get(int(rows[i]), []), key=lambda sample: abs(sample[0] - i))[:NEAREST]
+        deviation = np.median([sample for _, sample in near], axis=0) if near else overall
+        expected.append(((i, j), nominal[j] - nominal[i] + deviation))
     return expected

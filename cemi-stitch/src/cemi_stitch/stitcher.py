@@ -189,7 +189,7 @@ class KorniaStitcher(OverlapStitcher):
             shift = (float(positions[j, 0] - positions[i, 0]), float(positions[j, 1] - positions[i, 1]))
             wide = bool(group[i] != group[j])
             reach = (max(narrow, slack[0]), max(narrow, slack[1])) if wide else (narrow, narrow)
-            windows.append(Window(i, j, shift, reach, wide))
+            windows.append(Window(i, j, shift, reach, wide=wide))
         return windows
 
     def _matched(

@@ -95,8 +95,9 @@ class ThumbnailSearch:
         return math.ceil(window.reach_px[0] / self.factor), math.ceil(window.reach_px[1] / self.factor)
 
     def scores(self, windows: Sequence[Window], mirror: Sequence[int] = ()) -> Tensor:
-        """Return the `gate.significance` of every shift of windows of one reach, shape (n, rows, columns).
+        """Return the `gate.significance` of every shift of windows of one size, shape (n, rows, columns).
 
+        It is weighted by how far a shift is from the middle, if the windows expect their shifts there.
         ``mirror`` names axes along which the second picture is flipped, which destroys a match and keeps the texture.
         """
         first = _stack([self._image(w.first) for w in windows])
@@ -110,7 +111,14 @@ class ThumbnailSearch:
             self.reach(windows[0]),
             fewest.to(self.device),
         )
-        return (torch.atanh(quality.clamp(-0.9999, 0.9999)) * count.sqrt()).cpu()
+        score = (torch.atanh(quality.clamp(-0.9999, 0.9999)) * count.sqrt()).cpu()
+        return score * self._expectation(windows[0])
+
+    def _expectation(self, window: Window) -> Tensor:
+        """Return the weight of each shift of a window: Cauchy's curve, a half at twice the expected spread."""
+        rows, columns = (torch.arange(-reach, reach + 1) * self.factor for reach in self.reach(window))
+        square = rows[:, None] ** 2 + columns**2
+        return 1 / (1 + square / (2 * window.spread_px) ** 2)
 
     def match(self, windows: Sequence[Window], mirror: Sequence[int] = ()) -> CoarseMatches:
         """Return the best shift of each window."""
@@ -139,10 +147,10 @@ class ThumbnailSearch:
         return permutation_threshold(scores, rate, COARSE_FLOOR)
 
     def _batches(self, windows: Sequence[Window]) -> list[list[int]]:
-        by_reach: dict[tuple[int, int], list[int]] = {}
+        alike: dict[tuple[tuple[int, int], float], list[int]] = {}
         for n, window in enumerate(windows):
-            by_reach.setdefault(self.reach(window), []).append(n)
-        return [group[k : k + BATCH] for group in by_reach.values() for k in range(0, len(group), BATCH)]
+            alike.setdefault((self.reach(window), window.spread_px), []).append(n)
+        return [group[k : k + BATCH] for group in alike.values() for k in range(0, len(group), BATCH)]
 
     def _fewest_pixels(self, window: Window) -> float:
         first, second = (self.thumbnails[n].levels.shape for n in (window.first, window.second))

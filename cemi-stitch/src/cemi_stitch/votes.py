@@ -16,6 +16,9 @@ from cemi_stitch.pairs import Window, may_overlap, overlap_px
 from cemi_stitch.stage_model import PriorShifts
 from cemi_stitch.thumbnail_search import BATCH, CoarseMatches, ThumbnailSearch, inside
 
+#: Half the window between groups, in tolerances of a step. Generous, because the last frame of a pass, at the end of
+#: the specimen or of the stage's travel, often comes after a step far off the others.
+GROUP_REACH = 4.0
 #: Frame pairs that vote on the place of one group relative to another.
 VOTERS = 16
 #: A vote counts if its peak is higher than that of mirrored frames by this factor.
@@ -45,10 +48,11 @@ def vote_on_groups(
     prior : PriorShifts
         What ties groups to each other; where these ties disagree, the window grows.
     slack_px : tuple of float
-        How far two groups may lie from where the ties put them, (y, x).
+        Tolerance of one step, (y, x).
     only_tied : bool
         Whether groups that the stage model does not tie to each other are left out.
     """
+    slack_px = (GROUP_REACH * slack_px[0], GROUP_REACH * slack_px[1])
     reaches = _tied_reaches(positions_px, group, prior, slack_px)
     votes: list[tuple[float, tuple[int, int], CoarseMatches]] = []
     for pair, windows in _windows_between(frames, positions_px, group, reaches, slack_px).items():
@@ -103,8 +107,8 @@ def _windows_between(
         for j in np.flatnonzero(near & (group != group[i]) & (np.arange(len(frames)) > i)).tolist():
             pair = (min(int(group[i]), int(group[j])), max(int(group[i]), int(group[j])))
             shift = positions[j] - positions[i]
-            window = Window(i, j, (float(shift[0]), float(shift[1])), reaches.get(pair, slack))
-            windows.setdefault(pair, []).append(window)
+            middle, reach = (float(shift[0]), float(shift[1])), reaches.get(pair, slack)
+            windows.setdefault(pair, []).append(Window(i, j, middle, reach, max(slack) / GROUP_REACH))
     return windows
 
 
