@@ -51,7 +51,8 @@ def _add(patch: Patch, box: Box, total: NDArray[np.float32], weight: NDArray[np.
     ]
     if spans[0] is None or spans[1] is None:
         return
-    (top, bottom, y), (left, right, x) = spans
+    top, bottom, y = spans[0]
+    left, right, x = spans[1]
     image = _resampled(patch.image, y, bottom - top, x, right - left)
     edge = np.outer(_ramp(y, bottom - top, patch.image.shape[0]), _ramp(x, right - left, patch.image.shape[1]))
     known = np.isfinite(image)

@@ -16,7 +16,7 @@ from cemi_core.model.layout import PairShift
 from cemi_stitch.pairs import Window, overlap_sides
 from cemi_stitch.prepare import shading_sigma_px, smoothed, without_shading
 from cemi_stitch.spread import use_threads
-from cemi_stitch.zncc import MIN_CONTRAST, overlap_zncc, subpixel_peak, template_zncc
+from cemi_stitch.zncc import overlap_zncc, subpixel_peak, template_zncc
 
 #: Prepared frames that a task keeps, enough for pairs that are ordered along a pass.
 FRAMES_KEPT = 6
@@ -78,27 +78,48 @@ class PreparedFrames:
         return levels[factor]
 
 
+@dataclass(frozen=True)
+class LevelMatch:
+    """The best shift of one pair on one level, in px of the frames, with height and curvature of the peak."""
+
+    shift: tuple[float, float]
+    quality: float
+    curvature: float
+    pixels: int
+    inside: bool
+
+
 def match_pair(frames: PreparedFrames, window: Window, mirror: tuple[int, ...] = ()) -> PairShift:
     """Return the shift of one pair: pyramid search over the window, then a quadratic through the peak."""
-    shift, reach = window.shift_px, max(window.reach_px)
+    found = _descend(frames, window, mirror)
+    if isinstance(found, str):
+        return PairShift(window.first, window.second, window.shift_px, 0.0).dropped(found)
+    sigma = _standard_error(found.quality, found.curvature, found.pixels)
+    pair = PairShift(window.first, window.second, found.shift, found.quality, found.pixels, sigma)
+    return pair if found.inside else pair.dropped("no peak within the window")
+
+
+def _descend(frames: PreparedFrames, window: Window, mirror: tuple[int, ...]) -> LevelMatch | str:
+    """Return the best shift of a pair at full resolution, found from level to level; or why there is none."""
 
     def both(level: int) -> tuple[Tensor, Tensor]:
         second = frames.level(window.second, level)
         return frames.level(window.first, level), second.flip(mirror) if mirror else second
 
+    shift, reach = window.shift_px, max(window.reach_px)
     if window.wide:
         level = max(1, math.ceil(math.sqrt(frames.pixels(window.first) / MAX_TEMPLATE_PIXELS)))
         shift, reach = _searched(*both(level), window, level), level + 1.0
     side = min(overlap_sides(shift, both(1)[0].shape, both(1)[1].shape))
-    for number, level in enumerate(_levels(reach, side)):
-        half = NEXT_REACH
-        if number == 0:  # a window wider than a narrow overlap is searched by following the peak
-            half = min(MOST_REACH, math.ceil(reach / level) + 1, max(NEXT_REACH, int(side / level) - MIN_SIDE))
-        found = _match_level(*both(level), [round(s / level) for s in shift], half)
+    first_level, *finer = _levels(reach, side)
+    # A window wider than a narrow overlap is searched by following the peak.
+    half = min(MOST_REACH, math.ceil(reach / first_level) + 1, max(NEXT_REACH, int(side / first_level) - MIN_SIDE))
+    found = _match_level(*both(first_level), shift, half, first_level)
+    for level in finer:
         if isinstance(found, str):
-            return _unmatched(window, found)
-        shift = (level * found.shift[0], level * found.shift[1])
-    return _measured(window, found)
+            break
+        found = _match_level(*both(level), found.shift, NEXT_REACH, level)
+    return found
 
 
 def _searched(first: Tensor, second: Tensor, window: Window, level: int) -> tuple[float, float]:
@@ -122,40 +143,31 @@ def _alike(picture: Tensor, other: Tensor) -> Tensor:
     return torch.nn.functional.pad(picture, (0, more[1], 0, more[0]), value=math.nan)[None]
 
 
-@dataclass(frozen=True)
-class LevelMatch:
-    """The best shift of one pair on one level: sub-pixel, with height and curvature of the peak."""
-
-    shift: tuple[float, float]
-    quality: float
-    curvature: float
-    pixels: int
-    inside: bool
-
-
-def _match_level(first: Tensor, second: Tensor, shift: list[int], half: int) -> LevelMatch | str:
-    """Return the best shift within ``half`` px of ``shift``, following the peak twice at most; or why there is none."""
+def _match_level(
+    first: Tensor, second: Tensor, shift_px: tuple[float, float], half: int, level: int
+) -> LevelMatch | str:
+    """Return the best shift within ``half`` px of a level, following the peak twice at most; or why there is none."""
+    middle = [round(s / level) for s in shift_px]
+    sigma = shading_sigma_px(second.shape)
     for _ in range(3):
-        patches = _patches(first, second, shift, half)
+        patches = _patches(first, second, middle, half)
         if patches is None:
             return "overlap is too small"
-        sigma = shading_sigma_px(second.shape)
-        surface = template_zncc(*([without_shading(patch, sigma)] for patch in patches), half)[0]
+        patch, template = (without_shading(part, sigma) for part in patches)
+        surface = template_zncc([patch], [template], half)[0]
+        if not bool(surface.any()):
+            return "overlap has no contrast"
         row, column = divmod(int(surface.argmax()), 2 * half + 1)
-        middle, shift = shift, [shift[0] + row - half, shift[1] + column - half]
-        inside = max(abs(row - half), abs(column - half)) < half
-        if inside:
+        peak = [middle[0] + row - half, middle[1] + column - half]
+        if max(abs(row - half), abs(column - half)) < half:
             break
-    quality = float(surface.max())
-    if quality == 0.0 and float(patches[1].std()) < MIN_CONTRAST:
-        return "overlap has no contrast"
-    offset, curvature = (0.0, 0.0), 0.0
-    if inside:
-        near = surface[row - 1 : row + 2, column - 1 : column + 2]
-        vertex, height, bend = subpixel_peak(near[None])
-        offset, quality, curvature = tuple(vertex[0].tolist()), min(float(height[0]), 1.0), float(bend[0])
-    place = (middle[0] + row - half + offset[0], middle[1] + column - half + offset[1])
-    return LevelMatch(place, quality, curvature, patches[1].numel(), inside)
+        middle = peak
+    else:
+        place = (float(level * peak[0]), float(level * peak[1]))
+        return LevelMatch(place, float(surface.max()), 0.0, template.numel(), False)
+    offset, height, curvature = subpixel_peak(surface[None, row - 1 : row + 2, column - 1 : column + 2])
+    place = (level * (peak[0] + float(offset[0, 0])), level * (peak[1] + float(offset[0, 1])))
+    return LevelMatch(place, min(float(height[0]), 1.0), float(curvature[0]), template.numel(), True)
 
 
 def _levels(reach: float, side: float) -> list[int]:
@@ -191,12 +203,6 @@ def _middle(bounds: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     return [(start + c, stop - c) for (start, stop), c in zip(bounds, cut, strict=True)]
 
 
-def _measured(window: Window, found: LevelMatch) -> PairShift:
-    sigma = _standard_error(found.quality, found.curvature, found.pixels)
-    pair = PairShift(window.first, window.second, found.shift, found.quality, found.pixels, sigma)
-    return pair if found.inside else pair.dropped("no peak within the window")
-
-
 def _standard_error(quality: float, curvature: float, pixels: int) -> float:
     """Return the standard error of a shift from the height and sharpness of its correlation peak.
 
@@ -207,7 +213,3 @@ def _standard_error(quality: float, curvature: float, pixels: int) -> float:
     if curvature <= 0:
         return float("nan")
     return math.sqrt(2 * max(1 - quality, 1e-4) * 28 / (curvature * pixels))
-
-
-def _unmatched(window: Window, reason: str) -> PairShift:
-    return PairShift(window.first, window.second, window.shift_px, 0.0).dropped(reason)

@@ -87,7 +87,7 @@ def _tied_reaches(
         if a != b:
             misfit = np.abs(positions[j] - positions[i] - shift)
             known = reaches.get((a, b), (0.0, 0.0))
-            reaches[a, b] = tuple(max(known[k], slack[k] + float(misfit[k])) for k in (0, 1))
+            reaches[a, b] = (max(known[0], slack[0] + float(misfit[0])), max(known[1], slack[1] + float(misfit[1])))
     return reaches
 
 
