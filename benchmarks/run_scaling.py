@@ -1,0 +1,114 @@
+"""Time and peak memory of matching + solving + rendering with pyramid, for 400 and 800 virtual frames of 1012 x 628 px.
+
+    python benchmarks/run_scaling.py [--recordings DIR] [--repeat 3]
+
+Frames are stills of `cemi virtual-sem ehea --size medium` (44 % x 32 % overlap), twice as many over twice the travel.
+Each run is a process of its own (`cemi recipe`, two threads), so that its peak memory is its own; times are those of the
+steps "layout" (match, solve, equalise) and "mosaic" (blend, pyramid) in provenance.json. The reading of the TIFFs into
+the run folder is listed beside them. Wanted: 400 frames in at most 30 s and 1.5 GB; 800 in at most 2.2 times the time and 1.2
+times the memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from cemi_virtual_sem.verdict import judge_run
+
+CEMI = [sys.executable, "-m", "cemi_core.cli"]
+TRAVEL_PX = 27867  # of 50 frames in a pass, which makes 49 steps
+RECIPE = """\
+recipe: 1
+source: {{use: images, with: {{path: {folder}/frames/*.tif, positions: {folder}/positions.csv, pixel_size: 222 nm}}}}
+"""
+
+
+class Measured(NamedTuple):
+    """One run: seconds of the steps, peak memory (MB), median and largest position error (px), components."""
+
+    read_s: float
+    layout_s: float
+    mosaic_s: float
+    peak_mb: float
+    error_px: float
+    worst_px: float
+    components: int
+
+
+def record(folder: Path, frames: int, seed: int) -> None:
+    """Make a recording of ``frames`` stills in 8 passes if it is not there."""
+    if (folder / "truth.h5").exists():
+        return
+    command = ["virtual-sem", "ehea", "--out", str(folder), "--size", "medium", "--seed", str(seed), "--force"]
+    size = ["--set", f"stills={frames}", "--set", f"travel_px={TRAVEL_PX * (frames - 8) / (400 - 8):.0f}"]
+    subprocess.run([*CEMI, *command, *size], check=True, stderr=subprocess.DEVNULL)
+
+
+def measure(recording: Path) -> Measured:
+    """Run the recipe once in a process of its own."""
+    with tempfile.TemporaryDirectory() as name:
+        recipe, out = Path(name) / "r.yaml", Path(name) / "run"
+        recipe.write_text(RECIPE.format(folder=recording.resolve()))
+        command = [*CEMI, "recipe", str(recipe), "--out", str(out), "--quiet", "--workers", "2"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        facts = json.loads((out / "provenance.json").read_text())
+        seconds = {step["name"]: step["seconds"] for step in facts["steps"]}
+        verdict = judge_run(out, recording)
+        shutil.rmtree(out / "frames.zarr")
+        return Measured(
+            seconds["frames"],
+            seconds["layout"],
+            seconds["mosaic"],
+            facts["peak_memory_mb"],
+            float(np.median(verdict.position_error_px)),
+            float(verdict.position_error_px.max()),
+            verdict.components,
+        )
+
+
+def main() -> int:
+    """Print the table; exit code 1 if a wanted number is not reached."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recordings", type=Path, default=Path("runs/bench"))
+    parser.add_argument("--repeat", type=int, default=3)
+    options = parser.parse_args()
+    found: dict[int, list[Measured]] = {}
+    for frames in (400, 800):
+        folder = options.recordings / f"medium-{frames}"
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        record(folder, frames, seed=1)
+        found[frames] = []
+    for _ in range(options.repeat):
+        for frames in found:
+            found[frames].append(measure(options.recordings / f"medium-{frames}"))
+    print(
+        f"{'frames':>6}{'read s':>8}{'place s':>9}{'render s':>10}{'both s':>8}{'peak MB':>9}{'error px':>10}{'worst':>7}"
+    )
+    both: dict[int, float] = {}
+    peak: dict[int, float] = {}
+    for frames, runs in found.items():
+        median = Measured(*(statistics.median(values) for values in zip(*runs, strict=True)))
+        both[frames] = statistics.median(run.layout_s + run.mosaic_s for run in runs)
+        peak[frames] = median.peak_mb
+        print(
+            f"{frames:>6}{median.read_s:>8.1f}{median.layout_s:>9.1f}{median.mosaic_s:>10.1f}{both[frames]:>8.1f}"
+            f"{median.peak_mb:>9.0f}{median.error_px:>10.3f}{median.worst_px:>7.2f}"
+        )
+    time_ratio, memory_ratio = both[800] / both[400], peak[800] / peak[400]
+    print(f"800 against 400 frames: {time_ratio:.2f} times the time, {memory_ratio:.2f} times the memory")
+    wanted = both[400] <= 30 and peak[400] <= 1500 and time_ratio <= 2.2 and memory_ratio <= 1.2
+    return 0 if wanted else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
