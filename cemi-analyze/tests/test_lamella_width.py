@@ -148,3 +148,14 @@ def test_tiles_cover_their_cell_and_stay_inside(length, tile):
     assert starts[0] == 0
     assert starts[-1] == length - tile
     assert np.all(np.diff(starts) <= tile)
+
+
+def test_lamellae_wider_than_the_first_tiles_are_found_in_larger_ones(planted):
+    image = planted.imaged(planted.stripes(45, 35, shape=(512, 512), dark_share=0.3), 0.03, np.random.default_rng(0))
+    assert LamellaWidth().measure(image).value == pytest.approx(45, rel=0.03)
+
+
+@pytest.mark.parametrize("dark_share", [0.2, 0.35, 0.65])
+def test_sharp_lamellae_of_unequal_width_are_measured(dark_share, planted):
+    image = planted.imaged(planted.stripes(14, 35, dark_share=dark_share), 0.02, np.random.default_rng(0), 0.3, 0)
+    assert LamellaWidth().measure(image).value == pytest.approx(14, rel=0.01)

@@ -26,11 +26,15 @@ from cemi_core.model.stages import BlockInfo, Runtime
 
 _TILE_PX = (64, 512)
 _WINDOW_PX = (5.0, 40.0)
-#: Height of the autocorrelation peak over the depth of the valley that lamellae have.
-_PEAK = (0.6, 1.4)
+#: Height of the autocorrelation peak over the depth of the valley that lamellae have: for sharp ones (1 - f) / f, where
+#: f is the share of the thinner phase.
+_PEAK = (0.6, 4.0)
 #: Periods that differ by less than this share are alike; how much of the area must be alike.
 _ALIKE = 0.12
 _SHARED = 0.25
+#: A tile should hold this many periods; and a cell so much lamellar area to look for them in larger tiles.
+_LEAST_PERIODS = 5
+_LAMELLAR_AREA = 0.2
 #: Share of a cell that lamellae must fill for their spacing to be told.
 _LEAST_AREA = 0.02
 
@@ -48,7 +52,7 @@ class LamellaWidthSettings(Settings):
         ge=32,
         le=1024,
         description="Edge of the tiles in which one spacing and direction is measured: several periods, but narrower "
-        "than a colony; by default about five waves of the texture, 64 px at least.",
+        "than a colony; by default about five waves of the texture or periods, 64 px at least.",
     )
 
 
@@ -94,24 +98,36 @@ class LamellaWidth(CellAnalyzer):
         return self._by_autocorrelation(cell, info.pixel_size_um)
 
     def _by_autocorrelation(self, cell: Cell, pixel_size_um: float | None) -> WidthCell:
-        core, valid = cell.image[cell.core], cell.valid[cell.core]
-        unknown = WidthCell(UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, pixel_size_um)
-        length_px = texture_length_px(core)
+        length_px, edge = texture_length_px(cell.image[cell.core]), min(cell.valid[cell.core].shape)
         if not math.isfinite(length_px):
-            return unknown
-        tile_px = min(self.settings.tile_px or _tile_for(length_px), *core.shape)
+            return WidthCell(UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, pixel_size_um)
+        if self.settings.tile_px is not None:
+            return self._in_tiles(cell, length_px, min(self.settings.tile_px, edge), pixel_size_um)[0]
+        tile_px = min(_tile_for(length_px), edge)
+        found, too_small = self._in_tiles(cell, length_px, tile_px, pixel_size_um)
+        while too_small and 2 * tile_px <= min(edge, _TILE_PX[1]):
+            tile_px *= 2
+            found, too_small = self._in_tiles(cell, length_px, tile_px, pixel_size_um)
+        return found
+
+    @staticmethod
+    def _in_tiles(cell: Cell, length_px: float, tile_px: int, pixel_size_um: float | None) -> tuple[WidthCell, bool]:
+        """Return what tiles of one size show, and whether they are too small for the lamellae that are there."""
+        core, valid = cell.image[cell.core], cell.valid[cell.core]
         flat = levelled(cell.image, cell.valid, tile_px / 2)[cell.core]
         tensor = structure_tensor(flat, float(np.clip(0.5 * length_px, *_WINDOW_PX)))
         coherency = tensor.coherency
-        tiles = measure_spacing(flat, tensor, valid & _lamellar(flat, coherency, length_px), tile_px)
+        lamellar = valid & _lamellar(flat, coherency, length_px)
+        tiles = measure_spacing(flat, tensor, lamellar, tile_px)
         weight = _weights(tiles)
         if weight.mean() < _LEAST_AREA:
-            return unknown
+            unknown = WidthCell(UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, pixel_size_um)
+            return unknown, bool(lamellar.mean() > _LAMELLAR_AREA)
         grid = len(tile_starts(core.shape[0], tile_px)), len(tile_starts(core.shape[1], tile_px))
         period = np.where(weight > 0, tiles.period_px, np.nan).reshape(grid)
         dark = _colony_mean(_dark_phase(cell, length_px), tiles).reshape(grid)
         weight = weight.reshape(grid)
-        return WidthCell(
+        found = WidthCell(
             spacing_px=_positive(spatial_mean_interval(period, weight)),
             dark_px=_positive(spatial_mean_interval(period * dark, weight)),
             bright_px=_positive(spatial_mean_interval(period * (1 - dark), weight)),
@@ -119,6 +135,7 @@ class LamellaWidth(CellAnalyzer):
             coherency=e562_interval(_colony_mean(coherency, tiles), weight.ravel()),
             pixel_size_um=pixel_size_um,
         )
+        return found, found.spacing_px.value > tile_px / _LEAST_PERIODS
 
     def merge(self, partials: Iterable[tuple[int, int, WidthCell | None]], grid_shape: tuple[int, int]) -> Result:
         """Join the cells into the map ``lamella_spacing`` and those of widths, direction and coherency."""

@@ -139,8 +139,8 @@ def first_peak(profile: NDArray[np.float64], lags_px: NDArray[np.float64]) -> tu
     Returns
     -------
     lag_px, height : float
-        Height over the depth of the valley: 1 for lamellae that keep their period, whatever the noise. NaN and 0
-        without a peak.
+        Height over the depth of the valley, whatever the noise: 1 for a sine, more for sharp lamellae of unequal
+        width. NaN and 0 without a peak.
     """
     unknown = np.flatnonzero(np.isnan(profile))
     if len(unknown):
