@@ -59,7 +59,8 @@ def sparse(shape: tuple[int, int], rng: np.random.Generator) -> Image:
     return (0.3 + 25 * ndimage.gaussian_filter(spots, 3.0)).astype(np.float32)
 
 
-SPECIMENS: dict[str, Callable[[tuple[int, int], np.random.Generator], Image]] = {
+Specimen = Callable[[tuple[int, int], np.random.Generator], Image]
+SPECIMENS: dict[str, Specimen] = {
     "dendritic": dendritic,
     "lamellar": lamellar,
     "sparse": sparse,
@@ -82,7 +83,7 @@ def record() -> Callable[..., Recording]:
     """Return a function that records a grid of frames with a stage that is not quite where it says."""
 
     def make(
-        specimen: str = "dendritic",
+        specimen: str | Specimen = "dendritic",
         rows: int = 3,
         columns: int = 4,
         shape: tuple[int, int] = (200, 260),
@@ -105,7 +106,8 @@ def record() -> Callable[..., Recording]:
         truth = ideal + rng.uniform(-jitter_px, jitter_px, ideal.shape) if truth_px is None else truth_px
         truth = truth - truth.min(axis=0) + 10 + rng.random(2)
         size = np.ceil(truth.max(axis=0)).astype(int) + np.array(shape) + 20
-        scene = SPECIMENS[specimen]((int(size[0]), int(size[1])), rng)
+        draw = SPECIMENS[specimen] if isinstance(specimen, str) else specimen
+        scene = draw((int(size[0]), int(size[1])), rng)
         coefficients = ndimage.spline_filter(scene.astype(np.float64), order=5)
         frames = []
         for number, place in enumerate(truth):

@@ -14,6 +14,8 @@ from cemi_stitch.pairs import nominal_positions, tolerance_px
 from cemi_stitch.solve import components, solve_positions
 from cemi_stitch.stage_model import PriorShifts, stage_prior
 
+#: Places are rounded to a thousandth of a pixel, far below their error, so that whole-pixel places stay whole.
+POSITION_DECIMALS = 3
 #: A loop closes, and a shift agrees with the solution, within this distance.
 LOOP_TOLERANCE_PX = 4.0
 #: What the standard error of a shift cannot know (interpolation, distortion of the scan), px.
@@ -48,7 +50,7 @@ def solve_layout(frames: Sequence[Frame], shifts: Sequence[PairShift], tolerance
     shapes = np.array([frame.shape for frame in frames], np.int64)
     positions = _side_by_side(positions, shapes, joined)
     return Layout(
-        positions_px=positions - positions.min(axis=0),
+        positions_px=np.round(positions - positions.min(axis=0), POSITION_DECIMALS),
         shapes=shapes,
         component=group,
         residual_px=_residuals(len(frames), pairs, positions),

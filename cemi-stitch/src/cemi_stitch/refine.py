@@ -25,6 +25,8 @@ FRAMES_KEPT = 6
 FIRST_REACH, NEXT_REACH, MOST_REACH = 6, 2, 24
 #: Each level is this many times finer than the one before.
 LEVEL_STEP = 4
+#: Pixels at the edge of an overlap that are left out where there are enough of them.
+EDGE_PX = 4
 #: The shortest side of an overlap that can be compared, px of a level.
 MIN_SIDE = 8
 #: Pixels of an overlap, at most, that are compared at full resolution; more would add time and no certainty.
@@ -187,7 +189,9 @@ def _patches(first: Tensor, second: Tensor, shift: Sequence[int], margin: int) -
         stop = min(second.shape[axis], first.shape[axis] - margin - shift[axis])
         if stop - start < MIN_SIDE:
             return None
-        bounds.append((start, stop))
+        # Smoothing saw nothing beyond the edge of a frame: what lies there differs between two frames.
+        edge = EDGE_PX if stop - start >= 10 * EDGE_PX else 0
+        bounds.append((start + edge, stop - edge))
     (top, bottom), (left, right) = _middle(bounds)
     patch = first[
         top + shift[0] - margin : bottom + shift[0] + margin, left + shift[1] - margin : right + shift[1] + margin
