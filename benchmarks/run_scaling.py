@@ -3,10 +3,10 @@
     python benchmarks/run_scaling.py [--recordings DIR] [--repeat 3]
 
 Frames are stills of `cemi virtual-sem ehea --size medium` (44 % x 32 % overlap), twice as many over twice the travel.
-Each run is a process of its own (`cemi recipe`, two threads), so that its peak memory is its own; times are those of the
-steps "layout" (match, solve, equalise) and "mosaic" (blend, pyramid) in provenance.json. The reading of the TIFFs into
-the run folder is listed beside them. Wanted: 400 frames in at most 30 s and 1.5 GB; 800 in at most 2.2 times the time and 1.2
-times the memory.
+Each run is a process of its own (`cemi recipe`, two threads), so that its peak memory is its own; times are those of
+the steps "layout" (match, solve, equalise) and "mosaic" (blend, pyramid) in provenance.json. The reading of the TIFFs
+into the run folder is listed beside them. Wanted: 400 frames in at most 30 s and 1.5 GB; 800 in at most 2.2 times the
+time and 1.2 times the memory.
 """
 
 from __future__ import annotations
@@ -91,9 +91,8 @@ def main() -> int:
     for _ in range(options.repeat):
         for frames in found:
             found[frames].append(measure(options.recordings / f"medium-{frames}"))
-    print(
-        f"{'frames':>6}{'read s':>8}{'place s':>9}{'render s':>10}{'both s':>8}{'peak MB':>9}{'error px':>10}{'worst':>7}"
-    )
+    heads = (("frames", 6), ("read s", 8), ("place s", 9), ("render s", 10), ("both s", 8), ("peak MB", 9))
+    print("".join(f"{head:>{width}}" for head, width in (*heads, ("error px", 10), ("worst", 7))))
     both: dict[int, float] = {}
     peak: dict[int, float] = {}
     for frames, runs in found.items():
