@@ -54,9 +54,8 @@ def _print_table(verdict: Verdict) -> bool:
     kept = error <= WANTED_ERROR_PX
     print(f"\n{'truth against result':<24}{'found':>10}  wanted")
     print(f"{'median position error':<24}{error:>7.2f} px  at most {WANTED_ERROR_PX} px")
-    print(
-        f"{'largest position error':<24}{verdict.position_error_px.max():>7.2f} px  ({len(verdict.position_error_px)} frames)"
-    )
+    frames = len(verdict.position_error_px)
+    print(f"{'largest position error':<24}{verdict.position_error_px.max():>7.2f} px  ({frames} frames)")
     print(f"{'components':<24}{verdict.components:>10}  1")
     print(f"\n{'map':<18}{'r with truth':>13}{'bias':>10}{'rms error':>11}{'in interval':>13}   true range")
     for found in verdict.maps:
