@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -70,6 +72,12 @@ def test_millimetres_taken_for_micrometres_are_refused_with_a_hint():
 def test_positions_and_values_of_different_number_are_refused():
     with pytest.raises(InputError, match="one value per position"):
         PearsonRelation().relate([profile(rough(0))], PropertyTable("hardness", X, np.zeros(3)))
+
+
+def test_a_direction_is_no_amount_and_is_not_correlated():
+    direction = replace(profile(X / 30, "orientation"), unit="deg")
+    relations = PearsonRelation().relate([direction, profile(rough(2))], PropertyTable("hardness", X, rough(1)))
+    assert [relation.quantity for relation in relations] == ["bcc_fraction"]
 
 
 def test_a_quantity_that_was_not_measured_does_not_stop_the_others():

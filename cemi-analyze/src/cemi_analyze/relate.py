@@ -12,7 +12,7 @@ from pydantic import Field
 
 from cemi_analyze.correlation import correlate, leave_one_out_q2, shift_p_value
 from cemi_core.errors import InputError
-from cemi_core.model.result import Profile, PropertyTable, Relation
+from cemi_core.model.result import Profile, PropertyTable, Relation, is_direction
 from cemi_core.model.settings import Settings
 from cemi_core.model.stages import Runtime
 
@@ -49,7 +49,7 @@ class PearsonRelation:
         self.seed = seed
 
     def relate(self, profiles: Sequence[Profile], table: PropertyTable) -> tuple[Relation, ...]:
-        """Return one relation per profile, strongest first.
+        """Return one relation per profile, strongest first; directions are left out, since they are no amounts.
 
         Raises
         ------
@@ -57,6 +57,7 @@ class PearsonRelation:
             The property has fewer than three positions within every profile, or positions and values differ in number.
         """
         x_um, values = _clean(table)
+        profiles = [profile for profile in profiles if not is_direction(profile.unit)]
         _check_extent(x_um, profiles, table.name)
         relations = [self._one(profile, x_um, values, table.name) for profile in profiles]
         if relations and all(relation.n < _FEWEST for relation in relations):

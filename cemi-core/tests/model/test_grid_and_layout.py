@@ -128,3 +128,12 @@ def test_a_profile_skips_cells_that_were_not_measured():
     np.testing.assert_array_equal(profile.value, [2.0, 2.0, np.nan])
     np.testing.assert_array_equal(profile.cells, [2, 1, 0])
     assert np.isnan(profile.low[1])
+
+
+def test_the_mean_direction_of_lines_at_178_and_2_degrees_is_0_and_not_90():
+    value = np.array([[178.0, 85.0], [2.0, 95.0], [np.nan, 90.0]])
+    profile = profile_along_x(GridMap("q", "Q", "deg", value, value, value), [0.0, 1.0])
+    assert abs((profile.value[0] + 90) % 180 - 90) < 1e-9
+    assert profile.value[1] == pytest.approx(90)
+    assert (profile.high - profile.low)[1] < 30
+    np.testing.assert_array_equal(profile.cells, [2, 3])

@@ -69,6 +69,16 @@ def test_the_largest_and_smallest_cell_have_the_ends_of_viridis():
     assert has_colour(image, (68, 1, 84)) and has_colour(image, (253, 231, 37))
 
 
+def test_directions_of_2_and_178_degrees_have_nearly_one_colour():
+    value = np.array([[2.0, 178.0], [2.0, 178.0]])
+    unknown = np.full_like(value, np.nan)
+    image = pixels(map_figure(GridMap("a", "A", "deg", value, unknown, unknown), Grid(2, 2, (100, 100)), 0.1))
+    middle = image[image.shape[0] // 2 - 40]
+    left, right = middle[image.shape[1] // 3], middle[image.shape[1] * 6 // 10]
+    assert np.abs(left - right).max() < 12
+    assert np.abs(left - 255).max() > 5, "these are cells, not the white of the page"
+
+
 def test_the_error_is_drawn_beside_the_value_and_left_out_where_it_is_unknown():
     value = np.random.default_rng(0).random((4, 30))
     grid = Grid(4, 30, (400, 3000))

@@ -46,6 +46,16 @@ def test_a_single_cell_keeps_its_own_interval_and_none_is_nan():
     assert np.isnan(map_mean(as_map(np.full((2, 2), np.nan))).value)
 
 
+def test_a_mean_direction_does_not_depend_on_where_angles_start_to_count():
+    rng = np.random.default_rng(0)
+    scatter = rng.normal(0, 8, (4, 40))
+    for planted in (0, 60, 90, 175):
+        turned = (planted + scatter) % 180
+        mean = map_mean(GridMap("a", "A", "deg", turned, turned, turned))
+        assert abs((mean.value - planted + 90) % 180 - 90) < 2
+        assert mean.high - mean.low < 8
+
+
 def test_planted_shift_errors_come_out_as_residuals(make_report_data):
     layout = make_report_data(rows=2, columns=3, cells=(3, 5)).layout
     planted = tuple(

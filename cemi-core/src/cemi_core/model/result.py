@@ -21,7 +21,7 @@ class GridMap:
     label : str
         Words for a figure: ``"BCC fraction"``.
     unit : str
-        ``"1"`` for a fraction, ``"um"``, ``"deg"``, ...
+        ``"1"`` for a fraction, ``"um"``, ...; ``"deg"`` for the direction of lines, which repeats after 180.
     value, low, high : ndarray of float, shape (rows, columns)
         Value and 95 % interval; NaN where it could not be measured.
     """
@@ -150,15 +150,35 @@ class Relation:
     notes: tuple[str, ...] = ()
 
 
+def is_direction(unit: str) -> bool:
+    """Return whether a quantity is the direction of lines: it repeats after 180 degrees and is no amount."""
+    return unit == "deg"
+
+
+def turned_alike(value: NDArray[np.float64], unit: str, axis: int | None = None) -> NDArray[np.float64]:
+    """Return values of which an ordinary mean and scatter along ``axis`` (all of them by default) can be taken.
+
+    Directions of lines are turned by multiples of 180 degrees to within 90 of their common direction, the mean of the
+    doubled angles (Mardia and Jupp, Directional Statistics, 2000, 1.3); other quantities are returned as they are.
+    """
+    if not is_direction(unit):
+        return value
+    doubled = np.radians(2 * value)
+    sine, cosine = np.nansum(np.sin(doubled), axis, keepdims=True), np.nansum(np.cos(doubled), axis, keepdims=True)
+    common = np.degrees(np.arctan2(sine, cosine)) / 2 % 180
+    turned: NDArray[np.float64] = common + (value - common + 90) % 180 - 90
+    return turned
+
+
 def profile_along_x(grid_map: GridMap, x_um: Sequence[float]) -> Profile:
     """Return the mean over y of a map, with a 95 % Student interval over the cells of each column.
 
     Cells of one column are taken as independent, which neighbouring cells are only roughly; the interval does not
-    hold what is wrong in all of them alike (a threshold, say).
+    hold what is wrong in all of them alike (a threshold, say). Directions are averaged as `turned_alike` has it.
     """
     from scipy.stats import t as student_t
 
-    value = grid_map.value
+    value = turned_alike(grid_map.value, grid_map.unit, axis=0)
     measured = np.isfinite(value)
     cells = measured.sum(axis=0)
     filled = np.where(measured, value, 0.0)

@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from cemi_core.model.grid import Grid
-from cemi_core.model.result import GridMap, Profile
+from cemi_core.model.result import GridMap, Profile, is_direction
 from cemi_core.report.figures import (
     ACCENT,
     EMPTY,
@@ -30,6 +30,8 @@ from cemi_core.report.numbers import label_with_unit
 #: Perceptually uniform and readable by the colour-blind; two of them, so that a value is never taken for its error.
 VALUE_COLOURS = "viridis"
 ERROR_COLOURS = "cividis"
+#: Its ends meet, as 0 and 180 degrees do.
+DIRECTION_COLOURS = "twilight"
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def colour_limits(values: NDArray[np.float64]) -> tuple[float, float, str]:
 
 
 def _panel(axes: Axes, edges: CellEdges, values: NDArray[np.float64], title: str, colours: str) -> None:
-    low, high, extend = colour_limits(values)
+    low, high, extend = (0.0, 180.0, "neither") if colours == DIRECTION_COLOURS else colour_limits(values)
     x0, x1, y0, y1 = edges.x[0], edges.x[-1], edges.y[0], edges.y[-1]
     axes.add_patch(
         Rectangle((x0, y0), x1 - x0, y1 - y0, facecolor=EMPTY, edgecolor="#b4bdc8", hatch="////", linewidth=0)
@@ -103,7 +105,9 @@ def map_figure(grid_map: GridMap, grid: Grid | None = None, pixel_size_um: float
     panel_in = box_height_in(width, height, 8.3 if stacked else 3.6)
     figure = new_figure((panel_in + 0.75) * (panels if stacked else 1), 10.0 if stacked or with_error else 6.0)
     grids = figure.subplots(*((panels, 1) if stacked else (1, panels)), squeeze=False, sharex=stacked).ravel()
-    _panel(grids[0], edges, grid_map.value, short(label_with_unit(grid_map.label, grid_map.unit), 80), VALUE_COLOURS)
+    colours = DIRECTION_COLOURS if is_direction(grid_map.unit) else VALUE_COLOURS
+    value = grid_map.value % 180 if is_direction(grid_map.unit) else grid_map.value
+    _panel(grids[0], edges, value, short(label_with_unit(grid_map.label, grid_map.unit), 80), colours)
     if with_error:
         _panel(grids[1], edges, half, label_with_unit("Half-width of the 95 % interval", grid_map.unit), ERROR_COLOURS)
     if stacked and with_error:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from cemi_core.model.layout import Layout
 from cemi_core.model.mosaic import Box, Mosaic
-from cemi_core.model.result import GridMap, Result
+from cemi_core.model.result import GridMap, Result, turned_alike
 from cemi_core.report.blocks import LONGEST_LIST, Folded, Plate, TextTable, list_title, text_table
 from cemi_core.report.data import ReportData
 from cemi_core.report.map_figures import map_figure, profiles_figure
@@ -131,7 +131,7 @@ def placement(data: ReportData, layout: Layout) -> Placement:
 
 def _map_row(grid_map: GridMap) -> tuple[str, ...]:
     mean = map_mean(grid_map)
-    finite = grid_map.value[np.isfinite(grid_map.value)]
+    finite = turned_alike(grid_map.value, grid_map.unit)[np.isfinite(grid_map.value)]
     low, high = np.percentile(finite, (5, 95)) if finite.size else (np.nan, np.nan)
     decimals = decimals_for(high - low if high > low else abs(low), 3)
     return (

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import t as student_t
 
 from cemi_core.model.layout import Layout
-from cemi_core.model.result import GridMap, Relation
+from cemi_core.model.result import GridMap, Relation, turned_alike
 from cemi_core.model.units import format_length
 from cemi_core.report.data import ReportData
 from cemi_core.report.numbers import correlation_text, count_text, p_value_text, value_text
@@ -44,7 +44,8 @@ def map_mean(grid_map: GridMap) -> MapMean:
     contiguous blocks along the longer axis are nearly independent (ASTM E562 counts fields, not points, for the same
     reason). A trend along that axis widens the interval. A single measured cell keeps its own interval.
     """
-    value = grid_map.value if grid_map.value.shape[1] >= grid_map.value.shape[0] else grid_map.value.T
+    value = turned_alike(grid_map.value, grid_map.unit)
+    value = value if value.shape[1] >= value.shape[0] else value.T
     seen = np.isfinite(value)
     measured, cells = int(seen.sum()), int(value.size)
     if measured == 0:
