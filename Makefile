@@ -46,5 +46,11 @@ kill-test: setup
 realism: setup
 	$(BIN)/python benchmarks/virtual_sem_realism.py
 
+# The reference of settings is made from the plugins themselves; a test holds it against them.
+docs: setup
+	$(BIN)/python -c "from cemi_core.plugins.manager import registry; \
+	from cemi_core.recipe.settings_table import settings_markdown; \
+	print(settings_markdown(registry()), end='')" > docs/settings.md
+
 clean:
 	rm -rf $(VENV) runs build dist

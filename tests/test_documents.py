@@ -9,6 +9,7 @@ import pytest
 from cemi_core.plugins.manager import registry
 from cemi_core.recipe.check import check_recipe
 from cemi_core.recipe.json_schema import recipe_json_schema
+from cemi_core.recipe.settings_table import settings_markdown
 from cemi_core.recipe.yaml_tree import parse_yaml, read_yaml
 
 ROOT = Path(__file__).parent.parent
@@ -55,3 +56,7 @@ def test_the_readme_shows_the_recipe_that_ships():
 def test_links_between_documents_lead_somewhere(path):
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text()):
         assert (path.parent / target).exists(), target
+
+
+def test_the_reference_of_settings_is_what_the_plugins_say():
+    assert (ROOT / "docs/settings.md").read_text() == settings_markdown(registry()), "run: make docs"

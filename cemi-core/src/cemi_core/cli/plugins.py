@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+from difflib import get_close_matches
 
 import click
 
-from cemi_core.plugins.manager import STAGES, registry
+from cemi_core.plugins.manager import STAGES, Registry, registry
 
 
-@click.command("plugins", epilog="Example: cemi plugins --stage denoise")
+@click.command("plugins", epilog="Example: cemi plugins lamella-width")
+@click.argument("name", required=False)
 @click.option("--stage", type=click.Choice(STAGES), help="Only plugins of this stage.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def plugins(stage: str | None, as_json: bool) -> None:
-    """List the installed plugins by stage; a broken one is named with the reason."""
+def plugins(name: str | None, stage: str | None, as_json: bool) -> None:
+    """List the installed plugins by stage, or the settings of the one called NAME; a broken one is named."""
     found = registry()
+    if name is not None:
+        _show_settings(found, name, stage, as_json)
+        return
     stages = [stage] if stage else list(STAGES)
     rows = {
         s: [
@@ -31,15 +36,15 @@ def plugins(stage: str | None, as_json: bool) -> None:
             "package": ", ".join(p.package for p in same),
             "version": ", ".join(p.version for p in same),
             "entry_point": "",
-            "reason": f"{clash} '{name}' is offered by more than one package; uninstall all but one",
+            "reason": f"{clash} '{word}' is offered by more than one package; uninstall all but one",
         }
-        for clash, name, same in found.conflicts()
+        for clash, word, same in found.conflicts()
     ]
     if as_json:
         click.echo(json.dumps({"plugins": rows, "problems": problems}, indent=2))
         return
-    for name, entries in rows.items():
-        click.secho(name, bold=True)
+    for heading, entries in rows.items():
+        click.secho(heading, bold=True)
         width = max((len(e["name"]) for e in entries), default=0)
         for entry in entries:
             click.echo(f"  {entry['name']:<{width}}  {entry['summary']}  [{entry['package']} {entry['version']}]")
@@ -48,3 +53,28 @@ def plugins(stage: str | None, as_json: bool) -> None:
         for problem in problems:
             where = f" ({problem['entry_point']})" if problem["entry_point"] else ""
             click.echo(f"  {problem['package']} {problem['version']}{where}: {problem['reason']}")
+
+
+def _show_settings(found: Registry, name: str, stage: str | None, as_json: bool) -> None:
+    """Print the settings of one plugin: what a recipe may write under ``with:``."""
+    from cemi_core.errors import UsageError
+    from cemi_core.recipe.settings_table import setting_rows
+
+    stages = [s for s in ([stage] if stage else STAGES) if s != "command"]
+    matches = [plugin for s in stages for plugin in found.of_stage(s) if plugin.name == name]
+    if not matches:
+        close = get_close_matches(name, [p.name for s in stages for p in found.of_stage(s)], n=1)
+        hint = f"; did you mean '{close[0]}'?" if close else "; 'cemi plugins' lists them"
+        raise UsageError(f"there is no plugin '{name}'{hint}")
+    if as_json:
+        described = [
+            {"stage": p.stage, "name": p.name, "settings": [row._asdict() for row in setting_rows(p)]} for p in matches
+        ]
+        click.echo(json.dumps(described, indent=2))
+        return
+    for plugin in matches:
+        click.secho(f"{plugin.stage}: {plugin.name}", bold=True)
+        click.echo(f"{plugin.description.summary}  [{plugin.package} {plugin.version}]")
+        for row in setting_rows(plugin):
+            click.echo(f"\n  {row.key}: {row.kind}, default {row.default}")
+            click.echo(click.wrap_text(row.description, 100, "      ", "      "))
