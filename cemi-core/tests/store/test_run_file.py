@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import json
 
 import h5py
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from cemi_core.errors import InputError
 from cemi_core.model.frame import DroppedFrame, Frame
 from cemi_core.model.grid import Grid
-from cemi_core.model.layout import Layout, PairShift
+from cemi_core.model.layout import Layout, PairShift, ScanGeometry
 from cemi_core.model.result import GridMap, Profile, PropertyTable, Relation, Result, Table
 from cemi_core.store import run_file
 from cemi_core.store.hdf5_table import new_hdf5_file
@@ -50,6 +51,8 @@ def assert_same(one, other):
             assert len(left) == len(right)
             for a, b in zip(left, right, strict=True):
                 assert_same(a, b)
+        elif dataclasses.is_dataclass(left):
+            assert_same(left, right)
         elif isinstance(left, float) and np.isnan(left):
             assert np.isnan(right)
         elif isinstance(left, dict):
@@ -85,10 +88,37 @@ def test_a_layout_comes_back_with_its_pairs_and_why_they_were_dropped(group):
     pairs = [
         PairShift(0, 1, (1.25, -300.5), 0.93, 5000, 0.04),
         PairShift(1, 2, (0.1 + 0.2, 7.0), 0.2).dropped("quality 0.20 is below the threshold of 0.35"),
+        PairShift(2, 3, (4.0, 300.0), 0.8, candidates=(((4.0, 312.0), 0.79), ((4.0, 288.0), 0.75))),
     ]
     layout = layout_of(4, pairs, ["Zwei Bilder hängen lose.", ""])
     run_file.write_layout(group, layout)
     assert_same(run_file.read_layout(group), layout)
+
+
+def test_standard_errors_and_the_geometry_of_the_scan_come_back(group):
+    errors = np.array([[0.1, 0.2], [np.nan, np.nan], [12.0, 9.0]])
+    geometry = ScanGeometry(shear_px_per_line=0.19, shear_px_per_line_error=0.01)
+    layout = dataclasses.replace(layout_of(3), sigma_px=errors, geometry=geometry)
+    run_file.write_layout(group, layout)
+    found = run_file.read_layout(group)
+    np.testing.assert_array_equal(found.sigma_px, errors)
+    assert_same(found.geometry, geometry)
+
+
+def test_a_pair_comes_back_from_json_with_its_further_peaks():
+    pair = PairShift(2, 3, (4.0, 300.0), 0.8, 5000, 0.04, candidates=(((4.0, 312.0), 0.79),))
+    assert PairShift.from_json(json.loads(json.dumps(dataclasses.asdict(pair)))) == pair
+
+
+def test_a_layout_of_an_earlier_version_has_no_standard_errors(group):
+    run_file.write_layout(group, layout_of(3))
+    del group["geometry"], group["candidates"]
+    assert np.isnan(run_file.read_layout(group).sigma_px).all()
+
+
+def test_standard_errors_that_nobody_gave_are_unknown_for_every_frame():
+    layout = layout_of(3)
+    assert layout.sigma_px.shape == (3, 2) and np.isnan(layout.sigma_px).all()
 
 
 def test_a_layout_of_one_frame_without_pairs_comes_back(group):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,9 @@ class PairShift:
         False if the solve did not use the pair.
     reason : str
         Why it was not used; empty if it was.
+    candidates : tuple of ((dy, dx), quality)
+        Other shifts that fit nearly as well (periodic structures), px, best first; the solve may take one of them
+        instead of ``shift_px``.
     """
 
     first: int
@@ -44,10 +48,53 @@ class PairShift:
     sigma_px: float = float("nan")
     kept: bool = True
     reason: str = ""
+    candidates: tuple[tuple[tuple[float, float], float], ...] = ()
+
+    @classmethod
+    def from_json(cls, entry: dict[str, Any]) -> PairShift:
+        """Return the pair whose fields, as `dataclasses.asdict` gives them, went through JSON."""
+        peaks = ((tuple(shift), quality) for shift, quality in entry.get("candidates", ()))
+        return cls(**{**entry, "shift_px": tuple(entry["shift_px"]), "candidates": tuple(peaks)})
 
     def dropped(self, reason: str) -> PairShift:
         """Return this pair marked as not used."""
         return replace(self, kept=False, reason=reason)
+
+
+@dataclass(frozen=True, slots=True)
+class ScanGeometry:
+    """How the pictures differ from a plain, true-to-scale view along the stage's axes, the same for all frames.
+
+    Each number stands beside its standard error (``..._error``); NaN where the frames do not tell. Overlaps alone
+    cannot tell a shear, scale or rotation that all frames share, because the mosaic is then distorted as a whole and
+    consistently; they are seen against the stage's nominal steps, or where frames differ.
+
+    Attributes
+    ----------
+    shear_px_per_line : float
+        How far each line of a picture is imaged to larger x than the line before it, px (a moving stage).
+    rotation_rad : float
+        Angle of the stage's x axis in the pictures, from x towards y (downwards).
+    scale_y, scale_x : float
+        Pictured length of a stage step over its nominal length along y and x.
+    distortion_px : float
+        Root mean square displacement within a frame by what is left of quadratic and cubic distortion, px.
+    """
+
+    shear_px_per_line: float = float("nan")
+    shear_px_per_line_error: float = float("nan")
+    rotation_rad: float = float("nan")
+    rotation_rad_error: float = float("nan")
+    scale_y: float = float("nan")
+    scale_y_error: float = float("nan")
+    scale_x: float = float("nan")
+    scale_x_error: float = float("nan")
+    distortion_px: float = float("nan")
+    distortion_px_error: float = float("nan")
+
+
+def _unknown_sigma() -> NDArray[np.float64]:
+    return np.zeros((0, 2))
 
 
 @dataclass(frozen=True)
@@ -72,6 +119,11 @@ class Layout:
         Every pair that was measured, kept or not.
     notes : tuple of str
         Sentences for the report: what is weak and why.
+    sigma_px : ndarray of float64, shape (n, 2)
+        Standard error of each place (y, x) relative to the middle of the largest component, px; that of the stage model
+        where ``placed_by_prior``; NaN where unknown (the default for all frames).
+    geometry : ScanGeometry
+        What the pictures tell of the scan; NaN where they do not.
     """
 
     positions_px: NDArray[np.float64]
@@ -83,6 +135,12 @@ class Layout:
     placed_by_prior: NDArray[np.bool_]
     pairs: tuple[PairShift, ...] = ()
     notes: tuple[str, ...] = ()
+    sigma_px: NDArray[np.float64] = field(default_factory=_unknown_sigma)
+    geometry: ScanGeometry = ScanGeometry()
+
+    def __post_init__(self) -> None:
+        if len(self.sigma_px) != len(self.positions_px):
+            object.__setattr__(self, "sigma_px", np.full((len(self.positions_px), 2), np.nan))
 
     def __len__(self) -> int:
         return len(self.positions_px)
@@ -114,7 +172,7 @@ class Layout:
 
 def write_layout_csv(path: Path, layout: Layout, names: Sequence[str]) -> None:
     """Write the table ``index,file,y_px,x_px,component,residual_px``, one line per frame."""
-    with path.open("w", newline="", encoding="utf-8") as stream:
+    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["index", "file", "y_px", "x_px", "component", "residual_px"])
         for index, name in enumerate(names):

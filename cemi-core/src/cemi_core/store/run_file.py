@@ -6,6 +6,7 @@ Every function takes an open `h5py.Group` (a file is one) and fills or reads it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import h5py
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from cemi_core.errors import InputError
 from cemi_core.model.frame import DroppedFrame, Frame
-from cemi_core.model.layout import Layout, PairShift
+from cemi_core.model.layout import Layout, PairShift, ScanGeometry
 from cemi_core.model.result import GridMap, Profile, PropertyTable, Relation, Result, Table
 from cemi_core.store.hdf5_table import read_columns, read_rows, read_texts, write_columns, write_rows, write_texts
 
@@ -73,7 +74,9 @@ def read_frames_table(group: h5py.Group) -> tuple[tuple[Frame, ...], tuple[Dropp
 
 
 def write_layout(group: h5py.Group, layout: Layout) -> None:
-    """Store a layout: tables ``placed`` (a line per frame) and ``pairs`` (kept or not and why), and ``notes``."""
+    """Store a layout: tables ``placed`` (a line per frame), ``pairs`` (kept or not and why) and ``candidates`` (their
+    further peaks), what the frames tell of the scan as attributes of ``geometry``, and ``notes``.
+    """
     write_columns(
         group,
         "placed",
@@ -87,6 +90,8 @@ def write_layout(group: h5py.Group, layout: Layout) -> None:
             "gain": layout.gain,
             "offset": layout.offset,
             "placed_by_prior": layout.placed_by_prior,
+            "sigma_y_px": layout.sigma_px[:, 0],
+            "sigma_x_px": layout.sigma_px[:, 1],
         },
     )
     pairs = layout.pairs
@@ -103,6 +108,11 @@ def write_layout(group: h5py.Group, layout: Layout) -> None:
         "reason": _texts(pair.reason for pair in pairs),
     }
     write_columns(group, "pairs", columns)
+    peaks = [(n, *shift, quality) for n, pair in enumerate(pairs) for shift, quality in pair.candidates]
+    table = np.array(peaks, np.float64).reshape(-1, 4)
+    candidates = {"pair": table[:, 0].astype(np.int64), "dy_px": table[:, 1], "dx_px": table[:, 2]}
+    write_columns(group, "candidates", {**candidates, "quality": table[:, 3]})
+    group.create_group("geometry").attrs.update(asdict(layout.geometry))
     write_texts(group, "notes", layout.notes)
 
 
@@ -117,8 +127,14 @@ def read_layout(group: h5py.Group) -> Layout:
     if "placed" not in group:
         raise InputError(f"{group.file.filename} holds no layout")
     placed = read_columns(group, "placed")
+    candidates: dict[int, list[tuple[tuple[float, float], float]]] = {}
+    for peak in _entries(group, "candidates") if "candidates" in group else ():
+        candidates.setdefault(peak["pair"], []).append(((peak["dy_px"], peak["dx_px"]), peak["quality"]))
     pairs = [
-        PairShift(shift_px=(entry.pop("dy_px"), entry.pop("dx_px")), **entry) for entry in _entries(group, "pairs")
+        PairShift(
+            shift_px=(entry.pop("dy_px"), entry.pop("dx_px")), candidates=tuple(candidates.get(number, ())), **entry
+        )
+        for number, entry in enumerate(_entries(group, "pairs"))
     ]
     return Layout(
         positions_px=np.column_stack([placed["y_px"], placed["x_px"]]),
@@ -130,7 +146,17 @@ def read_layout(group: h5py.Group) -> Layout:
         placed_by_prior=placed["placed_by_prior"],
         pairs=tuple(pairs),
         notes=read_texts(group, "notes"),
+        **_accuracy(group, placed),
     )
+
+
+def _accuracy(group: h5py.Group, placed: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    """Return standard errors and scan geometry; nothing where an earlier version wrote the file."""
+    if "geometry" not in group:
+        return {}
+    geometry = {name: float(value) for name, value in group["geometry"].attrs.items()}
+    sigma = np.column_stack([placed["sigma_y_px"], placed["sigma_x_px"]])
+    return {"sigma_px": sigma, "geometry": ScanGeometry(**geometry)}
 
 
 def write_result(group: h5py.Group, result: Result) -> None:
