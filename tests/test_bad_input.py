@@ -12,6 +12,8 @@ import pytest
 import tifffile
 from PIL import Image
 
+from cemi_core.errors import InputError
+from cemi_core.run.measure import read_property_table
 from cemi_core.testing import textured_image
 
 
@@ -242,3 +244,78 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(cemi, tile_folder, tmp_
     assert answer.code == 1
     assert "Traceback" not in answer.err
     assert len(answer.err.strip().splitlines()) <= 2
+
+
+def test_a_mosaic_replaces_no_other_file_or_folder(cemi, tile_folder, tmp_path):
+    folder, _, _ = tile_folder
+    (tmp_path / "scan.h5").write_text("mine")
+    precious = tmp_path / "scan.ome.zarr"
+    precious.mkdir()
+    (precious / "thesis.txt").write_text("mine")
+    assert cemi("stitch", folder, "--out", tmp_path / "scan.v2.h5", "--quiet").code == 0
+    assert (tmp_path / "scan.h5").read_text() == "mine"
+    answer = cemi("stitch", folder, "--out", precious, "--quiet")
+    assert answer.code == 1
+    assert "scan.ome.zarr" in answer.err
+    assert (precious / "thesis.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("option", ["--out", "--layout"])
+def test_what_cannot_be_written_is_found_before_the_long_work(cemi, tile_folder, tmp_path, option):
+    folder, _, _ = tile_folder
+    where = {"--out": tmp_path / "m.h5", "--layout": tmp_path / "layout.csv"} | {option: tmp_path / "none" / "m.h5"}
+    answer = cemi("stitch", folder, *(word for pair in where.items() for word in pair), "--quiet")
+    assert answer.code == 1
+    assert "there is no folder" in answer.err
+    assert not (tmp_path / "m.h5").exists()
+
+
+def test_an_image_is_not_overwritten_by_the_layout(cemi, tile_folder, tmp_path):
+    folder, _, _ = tile_folder
+    before = (folder / "t0.tif").read_bytes()
+    answer = cemi("stitch", folder, "--out", tmp_path / "m.h5", "--layout", folder / "t0.tif", "--quiet")
+    assert answer.code == 2
+    assert (folder / "t0.tif").read_bytes() == before
+
+
+@pytest.mark.parametrize("target", ["png", "ome-tiff"])
+def test_an_export_onto_a_folder_is_one_sentence(cemi, tile_folder, tmp_path, target):
+    folder, _, _ = tile_folder
+    cemi("stitch", folder, "--out", tmp_path / "m.h5", "--quiet")
+    answer = cemi("export", tmp_path / "m.h5", "--to", target, "--out", folder, "--quiet")
+    assert answer.code == 1
+    assert "a folder is in the way" in answer.err
+    assert len(list(folder.iterdir())) == 6
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a disk that takes any bytes as a name")
+def test_names_that_are_no_utf8_or_hold_html_are_carried_and_escaped(cemi, tile_folder, tmp_path):
+    folder, _, _ = tile_folder
+    (folder / "t0.tif").rename(folder / os.fsdecode(b"\xff\xfe.tif"))
+    (folder / "t1.tif").rename(folder / "<script>.tif")
+    (folder / "<img src=x>.tif").write_bytes(b"")
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(f"recipe: 1\nsource: {{use: images, with: {{path: {folder}}}}}\nreport: {{title: <script>}}\n")
+    answer = cemi("recipe", recipe, "--out", tmp_path / "run", "--quiet")
+    assert answer.code == 0, answer.err
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "&lt;script&gt;" in page
+    assert "<script" not in page
+    assert "<img src=x" not in page
+    assert "\\udcff" in (tmp_path / "run" / "layout.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("x_um,hv\n\n\n1,2\n5,x\n", "line 5: 'x_um' and 'hv' must be numbers"),
+        ("x_um;hv\n1,5;2\n", "with a decimal point"),
+        ("x_um,hv,hv\n1,2,3\n", "2 columns 'hv'"),
+        ("x_um,hv\n1," + "9" * 200_000, "line 2 cannot be read as CSV"),
+    ],
+)
+def test_a_wrong_property_table_is_one_sentence_with_the_line(tmp_path, table, said):
+    path = tmp_path / "hardness.csv"
+    path.write_text(table)
+    with pytest.raises(InputError, match=said):
+        read_property_table(path, "x_um", "hv")

@@ -81,6 +81,27 @@ def test_denoise_does_not_write_over_its_input(cemi, tile_folder):
     assert (folder / "t0.tif").read_bytes() == before
 
 
+def test_denoise_does_not_write_over_the_folder_that_it_reads(cemi, tile_folder):
+    folder, _, _ = tile_folder
+    before = (folder / "t0.tif").read_bytes()
+    assert cemi("denoise", folder, "--out", folder).code == 2
+    assert (folder / "t0.tif").read_bytes() == before
+
+
+def test_a_number_that_could_not_be_measured_is_null_in_json(cemi, tmp_path):
+    tifffile.imwrite(tmp_path / "flat.tif", np.full((64, 64), 90, np.uint8))
+    answer = cemi("analyze", tmp_path / "flat.tif", "--use", "lamella-width", "--json")
+    assert "NaN" not in answer.out
+    assert json.loads(answer.out)["value"] is None
+
+
+def test_each_page_of_a_tiff_is_denoised_into_a_file_of_its_own(cemi, tmp_path):
+    tifffile.imwrite(tmp_path / "stack.tif", np.zeros((3, 40, 50), np.uint8), photometric="minisblack")
+    answer = cemi("denoise", tmp_path / "stack.tif", "--out", tmp_path / "out", "--quiet")
+    assert answer.code == 0, answer.err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"stack_{i}.tif" for i in range(3)]
+
+
 def _stripes(path, period=12.0, dtype=np.uint8):
     y, x = np.mgrid[:300, :300]
     phase = (0.8 * x + 0.6 * y) / period % 1

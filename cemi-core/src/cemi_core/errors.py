@@ -29,3 +29,11 @@ class StorageError(CemiError):
 
 class MissingDependencyError(CemiError):
     """A plugin needs a package that is not installed."""
+
+
+class WorkerError(CemiError):
+    """A worker process died, or work cannot be sent to one."""
+
+
+class PluginError(CemiError):
+    """A plugin returned something that its stage does not allow."""

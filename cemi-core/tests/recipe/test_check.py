@@ -187,6 +187,12 @@ def test_an_override_changes_one_place(write, override, attribute, value):
         ("grid.cels=2", "use one of grid.cell"),
         ("nothing", "write it as key=value"),
         ("stitch.matcher=[1", "not valid YAML"),
+        ("stitch..matcher=phase", "a name is missing between the dots"),
+        ("denoise.².strength=2", "has no entry"),
+        ("stitch=null", "should be a map of keys, not empty"),
+        ("denoise=null", "write .. for an empty one"),
+        ("source.path=", "a path is empty"),
+        ("grid.rows=" + "9" * 5000, "a number of 5000 digits is too long"),
     ],
 )
 def test_an_override_of_an_unknown_place_is_an_error(write, override, said):
@@ -214,3 +220,16 @@ def test_the_json_schema_accepts_what_the_check_accepts_and_refuses_what_it_refu
         {"colour": "red"},
     ):
         assert list(validator.iter_errors({**good, **change}))
+
+
+def test_a_base_that_is_no_map_is_an_error(write, tmp_path):
+    (tmp_path / "base.yaml").write_text("just words")
+    with pytest.raises(UsageError, match=r"base\.yaml:1:1: a recipe is a map"):
+        check_recipe(write(GOOD + "extends: base.yaml\n"), REGISTRY)
+
+
+def test_a_long_value_is_cut_in_the_message(write):
+    with pytest.raises(UsageError) as caught:
+        check_recipe(write(GOOD), REGISTRY, ["grid.rows=" + "x" * 10_000])
+    assert len(str(caught.value)) < 11_000  # the option itself is shown in full, the value not again
+    assert str(caught.value).endswith("...")

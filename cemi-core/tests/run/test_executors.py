@@ -1,12 +1,16 @@
 """Claims about spreading work: order, batches, bounded numbers in flight, and errors."""
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from cemi_core.errors import UsageError
+from cemi_core.errors import UsageError, WorkerError
 from cemi_core.run.executors import SerialExecutor, open_executor, spread
 
 
@@ -97,3 +101,56 @@ def test_a_scheduler_that_does_not_answer_is_one_sentence(monkeypatch):
         open_executor("dask", 1, "tcp://127.0.0.1:1"),
     ):
         pass
+
+
+def _die(common, items):
+    os._exit(9)
+
+
+def test_a_worker_that_dies_is_one_sentence():
+    with pytest.raises(WorkerError, match="fewer --workers"), open_executor("processes", 1) as executor:
+        list(spread(executor, _die, None, [1], in_flight=1))
+
+
+def test_what_cannot_be_sent_to_a_process_is_one_sentence():
+    with pytest.raises(WorkerError, match="--executor threads"), open_executor("processes", 1) as executor:
+        list(spread(executor, _double, threading.Lock(), [1], in_flight=1))
+
+
+_WORKS_UNTIL_KILLED = """
+import os, sys, time
+from cemi_core.run.executors import open_executor, spread
+
+def note_pid(folder, items):
+    open(os.path.join(folder, str(os.getpid())), "w").close()
+    time.sleep(0.2)
+    return items
+
+if __name__ == "__main__":
+    with open_executor("processes", 1) as executor:
+        list(spread(executor, note_pid, sys.argv[1], range(100), in_flight=1))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "kill") or os.name == "nt", reason="looks for processes by signal 0")
+def test_no_worker_outlives_a_killed_parent(tmp_path):
+    (tmp_path / "pids").mkdir()
+    (tmp_path / "work.py").write_text(_WORKS_UNTIL_KILLED)
+    parent = subprocess.Popen([sys.executable, tmp_path / "work.py", tmp_path / "pids"])
+    deadline = time.monotonic() + 30
+    while not (found := list((tmp_path / "pids").iterdir())) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    parent.kill()
+    parent.wait()
+    while _lives(int(found[0].name)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not _lives(int(found[0].name))
+
+
+def _lives(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    status = Path(f"/proc/{pid}/stat")  # a zombie that nobody has waited for is dead
+    return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import tifffile
 import zarr
 
-from cemi_core.errors import CemiError, InputError, RunInUseError, StorageError
+from cemi_core.errors import CemiError, InputError, PluginError, RunInUseError, StorageError
 from cemi_core.model.mosaic import Box
 from cemi_core.recipe.check import check_recipe
 from cemi_core.run.flow import dry_run, run_recipe
@@ -110,6 +111,62 @@ def test_a_result_that_was_deleted_is_made_again(run):
     run()
     (run.out / "mosaic.h5").unlink()
     assert run() == {"denoise-mosaic-0-box", "analyze-0-grey", "relate", "report"}
+
+
+@pytest.mark.parametrize("lost", ["mosaic.h5", "run.h5", ".cemi/layout.h5", "frames.zarr/kept/pixels/c.3.0.0"])
+def test_a_result_that_was_cut_short_is_made_again(run, lost):
+    run()
+    content = (run.out / lost).read_bytes()
+    (run.out / lost).write_bytes(content[: len(content) // 2])
+    assert "report" in run()
+    assert run() == set()
+
+
+def test_a_table_that_was_edited_is_not_made_again(run):
+    run()
+    (run.out / "layout.csv").write_text("edited")
+    assert run() == set()
+
+
+def test_a_damaged_result_of_the_right_size_is_named_with_what_to_do(run):
+    run()
+    path = run.out / ".cemi" / "layout.h5"
+    path.write_bytes(bytes(path.stat().st_size))
+    (run.out / ".cemi" / "mosaic-0.h5").unlink()
+    with pytest.raises(InputError, match=r"layout\.h5 is damaged .*remove it"):
+        run()
+
+
+def test_one_analyzer_twice_leaves_both_maps(run):
+    run("analyze=[{use: grey}, {use: grey, with: {block_px: 8}}]")
+    assert {path.name for path in (run.out / "maps").glob("*.csv")} == {"grey.csv", "grey_2.csv"}
+
+
+def test_a_map_cannot_be_written_outside_of_its_folder(run, monkeypatch):
+    import cemi_grey.analyzer
+
+    merge = cemi_grey.analyzer.Grey.merge
+
+    def elsewhere(self, partials, shape):
+        result = merge(self, partials, shape)
+        return replace(result, analyzer="../x", maps=tuple(replace(m, name="../../x") for m in result.maps))
+
+    monkeypatch.setattr(cemi_grey.analyzer.Grey, "merge", elsewhere)
+    run()
+    assert not list(run.out.parent.glob("x*"))
+    assert [path.parent for path in run.out.rglob("*x.csv")] == [run.out / "maps"]
+
+
+def test_a_plugin_that_returns_the_wrong_shape_or_no_numbers_is_named(run, monkeypatch):
+    import cemi_box.denoiser
+
+    for wrong, said in (
+        (lambda s, b, i=None: b[:, 1:], "made .* of a block"),
+        (lambda s, b, i=None: b * np.nan, "made pixels that are no numbers"),
+    ):
+        monkeypatch.setattr(cemi_box.denoiser.Box, "__call__", wrong)
+        with pytest.raises(PluginError, match=f"Box of cemi_box {said}"):
+            run()
 
 
 def test_a_step_that_left_the_recipe_leaves_the_folder(run):

@@ -34,3 +34,11 @@ def test_the_border_of_the_imaged_part_is_not_darkened():
         Mean(), lambda box: image[box.slices], Box(0, 0, 40, 40), (40, 40), read_valid=lambda box: valid[box.slices]
     )
     np.testing.assert_allclose(clean[valid], 0.6, atol=1e-5)
+
+
+def test_pixels_that_are_no_numbers_do_not_spread():
+    image = np.full((40, 40), 0.6, np.float32)
+    image[10:12, 20] = np.nan, np.inf
+    clean = denoise_image(Mean(), image)
+    assert np.isnan(clean[10:12, 20]).all()
+    assert np.isfinite(clean).sum() == 40 * 40 - 2

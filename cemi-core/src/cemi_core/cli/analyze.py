@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-from cemi_core.cli.options import parse_settings, set_option
+from cemi_core.cli.options import parse_settings, plain_json, set_option
 
 
 @click.command(
@@ -35,7 +34,7 @@ def analyze(image: Path, use: str, overrides: tuple[str, ...], as_json: bool) ->
     answer = {"name": use, "value": found.value, "low": found.low, "high": found.high, "unit": found.unit}
     answer |= found.extra
     if as_json:
-        click.echo(json.dumps(answer))
+        click.echo(plain_json(answer))
         return
     unit = "" if found.unit == "1" else f" {found.unit}"
     click.echo(f"{use}: {found.value:.4g}{unit} (95 % interval {found.low:.4g} to {found.high:.4g}{unit})")

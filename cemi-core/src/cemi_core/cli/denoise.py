@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ def denoise(
     from cemi_core.errors import UsageError
     from cemi_core.plugins.manager import make
     from cemi_core.run.executors import open_executor, spread
+    from cemi_core.run.fingerprint import input_paths
     from cemi_core.run.plan import Workers
     from cemi_core.run.progress import shown_progress
     from cemi_core.store.atomic import storage_errors
@@ -53,13 +55,13 @@ def denoise(
     with messages(quiet), shown_progress(quiet) as progress:
         source = make(source_choice.plugin, source_choice.settings, machine.runtime())
         denoiser = make(choice.plugin, choice.settings, machine.runtime())
-        names = [Path(frame.name).name for frame in source.frames]
-        twice = next((name for name in names if names.count(name) > 1), None)
+        names = [_file_name(frame.name) for frame in source.frames]
+        twice = next((name for name, count in Counter(names).items() if count > 1), None)
         if twice is not None:
             raise UsageError(f"two of the images are called {twice}; denoise them into different folders")
         with storage_errors(out):
             out.mkdir(parents=True, exist_ok=True)
-        if out.resolve() in {Path(image).resolve().parent for image in images}:
+        if out.resolve() in {path.resolve().parent for path in input_paths(source_choice)}:
             raise UsageError(f"--out {out} holds the images themselves, which would be overwritten; choose another")
         with open_executor(machine.kind, machine.workers, machine.scheduler) as executor:
             workers = Workers(executor, machine, progress)
@@ -82,6 +84,14 @@ def denoise(
     return int(not written)
 
 
+def _file_name(frame_name: str) -> str:
+    """Return the name of the file to write; each page of a TIFF, called ``stack.tif[2]``, becomes ``stack_2.tif``."""
+    path, _, page = Path(frame_name).name.removesuffix("]").rpartition("[")
+    if frame_name.endswith("]") and page.isdecimal():
+        return f"{Path(path).stem}_{page}{Path(path).suffix}"
+    return Path(frame_name).name
+
+
 def _denoise_batch(common: tuple[Any, Any, Path], indices: Sequence[int]) -> list[str]:
     """Denoise and write some images; return for each why it failed, or an empty text."""
     from cemi_core.errors import InputError
@@ -99,6 +109,6 @@ def _denoise_batch(common: tuple[Any, Any, Path], indices: Sequence[int]) -> lis
             reasons.append(str(error))
             continue
         pixels = from_unit_range(image, source.dtype, getattr(source, "float_range", (0.0, 1.0)))
-        write_image(out / Path(frame.name).name, pixels, frame.pixel_size_um)
+        write_image(out / _file_name(frame.name), pixels, frame.pixel_size_um)
         reasons.append("")
     return reasons

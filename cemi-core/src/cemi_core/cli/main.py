@@ -87,10 +87,32 @@ def run(args: list[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("CEMI_DEBUG"):
             raise
-        click.echo(
-            f"Error: {type(error).__name__}: {error}\n"
-            f"This is a defect of cemi {__version__}, not of your call. 'cemi --debug ...' shows where.",
-            err=True,
-        )
+        click.echo(f"Error: {_explained(error)}", err=True)
         return 1
     return outcome if isinstance(outcome, int) else 0
+
+
+def _explained(error: Exception) -> str:
+    """Return what to say of an error that nobody has put into words: whose it is, as far as can be told."""
+    if isinstance(error, MemoryError):
+        return f"not enough memory ({error}); use fewer --workers" if str(error) else "not enough memory"
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"'{os.fsdecode(error.filename)}' cannot be used: {error.strerror}"
+    return (
+        f"{type(error).__name__}: {error}\n"
+        f"This is a defect of {_owner(error)}, not of your call. 'cemi --debug ...' shows where."
+    )
+
+
+def _owner(error: Exception) -> str:
+    """Return the package in whose module an error arose, here or in a worker: a plugin's, or cemi itself."""
+    from traceback import format_exception
+
+    # the text, not the frames: an error from another process brings its traceback as text only
+    trace = "".join(format_exception(error)).replace("\\", "/")
+    places = {f"cemi {__version__}": trace.rfind("/cemi_core/")}
+    for plugin in registry().plugins:
+        module = plugin.module.partition(".")[0]
+        if plugin.package != "cemi-core":
+            places[f"{plugin.package} {plugin.version}"] = max(trace.rfind(f"/{module}/"), trace.rfind(f"/{module}.py"))
+    return max(places, key=lambda package: places[package])

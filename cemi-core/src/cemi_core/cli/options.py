@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -101,8 +103,23 @@ def parse_settings(overrides: tuple[str, ...]) -> dict[str, Any]:
         inner = settings
         for parent in parents:
             inner = inner.setdefault(parent, {})
+            if not isinstance(inner, dict):
+                raise UsageError(f"--set {override}: '{parent}' has been given a value already, so it has no parts")
         inner[last] = parse_scalar(value)
     return settings
+
+
+def plain_json(answer: Any) -> str:
+    """Return an answer as JSON that every program reads: a number that could not be measured is null, not NaN."""
+    return json.dumps(_without_nan(answer))
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def terminated_like_interrupted() -> None:

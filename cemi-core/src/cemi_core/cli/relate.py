@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-from cemi_core.cli.options import parse_settings, set_option
+from cemi_core.cli.options import parse_settings, plain_json, set_option
 
 
 @click.command("relate", epilog="Example: cemi relate runs/ehea hardness.csv --x x_um --value hv")
@@ -36,7 +35,7 @@ def relate(run: Path, table: Path, x: str, value: str, use: str, overrides: tupl
     relations = make(choice.plugin, choice.settings, Runtime()).relate(profiles, read_property_table(table, x, value))
     if as_json:
         keys = ("quantity", "property_name", "r", "low", "high", "p_value", "n", "n_effective", "notes")
-        click.echo(json.dumps([{key: getattr(relation, key) for key in keys} for relation in relations]))
+        click.echo(plain_json([{key: getattr(relation, key) for key in keys} for relation in relations]))
         return
     for relation in relations:
         click.echo(

@@ -46,6 +46,7 @@ def stitch(
     from cemi_core.model.layout import write_layout_csv
     from cemi_core.plugins.manager import make
     from cemi_core.run.executors import open_executor, shares_memory
+    from cemi_core.run.fingerprint import input_paths
     from cemi_core.run.place import call_place
     from cemi_core.run.plan import Workers
     from cemi_core.run.progress import shown_progress
@@ -60,6 +61,7 @@ def stitch(
         raise UsageError(f"--executor {machine.kind} writes from several processes: name --out with .ome.zarr")
     more = {"positions": str(positions)} if positions else {}
     source_choice, choice = choose_with_source("stitch", use, images, parse_settings(overrides), more)
+    _require_places(out, layout_path, set(input_paths(source_choice)))
     with messages(quiet), shown_progress(quiet) as progress:
         frames = make(source_choice.plugin, source_choice.settings, machine.runtime())
         stitcher = make(choice.plugin, choice.settings, machine.runtime())
@@ -98,3 +100,22 @@ def stitch(
         click.echo(f"dropped {dropped.name}: {dropped.reason}", err=True)
     for note in layout.notes:
         click.echo(note, err=True)
+
+
+def _require_places(out: Path, layout_path: Path | None, inputs: set[Path]) -> None:
+    """Find out before the long work whether what comes of it can be written, and that it replaces nothing of value."""
+    from cemi_core.errors import UsageError
+    from cemi_core.store.atomic import require_folder_of
+    from cemi_core.store.protocol import open_mosaic
+
+    for path in (out, layout_path):
+        if path is not None:
+            require_folder_of(path)
+            if path.absolute() in inputs:
+                raise UsageError(f"{path} is one of the images, which would be overwritten; choose another name")
+            if path.is_dir() and not path.name.endswith(".ome.zarr"):
+                raise UsageError(f"{path} is a folder; choose another name")
+    if out.name.endswith(".ome.zarr") and out.is_file():
+        raise UsageError(f"{out} is a file in the way of the mosaic's folder; choose another name")
+    if out.name.endswith(".ome.zarr") and out.exists():
+        open_mosaic(out).close()  # refuses to replace anything but a mosaic

@@ -53,6 +53,12 @@ class Registered:
         return str(self.description.name)
 
     @property
+    def module(self) -> str:
+        """The module that makes it."""
+        maker = getattr(self.description, "factory", None) or getattr(self.description, "command", "")
+        return maker.partition(":")[0] if isinstance(maker, str) else str(getattr(maker, "__module__", ""))
+
+    @property
     def stage(self) -> str:
         """The stage that it belongs to."""
         return str(self.description.stage)

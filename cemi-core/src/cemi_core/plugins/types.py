@@ -20,6 +20,11 @@ def load_object(reference: Any) -> Any:
     return getattr(import_module(module_name), attribute)
 
 
+def owner_of(made: Any) -> str:
+    """Return words for an object that a plugin made, for a message: its class and the package that it came from."""
+    return f"{type(made).__name__} of {type(made).__module__.partition('.')[0]}"
+
+
 @dataclass(frozen=True)
 class Plugin:
     """What every stage plugin says about itself.

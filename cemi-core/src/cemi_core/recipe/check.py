@@ -211,8 +211,16 @@ def _message(detail: Any, location: KeyPath, model: type[BaseModel]) -> str:
         return f"'{key}' is missing"
     text = str(detail["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
     if kind == "value_error":
-        return f"'{key}': {text}"
-    return f"'{key}' should be {text}, not {value!r}"
+        return f"'{key}': {_cut(text)}"
+    if kind in ("model_type", "dict_type"):
+        text = "a map of keys"
+    elif kind == "list_type":
+        text = "a list (write [] for an empty one)"
+    return f"'{key}' should be {text}, not {'empty' if value is None else _cut(repr(value))}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def _keys_at(model: type[BaseModel], location: KeyPath) -> list[str]:
@@ -267,11 +275,14 @@ def _resolve_paths_of_model(
 
 
 def _resolve_path(text: str, mark: Mark, problems: list[tuple[Mark, str]]) -> str:
+    if not text.strip():
+        problems.append((mark, "a path is empty"))
+        return text
     for variable in _VARIABLE.findall(text):
         if not os.environ.get(variable):
             problems.append((mark, f"the environment variable {variable} is not set; it stands in the path '{text}'"))
             return text
-    expanded = Path(_VARIABLE.sub(lambda match: os.environ[match[1]], text)).expanduser()
+    expanded = Path(os.path.expanduser(_VARIABLE.sub(lambda match: os.environ[match[1]], text)))  # noqa: PTH111 - leaves the home of nobody as it is
     folder = Path(mark.file).parent if mark.line else Path()
     return str(Path(os.path.abspath(folder / expanded)))  # noqa: PTH100 - resolve() would follow links
 

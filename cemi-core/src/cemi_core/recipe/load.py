@@ -53,6 +53,8 @@ def _load_extended(path: Path, seen: tuple[Path, ...]) -> Tree:
     if not base_path.exists():
         raise UsageError(f"{tree.mark(('extends',))}: 'extends' names {base_path}, which does not exist")
     base = _load_extended(base_path, (*seen, resolved))
+    if not isinstance(base.data, dict):
+        raise UsageError(f"{base.mark(())}: a recipe is a map of keys such as 'source:' and 'stitch:'")
     data = {key: value for key, value in tree.data.items() if key != "extends"}
     return merge(base, Tree(data, tree.marks))
 
@@ -104,7 +106,10 @@ def override_tree(tree: Tree, override: str) -> Tree:
     dotted, equals, text = override.partition("=")
     if not equals or not dotted.strip():
         raise UsageError(f"--set {override}: write it as key=value, such as --set stitch.matcher=zncc")
-    path = _resolve(tree, [part.strip() for part in dotted.split(".")], override)
+    parts = [part.strip() for part in dotted.split(".")]
+    if not all(parts):
+        raise UsageError(f"--set {override}: a name is missing between the dots")
+    path = _resolve(tree, parts, override)
     nested: Any = parse_scalar(text)
     value = nested
     mark = Mark(f"--set {override}")
@@ -141,7 +146,7 @@ def _resolve(tree: Tree, parts: list[str], override: str) -> KeyPath:
 def _entry(tree: Tree, head: str, word: str, override: str) -> int:
     entries = tree.data.get(head) or []
     names = [entry.get("use") for entry in entries if isinstance(entry, dict)]
-    if word.isdigit() and int(word) < len(entries):
+    if word.isdecimal() and int(word) < len(entries):
         return int(word)
     if names.count(word) == 1:
         return names.index(word)

@@ -157,7 +157,10 @@ class _Converter:
         if kind == "bool":
             return text.lower() == "true"
         if kind == "int":
-            return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
+            try:
+                return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
+            except ValueError:  # Python reads no more than 4300 digits
+                raise UsageError(f"{self._mark(node)}: a number of {len(text)} digits is too long") from None
         if kind == "float":
             plain = text.lower().replace(".inf", "inf").replace(".nan", "nan")
             value = float(plain)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import Any, Literal, TypeVar
 
-from cemi_core.errors import MissingDependencyError, UsageError
+from cemi_core.errors import MissingDependencyError, UsageError, WorkerError
 
 Kind = Literal["serial", "threads", "processes", "dask"]
 KINDS: tuple[Kind, ...] = ("serial", "threads", "processes", "dask")
@@ -39,10 +42,19 @@ class SerialExecutor(Executor):
 
 
 def _start_worker(threads: int) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     # Ctrl-C reaches the whole process group; only the parent answers it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(threads)
+
+
+def _end_with_parent() -> None:
+    """End this worker when the process that it works for has been killed; it would wait for tasks for ever."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 @contextmanager
@@ -83,8 +95,14 @@ def open_executor(kind: Kind, workers: int, scheduler: str | None = None) -> Ite
         pool = ProcessPoolExecutor(
             workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(threads,)
         )
-        with _cancelled_on_error(pool) as executor:
-            yield executor
+        try:
+            with _cancelled_on_error(pool) as executor:
+                yield executor
+        except BrokenProcessPool as error:
+            raise WorkerError(
+                "a worker process died, perhaps for want of memory; what is finished is kept: "
+                "run again with fewer --workers"
+            ) from error
     elif kind == "dask":
         with _dask_executor(workers, scheduler) as executor:
             yield executor
@@ -161,6 +179,8 @@ def spread(
     batch : int or None
         Items per task; None measures the first one.
     """
+    if isinstance(executor, ProcessPoolExecutor):
+        _require_picklable(function, common)
     stream = iter(items)
     if batch is None:
         first = list(islice(stream, 1))
@@ -184,6 +204,15 @@ def spread(
     finally:
         for _, future in waiting:
             future.cancel()
+
+
+def _require_picklable(function: Callable[..., Any], common: Any) -> None:
+    try:
+        pickle.dumps((function, common))
+    except Exception as error:  # objects say no in their own ways: TypeError, AttributeError, PicklingError
+        raise WorkerError(
+            f"what the tasks need cannot be sent to other processes ({error}); use --executor threads"
+        ) from error
 
 
 def wait_for(futures: Sequence[Future[Any]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ import h5py
 
 from cemi_core.errors import InputError
 from cemi_core.model.grid import Grid
-from cemi_core.model.result import PropertyTable
+from cemi_core.model.result import GridMap, PropertyTable
 from cemi_core.recipe.check import CheckedRecipe, Choice
 from cemi_core.report.data import PluginUse, ReportData, StepTime
 from cemi_core.report.map_figures import map_figure
@@ -24,7 +24,7 @@ from cemi_core.run.place import load_layout
 from cemi_core.run.plan import Context, Outcome
 from cemi_core.run.provenance import peak_memory_mb, versions
 from cemi_core.store.atomic import atomic_path
-from cemi_core.store.hdf5_table import new_hdf5_file, read_texts, write_texts
+from cemi_core.store.hdf5_table import new_hdf5_file, opened_hdf5_file, read_texts, write_texts
 from cemi_core.store.map_csv import write_map_csv
 from cemi_core.store.protocol import open_mosaic
 from cemi_core.store.run_file import (
@@ -64,14 +64,14 @@ def finish_run(ending: Ending, context: Context) -> Outcome:
 
 
 def _write_run(file: h5py.File, ending: Ending, folder: RunFolder) -> None:
-    with h5py.File(folder.inner / "frames.h5", "r") as table:
+    with opened_hdf5_file(folder.inner / "frames.h5") as table:
         frames, dropped = read_frames_table(table)
     write_frames_table(file.create_group("frames"), frames, dropped)
     write_layout(file.create_group("layout"), load_layout(folder.output_of("layout")))
     results = [load_result(folder.output_of(step)) for step in ending.analyze_steps]
     parent = file.create_group("results")
     for number, result in enumerate(results):
-        write_result(parent.create_group(f"{number:02d}-{result.analyzer}"), result)
+        write_result(parent.create_group(f"{number:02d}-{result.analyzer.replace('/', '_')}"), result)
     with open_mosaic(folder.output_of(ending.mosaic_step)) as mosaic:
         grid = grid_of(ending.recipe.grid, mosaic)
         profiles = profiles_of(results, grid, mosaic.pixel_size_um)
@@ -79,7 +79,7 @@ def _write_run(file: h5py.File, ending: Ending, folder: RunFolder) -> None:
     relate = ending.recipe.relate
     relations = file.create_group("relations")
     if relate is not None:
-        with h5py.File(folder.output_of("relate"), "r") as related:
+        with opened_hdf5_file(folder.output_of("relate")) as related:
             write_relations(relations, read_relations(related["relations"]))
     records = [record for name in ending.step_names if (record := folder.record(name)) is not None]
     write_texts(file, "warnings", [note for record in records for note in record.notes])
@@ -112,11 +112,7 @@ def opened_run(folder: RunFolder) -> Iterator[ReportData]:
     """
     if not folder.run_file.exists():
         raise InputError(f"{folder.path} holds no finished run (run.h5 is missing); run 'cemi recipe' first")
-    try:
-        file = h5py.File(folder.run_file, "r")
-    except OSError as error:
-        raise InputError(f"{folder.run_file} is damaged: {error}") from None
-    with file:
+    with opened_hdf5_file(folder.run_file) as file:
         if "about" not in file:
             raise InputError(f"{folder.run_file} was not written by 'cemi recipe'")
         about = json.loads(file["about"][()])
@@ -167,8 +163,21 @@ def _write_maps(folder: RunFolder) -> None:
         temporary.mkdir()
         if data.grid is None:
             return
-        for grid_map in (m for result in data.results for m in result.maps):
-            write_map_csv(temporary / f"{grid_map.name}.csv", grid_map, data.grid, data.pixel_size_um)
+        maps = [grid_map for result in data.results for grid_map in result.maps]
+        for stem, grid_map in zip(_file_stems(maps), maps, strict=True):
+            write_map_csv(temporary / f"{stem}.csv", grid_map, data.grid, data.pixel_size_um)
             picture = map_figure(grid_map, data.grid, data.pixel_size_um)
             if picture is not None:
-                (temporary / f"{grid_map.name}.png").write_bytes(picture)
+                (temporary / f"{stem}.png").write_bytes(picture)
+
+
+def _file_stems(maps: Sequence[GridMap]) -> list[str]:
+    """Return a file name for each map: its own name, numbered where several have the same (one analyzer twice)."""
+    stems: list[str] = []
+    for grid_map in maps:
+        plain = "".join(c if c.isalnum() or c in "-_" else "_" for c in grid_map.name)[:100]
+        number = 1
+        while (stem := plain if number == 1 else f"{plain}_{number}") in stems:
+            number += 1
+        stems.append(stem)
+    return stems

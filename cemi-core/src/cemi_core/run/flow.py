@@ -204,7 +204,7 @@ def _discard_frames(folder: RunFolder) -> None:
 
 @contextmanager
 def _logged_to(path: Path) -> Any:
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)
     try:

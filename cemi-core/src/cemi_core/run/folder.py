@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from cemi_core.store.atomic import remove_partials, storage_errors, write_json_a
 class StepRecord:
     """What a finished step leaves: its key, what the key was made of, its outputs (relative paths) and its time.
 
+    ``sizes`` are the bytes of those outputs that later steps read, so that one which was cut short is noticed.
     ``discarded`` tells that the outputs were removed on purpose: they are made again only for a step that reads them.
     """
 
@@ -30,6 +32,7 @@ class StepRecord:
     seconds: float
     notes: tuple[str, ...] = field(default=())
     discarded: bool = False
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
 
 class RunFolder:
@@ -94,9 +97,19 @@ class RunFolder:
             return None
         return record
 
-    def missing_output(self, record: StepRecord) -> str | None:
-        """Return the first output of a step that is not there any more."""
-        return next((output for output in record.outputs if not (self.path / output).exists()), None)
+    def lost_output(self, record: StepRecord) -> str | None:
+        """Return what is wrong with the first output of a step that is not there any more, or smaller than it was."""
+        for output in record.outputs:
+            if not (self.path / output).exists():
+                return f"{output} is gone"
+            if _bytes_in(self.path / output) < record.sizes.get(output, 0):
+                return f"{output} is damaged"
+        return None
+
+    def sizes_of(self, outputs: Sequence[str]) -> dict[str, int]:
+        """Return the bytes of those outputs that hold data for later steps (tables for people may be edited)."""
+        data = [output for output in outputs if any(part.endswith((".h5", ".zarr")) for part in Path(output).parts)]
+        return {output: _bytes_in(self.path / output) for output in data}
 
     def finish(self, record: StepRecord) -> None:
         """Write down that a step is finished."""
@@ -135,3 +148,9 @@ class RunFolder:
             if (self.path / name).exists():
                 return self.path / name
         raise InputError(f"{self.path} holds no finished mosaic; is it a run folder of 'cemi recipe'?")
+
+
+def _bytes_in(path: Path) -> int:
+    if path.is_dir():
+        return sum(_bytes_in(Path(entry)) for entry in os.scandir(path))
+    return path.stat().st_size

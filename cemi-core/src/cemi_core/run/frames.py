@@ -81,7 +81,7 @@ def _notes_on_frames(frames: Sequence[Frame], dropped: Sequence[DroppedFrame]) -
 def _fresh_store(path: Path, shape: tuple[int, int], dtype: Any, float_range: tuple[float, float], key: str) -> None:
     """Make a store for the step of this ``key``, or go on with the one that a killed run of the same step left."""
     marker = path.with_name(path.name + ".key")
-    if path.exists() and marker.exists() and marker.read_text(encoding="utf-8") == key:
+    if path.exists() and marker.exists() and marker.read_bytes() == key.encode():
         return
     marker.unlink(missing_ok=True)
     shutil.rmtree(path, ignore_errors=True)

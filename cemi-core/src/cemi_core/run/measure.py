@@ -10,21 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
-from cemi_core.errors import InputError, UsageError
+from cemi_core.errors import InputError, PluginError, UsageError
 from cemi_core.model.grid import Grid
 from cemi_core.model.mosaic import Mosaic
 from cemi_core.model.result import Profile, PropertyTable, Result, profile_along_x
 from cemi_core.model.stages import Analyzer, BlockInfo
 from cemi_core.model.units import MICROMETRES_PER_UNIT
 from cemi_core.plugins.manager import make
+from cemi_core.plugins.types import owner_of
 from cemi_core.recipe.check import Choice
 from cemi_core.recipe.schema import GridSpec, RelateSpec
 from cemi_core.run.executors import spread
 from cemi_core.run.plan import Context, Outcome
-from cemi_core.store.hdf5_table import new_hdf5_file
+from cemi_core.store.hdf5_table import new_hdf5_file, opened_hdf5_file
 from cemi_core.store.protocol import open_mosaic
 from cemi_core.store.run_file import read_result, write_profiles, write_relations, write_result
 
@@ -85,11 +85,23 @@ def analyze_mosaic(choice: Choice, mosaic_step: str, name: str, spec: GridSpec |
             yield row, column, partial
 
     result: Result = analyzer.merge(partials(), (grid.rows, grid.columns))
+    _check_result(result, analyzer, (grid.rows, grid.columns))
     path = context.folder.inner / f"{name}.h5"
     with new_hdf5_file(path) as file:
         write_result(file, result)
         file.attrs["rows"], file.attrs["columns"] = grid.rows, grid.columns
     return Outcome([path], [f"{choice.name}: {note}" for note in _unmeasured(result)])
+
+
+def _check_result(result: Result, analyzer: Analyzer, shape: tuple[int, int]) -> None:
+    if not isinstance(result, Result):
+        raise PluginError(f"{owner_of(analyzer)} merged into {type(result).__name__}, not into a Result")
+    for grid_map in result.maps:
+        shapes = {np.shape(series) for series in (grid_map.value, grid_map.low, grid_map.high)}
+        if shapes != {shape}:
+            raise PluginError(
+                f"{owner_of(analyzer)} made a map '{grid_map.name}' of {sorted(shapes)} for a grid of {shape}"
+            )
 
 
 def _unmeasured(result: Result) -> list[str]:
@@ -129,7 +141,7 @@ def _analyze_cell(task: _AnalyzeTask, mosaic: Mosaic, row: int, column: int) -> 
 
 def load_result(path: Path) -> Result:
     """Return a result that `analyze_mosaic` wrote."""
-    with h5py.File(path, "r") as file:
+    with opened_hdf5_file(path) as file:
         return read_result(file)
 
 
@@ -188,17 +200,21 @@ def read_property_table(path: Path, x_column: str, value_column: str) -> Propert
     if unit not in MICROMETRES_PER_UNIT:
         raise UsageError(f"the column '{x_column}' must carry its unit: name it like x_um, x_mm or x_cm")
     rows = _read_rows(path)
-    head = [column.strip() for column in rows[0]]
+    head = [column.strip() for column in rows[0][1]]
     for column in (x_column, value_column):
+        if head.count(column) > 1:
+            raise InputError(f"{path} has {head.count(column)} columns '{column}'; name them apart")
         if column not in head:
             raise InputError(f"{path} has no column '{column}'; its columns are {', '.join(head)}")
     x, value = head.index(x_column), head.index(value_column)
     points = []
-    for number, row in enumerate(rows[1:], start=2):
+    for number, row in rows[1:]:
         try:
             point = float(row[x]) * MICROMETRES_PER_UNIT[unit], float(row[value])
         except (ValueError, IndexError):
-            raise InputError(f"{path}, line {number}: '{x_column}' and '{value_column}' must be numbers") from None
+            raise InputError(
+                f"{path}, line {number}: '{x_column}' and '{value_column}' must be numbers, with a decimal point"
+            ) from None
         if all(map(math.isfinite, point)):
             points.append(point)
     if not points:
@@ -208,15 +224,19 @@ def read_property_table(path: Path, x_column: str, value_column: str) -> Propert
     return PropertyTable(value_column, array[:, 0], array[:, 1])
 
 
-def _read_rows(path: Path) -> list[list[str]]:
+def _read_rows(path: Path) -> list[tuple[int, list[str]]]:
+    """Return the lines that are not empty, split into columns, with their numbers."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"there is no table {path}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read as a CSV table: {error}") from None
-    lines = [line for line in text.splitlines() if line.strip()]
-    if not lines:
+    head = next((line for line in text.splitlines() if line.strip()), None)
+    if head is None:
         raise InputError(f"{path} is empty")
-    delimiter = max(",;\t", key=lines[0].count)
-    return list(csv.reader(lines, delimiter=delimiter))
+    reader = csv.reader(text.splitlines(), delimiter=max(",;\t", key=head.count))
+    try:
+        return [(reader.line_num, row) for row in reader if any(column.strip() for column in row)]
+    except csv.Error as error:
+        raise InputError(f"{path}, line {reader.line_num} cannot be read as CSV: {error}") from None

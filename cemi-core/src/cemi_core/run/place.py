@@ -10,16 +10,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
+from cemi_core.errors import PluginError
 from cemi_core.model.layout import Layout, PairShift, write_layout_csv
 from cemi_core.plugins.manager import make
+from cemi_core.plugins.types import owner_of
 from cemi_core.recipe.check import Choice
 from cemi_core.run.plan import Context, Outcome
 from cemi_core.store.atomic import atomic_path, write_json_atomically
 from cemi_core.store.frames import StoredFrames
-from cemi_core.store.hdf5_table import new_hdf5_file
+from cemi_core.store.hdf5_table import new_hdf5_file, opened_hdf5_file
 from cemi_core.store.run_file import read_layout, write_layout
 
 log = logging.getLogger("cemi")
@@ -36,7 +37,7 @@ class PairJournal:
         """Return the shifts of a batch, or None if it has not been measured."""
         try:
             entries = json.loads(self._file(key).read_text(encoding="utf-8"))
-            return [PairShift(**{**e, "shift_px": tuple(e["shift_px"])}) for e in entries]
+            return [PairShift.from_json(entry) for entry in entries]
         except (OSError, ValueError, TypeError, KeyError):
             return None
 
@@ -83,12 +84,16 @@ def call_place(stitcher: Any, frames: Any, executor: Any, **offers: Any) -> Layo
     """Call ``place`` with those of the optional offers (``progress``, ``journal``) that the stitcher takes."""
     taken = inspect.signature(stitcher.place).parameters
     layout: Layout = stitcher.place(frames, executor, **{k: v for k, v in offers.items() if k in taken})
+    if not isinstance(layout, Layout) or len(layout) != len(frames.frames):
+        raise PluginError(f"{owner_of(stitcher)} placed {len(layout)} of {len(frames.frames)} frames")
+    if not np.isfinite(layout.positions_px).all():
+        raise PluginError(f"{owner_of(stitcher)} placed frames at positions that are no numbers")
     return layout
 
 
 def load_layout(path: Path) -> Layout:
     """Return a layout that `place_frames` wrote."""
-    with h5py.File(path, "r") as file:
+    with opened_hdf5_file(path) as file:
         return read_layout(file)
 
 

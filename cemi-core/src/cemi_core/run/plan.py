@@ -130,9 +130,9 @@ def _reason(
             return "changed: " + "; ".join(changes[:4]) + (f"; and {len(changes) - 4} more" if len(changes) > 4 else "")
         changed = [name for name in step.after if record.after.get(name) != keys[name]]
         return f"builds on {', '.join(changed)}" if changed else "made by another version of cemi"
-    missing = folder.missing_output(record)
-    if missing is not None and not record.discarded:
-        return f"{missing} is gone"
+    lost = None if record.discarded else folder.lost_output(record)
+    if lost is not None:
+        return lost
     again = [name for name in step.after if reasons[name]]
     return f"builds on {', '.join(again)}" if again else ""
 
@@ -177,15 +177,17 @@ def carry_out(steps: Sequence[Step], context: Context) -> list[Timing]:
         start = time.perf_counter()
         outcome = step.work(replace(context, key=verdict.key))
         seconds = time.perf_counter() - start
+        outputs = tuple(context.folder.relative(path) for path in outcome.outputs)
         context.folder.finish(
             StepRecord(
                 name=step.name,
                 key=verdict.key,
                 inputs=step.inputs,
                 after={name: keys[name] for name in step.after},
-                outputs=tuple(context.folder.relative(path) for path in outcome.outputs),
+                outputs=outputs,
                 seconds=round(seconds, 3),
                 notes=tuple(outcome.notes),
+                sizes=context.folder.sizes_of(outputs),
             )
         )
         timings.append(Timing(step.name, seconds, kept=False))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cemi_core.errors import InputError
+from cemi_core.errors import InputError, PluginError
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import Layout
 from cemi_core.model.mosaic import Box, Patch
 from cemi_core.model.stages import Denoiser, Stitcher
 from cemi_core.plugins.manager import make
+from cemi_core.plugins.types import owner_of
 from cemi_core.recipe.check import Choice
 from cemi_core.run.executors import shares_memory, spread
 from cemi_core.run.place import load_layout
@@ -54,6 +54,7 @@ def render_mosaic(choice: Choice, layout_step: str, frames_step: str, final: boo
     path = mosaic_name(context, final, 0)
     stitcher = make(choice.plugin, choice.settings, context.machine.runtime())
     write_mosaic(stitcher, layout, frames, path, context)
+    _remove_other_format(path)
     return Outcome([path])
 
 
@@ -74,7 +75,7 @@ def write_mosaic(stitcher: Stitcher, layout: Layout, frames: FrameSource, path: 
     pixel_size_um = next((frame.pixel_size_um for frame in frames.frames if frame.pixel_size_um), None)
     float_range = getattr(frames, "float_range", (0.0, 1.0))
     with (
-        new_mosaic(path) as temporary,
+        atomic_path(path) as temporary,
         create_mosaic(temporary, shape, frames.dtype, pixel_size_um, float_range) as mosaic,
     ):
         target = None if shares_memory(workers.machine.kind) else temporary
@@ -105,11 +106,8 @@ def _fill(
     )
 
 
-@contextmanager
-def new_mosaic(path: Path) -> Iterator[Path]:
-    """Yield where to write a mosaic that appears under ``path`` only when it is complete; one format is left."""
-    with atomic_path(path) as temporary:
-        yield temporary
+def _remove_other_format(path: Path) -> None:
+    """Remove what a run with another executor has left: a run folder holds one of ``NAME.h5`` and ``NAME.ome.zarr``."""
     stem = path.name.partition(".")[0]
     for other in {path.with_name(stem + ".h5"), path.with_name(stem + ".ome.zarr")} - {path}:
         if other.is_dir():
@@ -151,7 +149,10 @@ def _blend_box(task: _BlendTask, box: Box) -> NDArray[np.float32] | None:
         )
         for index in found
     ]
-    return task.stitcher.blend(patches, box)
+    image = task.stitcher.blend(patches, box)
+    if np.shape(image) != (box.height, box.width):
+        raise PluginError(f"{owner_of(task.stitcher)} blended {np.shape(image)} for {box}")
+    return image
 
 
 @dataclass(frozen=True)
@@ -168,12 +169,13 @@ def denoise_mosaic(choice: Choice, before: str, stage: int, final: bool, context
     path = mosaic_name(context, final, stage)
     with (
         open_mosaic(source_path) as source,
-        new_mosaic(path) as temporary,
+        atomic_path(path) as temporary,
         create_mosaic(temporary, source.shape, source.dtype, source.pixel_size_um, source.float_range) as mosaic,
     ):
         target = None if shares_memory(context.machine.kind) else temporary
         label = f"denoising the mosaic with {choice.name}"
         _fill(mosaic, label, _denoise_batch, _DenoiseTask(denoiser, source_path, target), context)
+    _remove_other_format(path)
     return Outcome([path])
 
 

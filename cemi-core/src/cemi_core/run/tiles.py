@@ -7,8 +7,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from cemi_core.errors import PluginError
 from cemi_core.model.mosaic import Box
 from cemi_core.model.stages import BlockInfo, Denoiser
+from cemi_core.plugins.types import owner_of
 
 #: Edge of a tile, px, without its halo.
 TILE_PX = 2048
@@ -24,8 +26,8 @@ def denoise_box(
 ) -> NDArray[np.float32]:
     """Return ``box`` of a picture denoised, reading a halo around it where the picture has one.
 
-    Pixels that were not imaged are named in ``info.valid`` and hold the mean of the others, so that a denoiser that
-    takes no notice of them draws no dark seam along the border.
+    Pixels that were not imaged, or are no numbers, are named in ``info.valid`` and hold the mean of the others, so that
+    a denoiser that takes no notice of them draws no dark seam along the border; those that are no numbers stay so.
 
     Parameters
     ----------
@@ -38,6 +40,11 @@ def denoise_box(
     pixel_size_um : float or None
     read_valid : callable, optional
         ``read_valid(box) -> (h, w) bool``, where the picture was imaged; everywhere without it.
+
+    Raises
+    ------
+    PluginError
+        The denoiser returns another shape, or something that is no number where the picture is one.
     """
     outer = box.grown(denoiser.halo).clipped(shape)
     core = (
@@ -45,14 +52,19 @@ def denoise_box(
         slice(box.x - outer.x, box.x - outer.x + box.width),
     )
     block = read(outer)
-    valid = None if read_valid is None else read_valid(outer)
-    if valid is not None and valid.all():
-        valid = None
-    if valid is not None and valid.any():
-        block = np.where(valid, block, block[valid].mean(dtype=np.float64).astype(np.float32))
-    info = BlockInfo(pixel_size_um=pixel_size_um, core=core, valid=valid, box=box)
-    denoised: NDArray[np.float32] = denoiser(block[None], info)[0][core]
-    return denoised
+    finite = np.isfinite(block)
+    valid = finite if read_valid is None else finite & read_valid(outer)
+    if not valid.all():
+        mean = block[valid].mean(dtype=np.float64) if valid.any() else 0.0
+        block = np.where(valid, block, np.float32(mean))
+    info = BlockInfo(pixel_size_um=pixel_size_um, core=core, valid=None if valid.all() else valid, box=box)
+    denoised = np.asarray(denoiser(block[None], info))
+    if denoised.shape != (1, *block.shape):
+        raise PluginError(f"{owner_of(denoiser)} made {denoised.shape} of a block of {(1, *block.shape)}")
+    inner: NDArray[np.float32] = denoised[0][core].astype(np.float32, copy=False)
+    if not np.isfinite(inner[valid[core]]).all():
+        raise PluginError(f"{owner_of(denoiser)} made pixels that are no numbers, in the block at {box}")
+    return inner if finite[core].all() else np.where(finite[core], inner, np.float32(np.nan))
 
 
 def denoise_image(

@@ -18,6 +18,7 @@ from cemi_core.errors import StorageError
 PARTIAL = ".partial-"
 _SPACE = "free some space or choose another folder, then run again"
 _RIGHTS = "choose a folder that you may write to"
+_NAME = "choose another name"
 _REASONS = {
     errno.ENOSPC: ("no space left on", _SPACE),
     errno.EDQUOT: ("disk quota exceeded on", _SPACE),
@@ -25,6 +26,11 @@ _REASONS = {
     errno.EACCES: ("no permission to write", _RIGHTS),
     errno.EPERM: ("no permission to write", _RIGHTS),
     errno.EROFS: ("read-only disk at", _RIGHTS),
+    errno.EISDIR: ("a folder is in the way of", _NAME),
+    errno.ENOTDIR: ("a file is in the way of", _NAME),
+    errno.EEXIST: ("something else is in the way of", _NAME),
+    errno.ENOTEMPTY: ("a folder is in the way of", _NAME),
+    errno.ENAMETOOLONG: ("the disk takes no name as long as", _NAME),
 }
 
 
@@ -35,7 +41,7 @@ def storage_errors(path: Path) -> Iterator[None]:
     Raises
     ------
     StorageError
-        No space is left, the quota is used up, or the folder may not be written.
+        No space is left, the quota is used up, the folder may not be written, or something is in the way.
     """
     try:
         yield
@@ -74,8 +80,7 @@ def atomic_path(path: Path, durable: bool = True) -> Iterator[Path]:
     StorageError
         The disk is full or read-only, or the folder does not exist.
     """
-    if not path.parent.is_dir():
-        raise StorageError(f"there is no folder {path.parent} to write {path.name} into; make it first")
+    require_folder_of(path)
     temporary = path.with_name(f"{PARTIAL}{uuid.uuid4().hex[:12]}-{path.name}")
     try:
         with storage_errors(path):
@@ -92,10 +97,18 @@ def atomic_path(path: Path, durable: bool = True) -> Iterator[Path]:
         raise
 
 
+def require_folder_of(path: Path) -> None:
+    """Raise StorageError unless the folder exists that ``path`` shall be written into."""
+    if not path.parent.is_dir():
+        raise StorageError(f"there is no folder {path.parent} to write {path.name} into; make it first")
+
+
 def write_json_atomically(path: Path, content: Any) -> None:
     """Write ``content`` as JSON to ``path`` in one step (see `atomic_path`)."""
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        # a file name that is no UTF-8 holds lone surrogates; their backslash form is JSON's own
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def remove_partials(folder: Path) -> int:

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from cemi_core.errors import InputError
 from cemi_core.store.atomic import atomic_path
 
 _TEXT = h5py.string_dtype()
@@ -36,6 +37,24 @@ def new_hdf5_file(path: Path) -> Iterator[h5py.File]:
         temporary.write_bytes(content)
 
 
+@contextmanager
+def opened_hdf5_file(path: Path) -> Iterator[h5py.File]:
+    """Yield a file that `new_hdf5_file` wrote, open for reading.
+
+    Raises
+    ------
+    InputError
+        It is missing or damaged, or something in it is not where it was written.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except FileNotFoundError:
+        raise InputError(f"there is no file {path}; run the recipe again") from None
+    except (OSError, KeyError) as error:
+        raise InputError(f"{path} is damaged ({error}); remove it and run the recipe again") from error
+
+
 def write_columns(group: h5py.Group, name: str, columns: Mapping[str, NDArray[Any] | Sequence[Any]]) -> h5py.Dataset:
     """Store columns of equal length as the table ``name``: numbers in their own type, everything else as text."""
     arrays = {head: _column(values) for head, values in columns.items()}
@@ -53,7 +72,7 @@ def read_columns(group: h5py.Group, name: str) -> dict[str, NDArray[Any]]:
     for head in table.dtype.names:
         column = table[head]
         if column.dtype == object:
-            column = np.array([text.decode() for text in column], dtype=object)
+            column = np.array([_decoded(text) for text in column], dtype=object)
         columns[head] = column
     return columns
 
@@ -86,16 +105,24 @@ def read_rows(group: h5py.Group, name: str) -> tuple[tuple[str, ...], tuple[tupl
 
 def write_texts(group: h5py.Group, name: str, texts: Iterable[str]) -> None:
     """Store a list of sentences."""
-    group.create_dataset(name, data=np.array(list(texts), dtype=object), dtype=_TEXT)
+    group.create_dataset(name, data=np.array([_encoded(text) for text in texts], dtype=object), dtype=_TEXT)
 
 
 def read_texts(group: h5py.Group, name: str) -> tuple[str, ...]:
     """Return the sentences that `write_texts` stored."""
-    return tuple(text.decode() for text in group[name][:])
+    return tuple(_decoded(text) for text in group[name][:])
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")  # the name of a file may be no UTF-8
+
+
+def _decoded(text: bytes) -> str:
+    return text.decode("utf-8", "surrogateescape")
 
 
 def _column(values: NDArray[Any] | Sequence[Any]) -> NDArray[Any]:
     array = np.asarray(values)
     if array.dtype.kind in "biuf":
         return array
-    return np.array([str(value) for value in values], dtype=_TEXT)
+    return np.array([_encoded(str(value)) for value in values], dtype=_TEXT)
