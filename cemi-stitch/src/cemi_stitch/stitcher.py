@@ -16,6 +16,7 @@ from cemi_core.errors import InputError
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import Layout, PairShift
 from cemi_core.model.mosaic import Box, Patch
+from cemi_core.model.result import Result
 from cemi_core.model.stages import Runtime
 from cemi_core.sources.array import ArraySource
 from cemi_stitch.blend import feather
@@ -24,6 +25,7 @@ from cemi_stitch.exposure import equalised
 from cemi_stitch.gate import FINE_FLOOR, permutation_threshold, quality_at, significance
 from cemi_stitch.layouts import solve_layout, step_slack_px
 from cemi_stitch.pairs import Window, consecutive_windows, overlapping_pairs
+from cemi_stitch.quality import judge_layout
 from cemi_stitch.refine import MatchOptions, match_windows
 from cemi_stitch.settings import KorniaSettings
 from cemi_stitch.spread import Journal, Progress, batches, no_progress, spread
@@ -117,6 +119,12 @@ class OverlapStitcher(ABC):
         small = self._thumbnails(source, executor, progress or no_progress)
         gain, offset = equalised(small, factor, layout.positions_px, layout.pairs)
         return replace(layout, gain=gain, offset=offset)
+
+    def judge(
+        self, frames: Frames, layout: Layout, executor: Executor | None = None, *, progress: Progress | None = None
+    ) -> Result:
+        """Return how good a layout of these frames is: score, maps, weak places; see `judge_layout`."""
+        return judge_layout(as_frames(frames), layout, executor, threads=self.runtime.threads, progress=progress)
 
     def blend(self, patches: Sequence[Patch], box: Box) -> NDArray[np.float32]:
         """Return the mosaic in ``box``, float32 (height, width), NaN where no patch reaches."""
