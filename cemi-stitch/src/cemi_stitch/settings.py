@@ -36,3 +36,9 @@ class KorniaSettings(Settings):
         1e-3, gt=0, lt=1, description="Share of pairs that cannot overlap but may pass the quality threshold."
     )
     equalise: bool = Field(True, description="Fit a brightness gain and offset per frame to the overlaps.")
+    blend: Literal["feather", "none", "average", "multiband"] = Field(
+        "feather",
+        description="How frames are joined: feather, weighted by the distance from their edges; none, each pixel from "
+        "one frame; average, all frames weighted by their noise, so that noise falls most (the number of looks is "
+        "stored beside the picture); multiband, fine detail from one frame, brightness blended widely.",
+    )

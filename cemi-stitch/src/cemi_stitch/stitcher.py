@@ -19,11 +19,13 @@ from cemi_core.model.mosaic import Box, Patch
 from cemi_core.model.result import Result
 from cemi_core.model.stages import Runtime
 from cemi_core.sources.array import ArraySource
-from cemi_stitch.blend import feather
+from cemi_stitch.average import average
+from cemi_stitch.blend import feather, nearest
 from cemi_stitch.coarse import place_coarsely
 from cemi_stitch.exposure import equalised
 from cemi_stitch.gate import FINE_FLOOR, permutation_threshold, quality_at, significance
 from cemi_stitch.layouts import solve_layout, step_slack_px
+from cemi_stitch.multiband import MARGIN_PX, multiband
 from cemi_stitch.pairs import Window, consecutive_windows, overlapping_pairs
 from cemi_stitch.quality import judge_layout
 from cemi_stitch.refine import MatchOptions, match_windows
@@ -127,8 +129,29 @@ class OverlapStitcher(ABC):
         return judge_layout(as_frames(frames), layout, executor, threads=self.runtime.threads, progress=progress)
 
     def blend(self, patches: Sequence[Patch], box: Box) -> NDArray[np.float32]:
-        """Return the mosaic in ``box``, float32 (height, width), NaN where no patch reaches."""
-        return feather(patches, box)
+        """Return the mosaic in ``box``, float32 (height, width), NaN where no patch reaches; see the setting `blend`.
+
+        ``patches`` should hold all frames that reach ``box`` grown by `blend_margin_px`.
+        """
+        if self.settings.blend == "average":
+            return average(patches, box)[0]
+        return {"feather": feather, "none": nearest, "multiband": multiband}[self.settings.blend](patches, box)
+
+    @property
+    def blend_margin_px(self) -> int:
+        """How far from a box a frame may lie and still have a say in it, px."""
+        return MARGIN_PX if self.settings.blend == "multiband" else 0
+
+    @property
+    def offers_looks(self) -> bool:
+        """Whether `blend_with_looks` tells more than `blend`: how many frames made each pixel."""
+        return self.settings.blend == "average"
+
+    def blend_with_looks(
+        self, patches: Sequence[Patch], box: Box
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the average of all frames in ``box`` and the effective number of looks; see `average`."""
+        return average(patches, box)
 
     def _thumbnails(self, source: FrameSource, executor: Executor | None, progress: Progress) -> list[Thumbnail]:
         if self._in_hand is not None and self._in_hand[0] is source:
