@@ -11,6 +11,7 @@ from cemi_core.model.frame import Frame
 from cemi_core.model.layout import Layout, PairShift
 from cemi_stitch.gate import drop_broken_loops
 from cemi_stitch.pairs import nominal_positions, tolerance_px
+from cemi_stitch.peaks import choose_peaks
 from cemi_stitch.solve import components, solve_positions
 from cemi_stitch.stage_model import PriorShifts, stage_prior
 
@@ -39,8 +40,10 @@ def solve_layout(frames: Sequence[Frame], shifts: Sequence[PairShift], tolerance
     tolerance : float
         Expected error of a nominal step as a share of the frame's size.
     """
-    pairs = drop_broken_loops(shifts, LOOP_TOLERANCE_PX)
-    sigma = max(step_slack_px(frames, tolerance))
+    slack = step_slack_px(frames, tolerance)
+    chosen = choose_peaks(len(frames), shifts, nominal_positions(frames), slack, LOOP_TOLERANCE_PX)
+    pairs = drop_broken_loops(chosen, LOOP_TOLERANCE_PX)
+    sigma = max(slack)
     positions, prior = _solved(frames, pairs, sigma)
     pairs, changed = _without_outliers(pairs, positions)
     if changed:
@@ -58,7 +61,7 @@ def solve_layout(frames: Sequence[Frame], shifts: Sequence[PairShift], tolerance
         offset=np.zeros(len(frames)),
         placed_by_prior=group != 0,
         pairs=tuple(pairs),
-        notes=_notes(frames, pairs, group, joined),
+        notes=(*_notes(frames, pairs, group, joined), *_notes_on_peaks(shifts, chosen)),
     )
 
 
@@ -148,3 +151,11 @@ def _notes(
     if rejected:
         notes.append(f"{rejected} of {len(pairs)} compared pairs were not used; the table of pairs says why.")
     return tuple(notes)
+
+
+def _notes_on_peaks(measured: Sequence[PairShift], chosen: Sequence[PairShift]) -> tuple[str, ...]:
+    several = sum(bool(pair.kept and pair.candidates) for pair in measured)
+    changed = sum(a.shift_px != b.shift_px for a, b in zip(measured, chosen, strict=True))
+    if not changed:
+        return ()
+    return (f"{changed} of {several} pairs that fit at several shifts take another than the best fit, to close loops.",)
