@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PACKAGES := cemi-core cemi-denoise cemi-stitch cemi-analyze plugins-contrib/cemi-virtual-sem
+PACKAGES := cemi-core cemi-denoise cemi-stitch cemi-analyze plugins-contrib/cemi-virtual-sem \
+	plugins-contrib/cemi-stitch-ashlar plugins-contrib/cemi-stitch-opencv
 STAMP := $(VENV)/.cemi-installed
 HERE := $(CURDIR)
 JOBS ?= 2

@@ -1,0 +1,12 @@
+"""OpenCV's stitching pipeline as a stitcher of CEMI."""
+
+from cemi_core.plugins.lazy import lazy_names
+
+__version__ = "0.1.0"
+
+_HOMES = {"OpencvSettings": "settings", "OpencvStitcher": "stitcher"}
+__getattr__ = lazy_names(__name__, _HOMES)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOMES]

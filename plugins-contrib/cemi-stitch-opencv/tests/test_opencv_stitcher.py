@@ -1,0 +1,69 @@
+"""OpenCV's pipeline keeps the contract of a stitcher, and says what it could not join."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cemi_core.errors import InputError
+from cemi_core.sources.array import ArraySource
+from cemi_core.testing import StitcherTests, make_plugin
+from cemi_core.testing.samples import cut_tiles
+from cemi_stitch_opencv.stitcher import OpencvStitcher, may_overlap
+
+
+class TestOpencvStitcher(StitcherTests):
+    tolerance_px = 1.0
+
+    def make(self) -> OpencvStitcher:
+        return make_plugin("stitch", "opencv")
+
+
+def test_tiles_of_unknown_place_are_found_by_comparing_all_with_all() -> None:
+    tiles = cut_tiles(size=(160, 200), seed=4)
+    layout = OpencvStitcher().place(list(tiles.arrays))
+    error = layout.positions_px - tiles.positions_px
+    assert np.abs(error - error.mean(axis=0)).max() < 1.0
+    assert not layout.placed_by_prior.any()
+
+
+def test_an_empty_tile_stands_where_the_stage_should_have_been_and_is_flagged() -> None:
+    tiles = cut_tiles(size=(160, 200), seed=5)
+    arrays = [np.full_like(a, 0.4) if n == 2 else a for n, a in enumerate(tiles.arrays)]
+    nominal = [(float(y) + 1.5, float(x) - 1) for y, x in tiles.positions_px]
+    layout = OpencvStitcher().place(ArraySource(arrays, positions_px=nominal))
+    assert layout.placed_by_prior.tolist() == [n == 2 for n in range(len(arrays))]
+    error = layout.positions_px - tiles.positions_px
+    assert np.abs(error - np.median(error, axis=0)).max() < 2
+    assert "5 of 6" in layout.notes[0]
+
+
+def test_frames_of_noise_are_all_left_at_their_nominal_places() -> None:
+    rng = np.random.default_rng(0)
+    nominal = [(0.0, 0.0), (0.0, 70.0), (60.0, 0.0)]
+    layout = OpencvStitcher().place(ArraySource(list(rng.random((3, 96, 128), np.float32)), positions_px=nominal))
+    np.testing.assert_array_equal(layout.positions_px, nominal)
+    assert layout.placed_by_prior[1:].all()
+    assert "none of the 3" in layout.notes[0]
+
+
+def test_frames_that_cannot_overlap_are_not_compared() -> None:
+    frames = ArraySource(
+        [np.zeros((50, 60), np.float32)] * 3,
+        positions_px=[(0, 0), (0, 40), (0, 140)],
+        position_tolerance_px=15,
+    ).frames
+    assert may_overlap(frames)[0, 1]
+    assert not may_overlap(frames)[0, 2]
+    assert not may_overlap(frames)[1, 2]
+
+
+def test_no_frames_are_an_input_error() -> None:
+    class Nothing:
+        frames = dropped = ()
+        dtype = np.dtype(np.uint8)
+
+        def read(self, index: int) -> None: ...
+
+    with pytest.raises(InputError, match="no frames"):
+        OpencvStitcher().place(Nothing())
