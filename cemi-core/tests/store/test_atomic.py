@@ -88,3 +88,13 @@ def test_json_round_trip_keeps_umlauts_and_leaves_no_temporary(tmp_path):
     write_json_atomically(tmp_path / "a.json", {"name": "Gefüge", "n": [1, 2.5, None]})
     assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {"name": "Gefüge", "n": [1, 2.5, None]}
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_read_only_disk_is_said_although_nothing_can_be_removed_there(tmp_path, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(StorageError, match="read-only disk"):
+        write_json_atomically(tmp_path / "a.json", {})

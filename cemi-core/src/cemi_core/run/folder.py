@@ -77,7 +77,8 @@ class RunFolder:
             self.steps.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.inner / "lock")
         try:
-            lock.acquire(timeout=0)
+            with storage_errors(self.path):
+                lock.acquire(timeout=0)
         except Timeout:
             raise RunInUseError(
                 f"another cemi writes to {self.path}; wait until it is done, or choose another --out"

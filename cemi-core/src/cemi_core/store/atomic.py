@@ -8,7 +8,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +93,8 @@ def atomic_path(path: Path, durable: bool = True) -> Iterator[Path]:
             if durable:
                 _sync(path.parent)
     except BaseException:
-        _remove(temporary)
+        with suppress(OSError):  # on a read-only disk; what went wrong first is told
+            _remove(temporary)
         raise
 
 
