@@ -35,7 +35,17 @@ def run(recipe_file, tiny_registry, machine, tmp_path):
     return run
 
 
-ALL = {"frames", "denoise-0-box", "layout", "mosaic", "denoise-mosaic-0-box", "analyze-0-grey", "relate", "report"}
+ALL = {
+    "frames",
+    "denoise-0-box",
+    "layout",
+    "mosaic",
+    "quality",
+    "denoise-mosaic-0-box",
+    "analyze-0-grey",
+    "relate",
+    "report",
+}
 
 
 def _pixels(out):
@@ -173,7 +183,7 @@ def test_a_step_that_left_the_recipe_leaves_the_folder(run):
     run()
     run("denoise=[]")
     names = {path.stem for path in (run.out / ".cemi" / "steps").glob("*.json")}
-    assert names == {"frames", "layout", "mosaic", "analyze-0-grey", "relate", "report"}
+    assert names == {"frames", "layout", "mosaic", "quality", "analyze-0-grey", "relate", "report"}
     assert {path.name for path in (run.out / "frames.zarr").iterdir() if path.is_dir()} == {"kept"}
 
 

@@ -84,7 +84,12 @@ class Denoiser(Protocol):
 
 @runtime_checkable
 class Stitcher(Protocol):
-    """Finds where frames lie and joins them; picklable."""
+    """Finds where frames lie and joins them; picklable.
+
+    It may also offer ``judge(frames, layout, executor, *, progress=None) -> Result``: how good a layout is. Its table
+    ``summary`` (``quantity``, ``value``) must hold a row ``score`` (0 to 100, NaN if unknown), its first note says what
+    the score means; maps, further tables and overlays (the weak places) are shown in the report.
+    """
 
     def place(self, frames: FrameSource, executor: Executor) -> Layout:
         """Return the layout of the frames: match, solve, equalise."""

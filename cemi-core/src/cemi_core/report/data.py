@@ -68,6 +68,8 @@ class ReportData:
         What to mistrust; shown at the top together with what the data itself gives away.
     peak_memory_mb : float or None
         Largest memory of the run, MB.
+    quality : Result or None
+        How good the stitching is, where the stitcher says it.
     """
 
     title: str
@@ -87,6 +89,7 @@ class ReportData:
     timings: Sequence[StepTime] = ()
     warnings: Sequence[str] = ()
     peak_memory_mb: float | None = None
+    quality: Result | None = None
 
     @property
     def pixel_size_um(self) -> float | None:

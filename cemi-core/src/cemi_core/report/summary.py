@@ -12,6 +12,7 @@ from cemi_core.model.result import GridMap, Relation, turned_alike
 from cemi_core.model.units import format_length
 from cemi_core.report.data import ReportData
 from cemi_core.report.numbers import correlation_text, count_text, p_value_text, value_text
+from cemi_core.report.quality_section import quality_doubts, score_text
 from cemi_core.report.reasons import kept_mask, pair_residuals_px
 
 _BLOCKS = 10
@@ -139,6 +140,8 @@ def _result_facts(data: ReportData) -> list[Fact]:
 def facts(data: ReportData) -> list[Fact]:
     """Return the lines of the summary box."""
     placement = _placement_facts(data.layout) if data.layout is not None else []
+    if data.quality is not None:
+        placement.append(Fact("Stitching quality", score_text(data.quality), "share of the overlaps that agree"))
     return [*_picture_facts(data), *placement, *_result_facts(data)]
 
 
@@ -197,4 +200,6 @@ def doubts(data: ReportData) -> list[str]:
         own.append("The pixel size is unknown: all lengths are in pixels.")
     if data.layout is not None:
         own += _placement_doubts(data.layout)
+    if data.quality is not None:
+        own += quality_doubts(data.quality)
     return list(dict.fromkeys([*own, *_number_doubts(data)]))

@@ -23,6 +23,7 @@ from cemi_core.run.measure import grid_of, load_result, profiles_of, read_proper
 from cemi_core.run.place import load_layout
 from cemi_core.run.plan import Context, Outcome
 from cemi_core.run.provenance import peak_memory_mb, versions
+from cemi_core.run.quality import load_quality
 from cemi_core.store.atomic import atomic_path
 from cemi_core.store.hdf5_table import new_hdf5_file, opened_hdf5_file, read_texts, write_texts
 from cemi_core.store.map_csv import write_map_csv
@@ -68,6 +69,9 @@ def _write_run(file: h5py.File, ending: Ending, folder: RunFolder) -> None:
         frames, dropped = read_frames_table(table)
     write_frames_table(file.create_group("frames"), frames, dropped)
     write_layout(file.create_group("layout"), load_layout(folder.output_of("layout")))
+    quality = load_quality(folder)
+    if quality is not None:
+        write_result(file.create_group("quality"), quality)
     results = [load_result(folder.output_of(step)) for step in ending.analyze_steps]
     parent = file.create_group("results")
     for number, result in enumerate(results):
@@ -119,6 +123,7 @@ def opened_run(folder: RunFolder) -> Iterator[ReportData]:
         frames, dropped = read_frames_table(file["frames"])
         mosaic_path = folder.path / about["mosaic"]
         layout, results = read_layout(file["layout"]), [read_result(g) for _, g in sorted(file["results"].items())]
+        quality = read_result(file["quality"]) if "quality" in file else None
         profiles, relations = read_profiles(file["profiles"]), read_relations(file["relations"])
         warnings = read_texts(file, "warnings")
     with ExitStack() as stack:
@@ -141,6 +146,7 @@ def opened_run(folder: RunFolder) -> Iterator[ReportData]:
             timings=[StepTime(*row) for row in about["steps"]],
             warnings=warnings,
             peak_memory_mb=about["peak_memory_mb"],
+            quality=quality,
         )
 
 

@@ -25,6 +25,7 @@ from cemi_core.run.place import load_layout, place_frames
 from cemi_core.run.plan import Context, Machine, Outcome, Step, Timing, Verdict, carry_out, judge
 from cemi_core.run.progress import Progress
 from cemi_core.run.provenance import provenance
+from cemi_core.run.quality import judge_stitching
 from cemi_core.run.render import denoise_mosaic, render_mosaic
 from cemi_core.store.atomic import atomic_path, write_json_atomically
 
@@ -66,6 +67,8 @@ def plan_flow(recipe: CheckedRecipe, fingerprints: InputFingerprints, machine: M
     place = partial(place_frames, recipe.stitcher, frames_step, "layout")
     steps.append(Step("layout", "Layout", described(recipe.stitcher), (frames_step,), place))
     mosaic_step = _add_mosaic(recipe, described, steps, frames_step)
+    quality = partial(judge_stitching, recipe.stitcher, frames_step)
+    steps.append(Step("quality", "Stitching quality", described(recipe.stitcher), ("layout", frames_step), quality))
     analyze_steps = []
     grid = recipe.grid.model_dump(mode="json") if recipe.grid else None
     for number, choice in enumerate(recipe.analyzers):
