@@ -108,6 +108,14 @@ def consecutive_windows(frames: Sequence[Frame], min_overlap: float, tolerance: 
     return windows
 
 
+def may_stand_still(frames: Sequence[Frame], min_overlap: float, tolerance: float) -> bool:
+    """Return whether "no shift" is a possible answer for frames, all of one shape, that follow each other."""
+    if len({frame.shape for frame in frames}) != 1:
+        return False
+    windows = consecutive_windows(frames, min_overlap, tolerance)
+    return any(all(abs(s) <= r for s, r in zip(w.shift_px, w.reach_px, strict=True)) for w in windows)
+
+
 def _whole_window(i: int, j: int, frames: Sequence[Frame], min_overlap: float) -> Window:
     first, second = frames[i].shape, frames[j].shape
     middle = tuple((first[axis] - second[axis]) / 2 for axis in (0, 1))

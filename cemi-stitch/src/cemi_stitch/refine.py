@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
@@ -16,7 +18,7 @@ from cemi_core.model.layout import PairShift
 from cemi_stitch.pairs import Window, overlap_sides
 from cemi_stitch.prepare import shading_sigma_px, smoothed, without_shading
 from cemi_stitch.spread import use_threads
-from cemi_stitch.zncc import overlap_zncc, subpixel_peak, template_zncc
+from cemi_stitch.zncc import overlap_zncc, rival_peaks, subpixel_peak, template_zncc
 
 #: Prepared frames that a task keeps, enough for pairs that are ordered along a pass.
 FRAMES_KEPT = 6
@@ -29,6 +31,12 @@ LEVEL_STEP = 4
 EDGE_PX = 4
 #: The shortest side of an overlap that can be compared, px of a level.
 MIN_SIDE = 8
+#: Other peaks are looked for if one is this share of the highest, or if the coarsest level, which does not show fine
+#: lamellae, correlates by less than this, or by so much less than full resolution.
+RIVAL_SHARE, DULL, DULLER = 0.8, 0.5, 0.15
+#: How many are kept, by how much one must be better than the peak that was followed, and half the window, at most, in
+#: px of the level that it is searched on. Peaks nearer than this are one.
+MOST_RIVALS, RIVAL_MARGIN, RIVAL_REACH, SAME_PEAK_PX = 4, 0.03, 14, 2.0
 #: Pixels of an overlap, at most, that are compared at full resolution; more would add time and no certainty.
 MAX_TEMPLATE_PIXELS = 300_000
 
@@ -41,6 +49,7 @@ class MatchOptions:
     device: str = "cpu"
     threads: int = 1
     mirror: tuple[int, ...] = ()
+    pattern: NDArray[np.float32] | None = None
 
 
 def match_windows(source: FrameSource, windows: Sequence[Window], options: MatchOptions) -> list[PairShift]:
@@ -69,7 +78,10 @@ class PreparedFrames:
     def level(self, index: int, factor: int) -> Tensor:
         """Return frame ``index``, float32 (h // factor, w // factor), averaged over blocks."""
         if index not in self._kept:
-            full = smoothed(self._source.read(index), self._options.smoothing_px, self._options.device)
+            frame = self._source.read(index)
+            if self._options.pattern is not None:
+                frame = frame - self._options.pattern
+            full = smoothed(frame, self._options.smoothing_px, self._options.device)
             self._kept[index] = {1: full}
             while len(self._kept) > FRAMES_KEPT:
                 self._kept.popitem(last=False)
@@ -82,27 +94,38 @@ class PreparedFrames:
 
 @dataclass(frozen=True)
 class LevelMatch:
-    """The best shift of one pair on one level, in px of the frames, with height and curvature of the peak."""
+    """The best shift of one pair on one level, in px of the frames, with height and curvature of the peak.
+
+    ``rivals`` are the places of other peaks nearly as high.
+    """
 
     shift: tuple[float, float]
     quality: float
     curvature: float
     pixels: int
     inside: bool
+    rivals: tuple[tuple[float, float], ...] = ()
 
 
 def match_pair(frames: PreparedFrames, window: Window, mirror: tuple[int, ...] = ()) -> PairShift:
-    """Return the shift of one pair: pyramid search over the window, then a quadratic through the peak."""
-    found = _descend(frames, window, mirror)
-    if isinstance(found, str):
-        return PairShift(window.first, window.second, window.shift_px, 0.0).dropped(found)
+    """Return the shift of one pair: pyramid search over the window, then a quadratic through the peak.
+
+    Where the specimen repeats itself, the other peaks are its candidates.
+    """
+    peaks = _descend(frames, window, mirror)
+    if isinstance(peaks, str):
+        return PairShift(window.first, window.second, window.shift_px, 0.0).dropped(peaks)
+    found, *others = peaks
     sigma = _standard_error(found.quality, found.curvature, found.pixels)
-    pair = PairShift(window.first, window.second, found.shift, found.quality, found.pixels, sigma)
+    candidates = tuple((other.shift, other.quality) for other in others)
+    pair = PairShift(
+        window.first, window.second, found.shift, found.quality, found.pixels, sigma, candidates=candidates
+    )
     return pair if found.inside else pair.dropped("no peak within the window")
 
 
-def _descend(frames: PreparedFrames, window: Window, mirror: tuple[int, ...]) -> LevelMatch | str:
-    """Return the best shift of a pair at full resolution, found from level to level; or why there is none."""
+def _descend(frames: PreparedFrames, window: Window, mirror: tuple[int, ...]) -> list[LevelMatch] | str:
+    """Return the shifts of a pair at full resolution, best first, found from level to level; or why there is none."""
 
     def both(level: int) -> tuple[Tensor, Tensor]:
         second = frames.level(window.second, level)
@@ -116,12 +139,42 @@ def _descend(frames: PreparedFrames, window: Window, mirror: tuple[int, ...]) ->
     first_level, *finer = _levels(reach, side)
     # A window wider than a narrow overlap is searched by following the peak.
     half = min(MOST_REACH, math.ceil(reach / first_level) + 1, max(NEXT_REACH, int(side / first_level) - MIN_SIDE))
-    found = _match_level(*both(first_level), shift, half, first_level)
+    found = coarse = _match_level(*both(first_level), shift, half, first_level)
     for level in finer:
         if isinstance(found, str):
-            break
+            return found
         found = _match_level(*both(level), found.shift, NEXT_REACH, level)
-    return found
+    if isinstance(found, str) or isinstance(coarse, str):
+        return str(found)
+    if coarse.rivals or coarse.quality < max(DULL, found.quality - DULLER):
+        return _with_rivals(both, found, shift, min(reach, side / 2))
+    return [found]
+
+
+def _with_rivals(
+    both: Callable[[int], tuple[Tensor, Tensor]], found: LevelMatch, shift: tuple[float, float], reach: float
+) -> list[LevelMatch]:
+    """Return ``found`` and the other peaks within ``reach`` of ``shift``, best first, those nearly alike excepted.
+
+    A rival takes the first place only if it is clearly better: of equals, the one that was expected stays.
+    """
+    level = math.ceil((reach + 1) / RIVAL_REACH)
+    wide = _match_level(*both(level), shift, math.ceil(reach / level) + 1, level, follow=False)
+    peaks = [found]
+    for place in [] if isinstance(wide, str) else [wide.shift, *wide.rivals]:
+        rival: LevelMatch | str = wide
+        for finer in sorted({math.ceil(level / 2), 1}, reverse=True):
+            rival = _match_level(*both(finer), place, NEXT_REACH, finer)
+            if isinstance(rival, str):
+                break
+            place = rival.shift
+        if isinstance(rival, str) or not rival.inside or rival.quality < RIVAL_SHARE * found.quality:
+            continue
+        if all(math.dist(rival.shift, peak.shift) > SAME_PEAK_PX for peak in peaks):
+            peaks.append(rival)
+    peaks.sort(key=lambda peak: -peak.quality)
+    first = peaks[0] if peaks[0].quality > found.quality + RIVAL_MARGIN else found
+    return [first, *(peak for peak in peaks if peak is not first)][: MOST_RIVALS + 1]
 
 
 def _searched(first: Tensor, second: Tensor, window: Window, level: int) -> tuple[float, float]:
@@ -146,9 +199,12 @@ def _alike(picture: Tensor, other: Tensor) -> Tensor:
 
 
 def _match_level(
-    first: Tensor, second: Tensor, shift_px: tuple[float, float], half: int, level: int
+    first: Tensor, second: Tensor, shift_px: tuple[float, float], half: int, level: int, follow: bool = True
 ) -> LevelMatch | str:
-    """Return the best shift within ``half`` px of a level, following the peak twice at most; or why there is none."""
+    """Return the best shift within ``half`` px of a level; or why there is none.
+
+    A peak on the border is followed twice at most; if not to be followed, the best one off the border counts.
+    """
     middle = [round(s / level) for s in shift_px]
     sigma = shading_sigma_px(second.shape)
     for _ in range(3):
@@ -159,7 +215,11 @@ def _match_level(
         surface = template_zncc([patch], [template], half)[0]
         if not bool(surface.any()):
             return "overlap has no contrast"
-        row, column = divmod(int(surface.argmax()), 2 * half + 1)
+        row, column = divmod(
+            int((surface if follow else surface[1:-1, 1:-1]).argmax()), 2 * half + 1 - 2 * (not follow)
+        )
+        if not follow:
+            row, column = row + 1, column + 1
         peak = [middle[0] + row - half, middle[1] + column - half]
         if max(abs(row - half), abs(column - half)) < half:
             break
@@ -169,7 +229,11 @@ def _match_level(
         return LevelMatch(place, float(surface.max()), 0.0, template.numel(), False)
     offset, height, curvature = subpixel_peak(surface[None, row - 1 : row + 2, column - 1 : column + 2])
     place = (level * (peak[0] + float(offset[0, 0])), level * (peak[1] + float(offset[0, 1])))
-    return LevelMatch(place, min(float(height[0]), 1.0), float(curvature[0]), template.numel(), True)
+    rivals = [
+        (float(level * (middle[0] + y - half)), float(level * (middle[1] + x - half)))
+        for y, x in rival_peaks(surface, (row, column), RIVAL_SHARE, MOST_RIVALS)
+    ]
+    return LevelMatch(place, min(float(height[0]), 1.0), float(curvature[0]), template.numel(), True, tuple(rivals))
 
 
 def _levels(reach: float, side: float) -> list[int]:

@@ -23,16 +23,17 @@ from cemi_stitch.average import average
 from cemi_stitch.blend import feather, nearest
 from cemi_stitch.coarse import place_coarsely
 from cemi_stitch.exposure import equalised
+from cemi_stitch.fixed_pattern import FrameSums, Picture, explained, shared_picture
 from cemi_stitch.gate import FINE_FLOOR, permutation_threshold, quality_at, significance
 from cemi_stitch.layouts import solve_layout, step_slack_px
 from cemi_stitch.multiband import MARGIN_PX, multiband
-from cemi_stitch.pairs import Window, consecutive_windows, overlapping_pairs
+from cemi_stitch.pairs import Window, consecutive_windows, may_stand_still, overlapping_pairs
 from cemi_stitch.quality import judge_layout
 from cemi_stitch.refine import MatchOptions, match_windows
 from cemi_stitch.settings import KorniaSettings
 from cemi_stitch.spread import Journal, Progress, batches, no_progress, spread
 from cemi_stitch.thumbnail_search import ThumbnailSearch
-from cemi_stitch.thumbnails import Thumbnail, make_thumbnails, thumbnail_factor
+from cemi_stitch.thumbnails import Thumbnail, survey_frames, thumbnail_factor
 
 #: Frames whose thumbnails one task makes, and pairs that one task matches: a good 100 ms each.
 FRAMES_PER_TASK, PAIRS_PER_TASK = 32, 24
@@ -44,6 +45,8 @@ MIRRORS: tuple[tuple[int, ...], ...] = ((0, 1), (0,), (1,))
 NARROW_REACH_PX = 12.0
 
 Frames = FrameSource | Sequence[NDArray[Any]]
+#: Thumbnails of all frames, and sums of the frames where a fixed pattern could be mistaken for no shift.
+Survey = tuple[list[Thumbnail], FrameSums | None]
 
 
 def as_frames(frames: Frames) -> FrameSource:
@@ -64,7 +67,7 @@ class OverlapStitcher(ABC):
     def __init__(self, settings: KorniaSettings | None = None, runtime: Runtime | None = None) -> None:
         self.settings = settings or KorniaSettings()
         self.runtime = runtime or Runtime()
-        self._in_hand: tuple[FrameSource, list[Thumbnail]] | None = None  # while `place` runs, so as to read once
+        self._in_hand: tuple[FrameSource, Survey] | None = None  # while `place` runs, so as to read once
 
     @abstractmethod
     def match(
@@ -104,7 +107,7 @@ class OverlapStitcher(ABC):
         source = as_frames(frames)
         if not len(source.frames):
             raise InputError("there are no frames to stitch")
-        self._in_hand = (source, self._thumbnails(source, executor, progress or no_progress))
+        self._in_hand = (source, self._survey(source, executor, progress or no_progress))
         try:
             shifts = self.match(source, executor, progress=progress, journal=journal)
             layout = self.solve(source, shifts)
@@ -118,7 +121,7 @@ class OverlapStitcher(ABC):
         """Return the layout with a brightness gain and offset per frame, from the overlaps of kept pairs."""
         source = as_frames(frames)
         factor = thumbnail_factor([frame.shape for frame in source.frames])
-        small = self._thumbnails(source, executor, progress or no_progress)
+        small, _ = self._survey(source, executor, progress or no_progress)
         gain, offset = equalised(small, factor, layout.positions_px, layout.pairs)
         return replace(layout, gain=gain, offset=offset)
 
@@ -147,22 +150,26 @@ class OverlapStitcher(ABC):
         """Whether `blend_with_looks` tells more than `blend`: how many frames made each pixel."""
         return self.settings.blend == "average"
 
-    def blend_with_looks(
-        self, patches: Sequence[Patch], box: Box
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def blend_with_looks(self, patches: Sequence[Patch], box: Box) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the average of all frames in ``box`` and the effective number of looks; see `average`."""
         return average(patches, box)
 
-    def _thumbnails(self, source: FrameSource, executor: Executor | None, progress: Progress) -> list[Thumbnail]:
+    def _survey(self, source: FrameSource, executor: Executor | None, progress: Progress) -> Survey:
+        """Read all frames once: their thumbnails and, where "no shift" is a possible answer, their sums."""
         if self._in_hand is not None and self._in_hand[0] is source:
             return self._in_hand[1]
         factor, total = thumbnail_factor([frame.shape for frame in source.frames]), len(source.frames)
-        calls = [(source, part, factor, self.runtime.threads) for part in batches(range(total), FRAMES_PER_TASK)]
+        add_up = may_stand_still(source.frames, self.settings.min_overlap, self.settings.tolerance)
+        calls = [
+            (source, part, factor, self.runtime.threads, add_up) for part in batches(range(total), FRAMES_PER_TASK)
+        ]
         small: list[Thumbnail] = []
-        for part in spread(executor, make_thumbnails, calls):
+        sums: FrameSums | None = None
+        for part, some in spread(executor, survey_frames, calls):
             small += part
+            sums = some if sums is None or some is None else sums.joined(some)
             progress("reading frames", len(small), total)
-        return small
+        return small, sums
 
 
 class KorniaStitcher(OverlapStitcher):
@@ -189,8 +196,9 @@ class KorniaStitcher(OverlapStitcher):
         source, show = as_frames(frames), progress or no_progress
         if len(source.frames) < 2:
             return []
-        windows = self._windows(source, executor, show)
-        measured = self._matched(source, executor, windows, (), "matching", show, journal)
+        pattern = self._fixed_pattern(source, executor, show, journal)
+        windows = self._windows(source, executor, show, pattern)
+        measured = self._matched(source, executor, windows, MatchOptions(pattern=pattern), "matching", show, journal)
         threshold = {}
         for wide in {window.wide for window in windows}:
             alike = [window for window in windows if window.wide == wide]
@@ -199,17 +207,46 @@ class KorniaStitcher(OverlapStitcher):
             chance = [
                 pair
                 for mirror in mirrors
-                for pair in self._matched(source, executor, picks, mirror, "learning chance", show, journal)
+                for pair in self._matched(
+                    source,
+                    executor,
+                    picks,
+                    MatchOptions(mirror=mirror, pattern=pattern),
+                    "learning chance",
+                    show,
+                    journal,
+                )
             ]
             threshold[wide] = self._chance_threshold(chance)
         return [_gated(pair, threshold[window.wide]) for pair, window in zip(measured, windows, strict=True)]
 
-    def _windows(self, source: FrameSource, executor: Executor | None, progress: Progress) -> list[Window]:
+    def _fixed_pattern(
+        self, source: FrameSource, executor: Executor | None, progress: Progress, journal: Journal | None
+    ) -> Picture | None:
+        """Return what is fixed in the pixels of all frames; None where it is nothing or could not be mistaken."""
+        _, sums = self._survey(source, executor, progress)
+        smoothing = self.settings.smoothing_px
+        shared = None if sums is None else shared_picture(sums, smoothing)
+        if shared is None:
+            return None
+        found = []
+        for trial in (None, shared):
+            windows = self._windows(source, executor, progress, trial)
+            options = MatchOptions(pattern=trial)
+            shifts = self._matched(source, executor, windows, options, "finding what is fixed", progress, journal)
+            layout = solve_layout(source.frames, [_gated(pair, FINE_FLOOR) for pair in shifts], self.settings.tolerance)
+            if not layout.placed_by_prior.any():
+                found.append(explained(source, layout.positions_px, shared, smoothing))
+        return min(found, key=lambda explanation: explanation.unexplained).pattern if found else None
+
+    def _windows(
+        self, source: FrameSource, executor: Executor | None, progress: Progress, pattern: Picture | None = None
+    ) -> list[Window]:
         """Return narrow windows for all pairs that overlap, from the coarse layout."""
         frames, settings = source.frames, self.settings
         factor = thumbnail_factor([frame.shape for frame in frames])
-        small = self._thumbnails(source, executor, progress)
-        search = ThumbnailSearch(small, factor, settings.min_overlap, self.runtime.device)
+        small, _ = self._survey(source, executor, progress)
+        search = ThumbnailSearch(small, factor, settings.min_overlap, self.runtime.device, pattern)
         follow = consecutive_windows(frames, settings.min_overlap, settings.tolerance)
         slack = step_slack_px(frames, settings.tolerance)
         positions, group = place_coarsely(frames, search, follow, slack, settings.false_match_rate)
@@ -228,13 +265,18 @@ class KorniaStitcher(OverlapStitcher):
         source: FrameSource,
         executor: Executor | None,
         windows: Sequence[Window],
-        mirror: tuple[int, ...],
+        options: MatchOptions,
         label: str,
         progress: Progress,
         journal: Journal | None,
     ) -> list[PairShift]:
         """Match windows at full resolution in batches; batches that the journal knows are not matched again."""
-        options = MatchOptions(self.settings.smoothing_px, self.runtime.device, self.runtime.threads, mirror)
+        options = replace(
+            options,
+            smoothing_px=self.settings.smoothing_px,
+            device=self.runtime.device,
+            threads=self.runtime.threads,
+        )
         parts = batches(windows, PAIRS_PER_TASK)
         keys = [_key(part, options) for part in parts]
         known = [journal.get(key) if journal is not None else None for key in keys]
@@ -266,7 +308,9 @@ def _gated(pair: PairShift, threshold: float) -> PairShift:
 
 def _key(windows: Sequence[Window], options: MatchOptions) -> str:
     """Return the name of a batch: the same pairs, windows and settings have the same name."""
-    text = repr(([(w.first, w.second, w.shift_px, w.reach_px) for w in windows], options.smoothing_px, options.mirror))
+    pattern = None if options.pattern is None else hashlib.sha256(options.pattern.tobytes()).hexdigest()
+    places = [(w.first, w.second, w.shift_px, w.reach_px) for w in windows]
+    text = repr((places, options.smoothing_px, options.mirror, pattern))
     return f"zncc-{windows[0].first}-{windows[-1].second}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 

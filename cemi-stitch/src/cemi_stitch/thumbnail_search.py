@@ -15,7 +15,7 @@ from torch import Tensor
 from cemi_stitch.gate import COARSE_FLOOR, permutation_threshold
 from cemi_stitch.pairs import Window
 from cemi_stitch.prepare import shading_sigma_px, smoothed, without_shading
-from cemi_stitch.thumbnails import Thumbnail
+from cemi_stitch.thumbnails import Thumbnail, make_thumbnail
 from cemi_stitch.zncc import overlap_zncc
 
 #: Pairs of thumbnails that are correlated at once.
@@ -74,18 +74,30 @@ class ThumbnailSearch:
         Smallest overlap, as a share of a frame's area.
     device : str
         A torch device.
+    pattern : ndarray of float32, optional
+        `fixed_pattern` of the frames, at full size; it is taken off.
     """
 
-    def __init__(self, thumbnails: Sequence[Thumbnail], factor: int, min_overlap: float, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        thumbnails: Sequence[Thumbnail],
+        factor: int,
+        min_overlap: float,
+        device: str = "cpu",
+        pattern: NDArray[np.float32] | None = None,
+    ) -> None:
         self.thumbnails = thumbnails
         self.factor = factor
         self.min_overlap = min_overlap
         self.device = device
+        self._pattern = None if pattern is None else make_thumbnail(pattern, factor).image
         self._image = lru_cache(maxsize=IMAGES_KEPT)(self._prepared)
 
     def _prepared(self, index: int) -> Tensor:
         """Return a thumbnail without shading, float32, NaN where nothing was imaged."""
         image = self.thumbnails[index].image
+        if self._pattern is not None:
+            image = image - self._pattern
         valid = torch.from_numpy(np.isfinite(image))
         picture = without_shading(smoothed(image, 0.0, "cpu"), shading_sigma_px(image.shape))
         return picture.masked_fill(~valid, math.nan)

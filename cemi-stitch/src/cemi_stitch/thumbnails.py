@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemi_core.model.frame import FrameSource
+from cemi_stitch.fixed_pattern import FrameSums, summed
 from cemi_stitch.spread import use_threads
 
 #: A thumbnail has at most this many pixels, ...
@@ -51,10 +52,13 @@ def thumbnail_factor(shapes: Sequence[tuple[int, int]]) -> int:
     return max(1, min(math.ceil(math.sqrt(largest / budget)), shortest // 8))
 
 
-def make_thumbnails(source: FrameSource, indices: Sequence[int], factor: int, threads: int) -> list[Thumbnail]:
-    """Read frames and return their thumbnails; a module-level function, so that any executor can run it."""
+def survey_frames(
+    source: FrameSource, indices: Sequence[int], factor: int, threads: int, add_up: bool = False
+) -> tuple[list[Thumbnail], FrameSums | None]:
+    """Read frames and return their thumbnails and, if asked for, their sums; a module-level function for executors."""
     use_threads(threads)
-    return [make_thumbnail(source.read(index), factor) for index in indices]
+    frames = [source.read(index) for index in indices]
+    return [make_thumbnail(frame, factor) for frame in frames], summed(indices, frames) if add_up else None
 
 
 def make_thumbnail(image: NDArray[np.float32], factor: int) -> Thumbnail:

@@ -195,6 +195,27 @@ def _window_scatter(patch: Tensor, height: int, width: int, reach: int) -> Tenso
     return moments[1] - moments[0] ** 2 / (height * width)
 
 
+def rival_peaks(surface: Tensor, best: tuple[int, int], share: float, most: int) -> list[tuple[int, int]]:
+    """Return (row, column) of the local maxima of a surface (h, w), highest first, off its border and beside ``best``.
+
+    Parameters
+    ----------
+    surface : Tensor of float32, shape (h, w)
+    best : tuple of int
+        The peak that is known.
+    share : float
+        Smallest height, as a share of that peak's.
+    most : int
+        How many to return at most.
+    """
+    around = torch.nn.functional.max_pool2d(surface[None, None], 3, 1)[0, 0]
+    inner = surface[1:-1, 1:-1]
+    high = (inner == around) & (inner >= share * surface[best]) & (inner > 0)
+    places = [(int(row) + 1, int(column) + 1) for row, column in high.nonzero().tolist()]
+    places = [place for place in places if max(abs(place[0] - best[0]), abs(place[1] - best[1])) > 1]
+    return sorted(places, key=lambda place: -float(surface[place]))[:most]
+
+
 def subpixel_peak(neighbourhood: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Fit a quadratic surface to the 3 x 3 values around each peak (least squares).
 
