@@ -22,6 +22,7 @@ from cemi_core.cli.options import (
 @click.argument("images", nargs=-1, required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="mosaic.h5 or mosaic.ome.zarr.")
 @click.option("--layout", "layout_path", type=click.Path(path_type=Path), help="CSV table of the places found.")
+@click.option("--quality", type=click.Path(path_type=Path), help="JSON table on how good the stitching is.")
 @click.option("--positions", type=click.Path(path_type=Path), help="CSV table file,y_px,x_px of rough places.")
 @click.option("--use", default="kornia", show_default=True, help="Stitcher.")
 @set_option("A setting of the stitcher, or of the source 'images' (pixel_size, grid.columns, ...).")
@@ -31,6 +32,7 @@ def stitch(
     images: tuple[str, ...],
     out: Path,
     layout_path: Path | None,
+    quality: Path | None,
     positions: Path | None,
     use: str,
     overrides: tuple[str, ...],
@@ -48,8 +50,8 @@ def stitch(
     from cemi_core.run.executors import open_executor, shares_memory
     from cemi_core.run.fingerprint import input_paths
     from cemi_core.run.place import call_place
-    from cemi_core.run.plan import Workers
     from cemi_core.run.progress import shown_progress
+    from cemi_core.run.quality import call_judge, offers_judge, write_quality_json
     from cemi_core.run.render import write_mosaic
     from cemi_core.store.atomic import atomic_path
 
@@ -61,16 +63,21 @@ def stitch(
         raise UsageError(f"--executor {machine.kind} writes from several processes: name --out with .ome.zarr")
     more = {"positions": str(positions)} if positions else {}
     source_choice, choice = choose_with_source("stitch", use, images, parse_settings(overrides), more)
-    _require_places(out, layout_path, set(input_paths(source_choice)))
+    _require_places(out, (layout_path, quality), set(input_paths(source_choice)))
     with messages(quiet), shown_progress(quiet) as progress:
         frames = make(source_choice.plugin, source_choice.settings, machine.runtime())
         stitcher = make(choice.plugin, choice.settings, machine.runtime())
+        if quality is not None and not offers_judge(stitcher):
+            raise UsageError(f"the stitcher '{choice.name}' does not judge its layouts; leave --quality out")
         with open_executor(machine.kind, machine.workers, machine.scheduler) as executor:
             layout = call_place(stitcher, frames, executor, progress=progress)
             write_mosaic(stitcher, layout, frames, out, Workers(executor, machine, progress))
+            if quality is not None:
+                judged = call_judge(stitcher, frames, layout, executor, progress=progress)
+                write_quality_json(quality, choice.name, judged)
     if layout_path is not None:
         with atomic_path(layout_path) as temporary:
-            write_layout_csv(temporary, layout, [frame.name for frame in frames.frames])
+            write_layout_csv(temporary, layout, names)
     height, width = layout.mosaic_shape
     residuals = layout.residual_px[np.isfinite(layout.residual_px)]
     answer = {
@@ -78,7 +85,7 @@ def stitch(
         "height_px": height,
         "width_px": width,
         "frames": len(layout),
-        "dropped": [{"file": d.name, "reason": d.reason} for d in frames.dropped],
+        "dropped": [{"file": d.name, "reason": d.reason} for d in dropped_frames],
         "components": int(layout.component.max()) + 1,
         "placed_by_prior": int(layout.placed_by_prior.sum()),
         "pairs_kept": sum(pair.kept for pair in layout.pairs),
@@ -96,19 +103,19 @@ def stitch(
         f"{answer['pairs_kept']} pairs kept, {answer['pairs_rejected']} rejected, {said}, "
         f"{answer['components']} component(s), {answer['placed_by_prior']} frame(s) placed by the prior"
     )
-    for dropped in frames.dropped:
+    for dropped in dropped_frames:
         click.echo(f"dropped {dropped.name}: {dropped.reason}", err=True)
     for note in layout.notes:
         click.echo(note, err=True)
 
 
-def _require_places(out: Path, layout_path: Path | None, inputs: set[Path]) -> None:
+def _require_places(out: Path, tables: tuple[Path | None, ...], inputs: set[Path]) -> None:
     """Find out before the long work whether what comes of it can be written, and that it replaces nothing of value."""
     from cemi_core.errors import UsageError
     from cemi_core.store.atomic import require_folder_of
     from cemi_core.store.protocol import open_mosaic
 
-    for path in (out, layout_path):
+    for path in (out, *tables):
         if path is not None:
             require_folder_of(path)
             if path.absolute() in inputs:
