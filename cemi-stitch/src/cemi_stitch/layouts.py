@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from cemi_core.model.frame import Frame
 from cemi_core.model.layout import Layout, PairShift
+from cemi_stitch.covariance import position_sigma
 from cemi_stitch.gate import drop_broken_loops
 from cemi_stitch.pairs import nominal_positions, tolerance_px
 from cemi_stitch.peaks import choose_peaks
@@ -62,6 +63,7 @@ def solve_layout(frames: Sequence[Frame], shifts: Sequence[PairShift], tolerance
         placed_by_prior=group != 0,
         pairs=tuple(pairs),
         notes=(*_notes(frames, pairs, group, joined), *_notes_on_peaks(shifts, chosen)),
+        sigma_px=_sigma(pairs, positions, prior),
     )
 
 
@@ -69,12 +71,27 @@ def _edges(pairs: Sequence[PairShift]) -> NDArray[np.int64]:
     return np.array([(p.first, p.second) for p in pairs if p.kept], np.int64).reshape(-1, 2)
 
 
+def _errors(pairs: Sequence[PairShift]) -> NDArray[np.float64]:
+    """Return the standard errors of the kept shifts, px."""
+    stated = np.array([pair.sigma_px for pair in pairs if pair.kept], np.float64)
+    return np.hypot(np.nan_to_num(stated), FLOOR_SIGMA_PX)
+
+
+def _sigma(pairs: Sequence[PairShift], positions: NDArray[np.float64], prior: PriorShifts) -> NDArray[np.float64]:
+    """Return the standard error of each place, (y, x), px."""
+    edges = _edges(pairs)
+    shifts = np.array([pair.shift_px for pair in pairs if pair.kept], np.float64).reshape(-1, 2)
+    residuals = shifts - (positions[edges[:, 1]] - positions[edges[:, 0]])
+    spread = np.repeat(prior.sigma_px[:, None], 2, axis=1)
+    return position_sigma(len(positions), edges, _errors(pairs), residuals, prior.edges, spread)
+
+
 def _solved(
     frames: Sequence[Frame], pairs: Sequence[PairShift], sigma: float
 ) -> tuple[NDArray[np.float64], PriorShifts]:
     kept = [pair for pair in pairs if pair.kept]
     shifts = np.array([pair.shift_px for pair in kept], np.float64).reshape(-1, 2)
-    error = np.array([FLOOR_SIGMA_PX if np.isnan(p.sigma_px) else np.hypot(p.sigma_px, FLOOR_SIGMA_PX) for p in kept])
+    error = _errors(pairs)
     prior = stage_prior(frames, nominal_positions(frames), _edges(pairs), shifts, sigma)
     positions = solve_positions(len(frames), _edges(pairs), shifts, error, prior.edges, prior.shifts_px, prior.sigma_px)
     return positions, prior

@@ -53,7 +53,7 @@ def solve_positions(
     every_edge = np.concatenate([edges, prior_edges])
     every_shift = np.concatenate([shifts_px.reshape(-1, 2), prior_shifts_px.reshape(-1, 2)])
     base = 1.0 / np.concatenate([sigma_px, prior_sigma_px]) ** 2
-    incidence = _incidence(count, every_edge)
+    incidence = incidence_matrix(count, every_edge)
     anchors = _anchors(count, every_edge, base)
     positions = np.zeros((count, 2))
     weight = base.copy()
@@ -84,7 +84,7 @@ def solve_absolute(count: int, edges: NDArray[np.int64], shifts_px: NDArray[np.f
     ndarray of float64, shape (n, 2)
         Positions; groups of frames that no edge joins each start at (0, 0).
     """
-    incidence = _incidence(count, edges)
+    incidence = incidence_matrix(count, edges)
     anchors = _anchors(count, edges, np.ones(len(edges)))
     weight = np.ones(len(edges))
     for floor_px in ABSOLUTE_FLOORS_PX:
@@ -94,7 +94,8 @@ def solve_absolute(count: int, edges: NDArray[np.int64], shifts_px: NDArray[np.f
     return np.asarray(positions)
 
 
-def _incidence(count: int, edges: NDArray[np.int64]) -> csc_matrix:
+def incidence_matrix(count: int, edges: NDArray[np.int64]) -> csc_matrix:
+    """Return the matrix, shape (m, count), that turns positions into shifts of edges (i, j): position j minus i."""
     row = np.repeat(np.arange(len(edges)), 2)
     sign = np.tile([-1.0, 1.0], len(edges))
     return coo_matrix((sign, (row, edges.ravel())), shape=(len(edges), count)).tocsc()
