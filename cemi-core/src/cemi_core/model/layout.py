@@ -124,6 +124,9 @@ class Layout:
         where ``placed_by_prior``; NaN where unknown (the default for all frames).
     geometry : ScanGeometry
         What the pictures tell of the scan; NaN where they do not.
+    flat_field : ndarray of float64, shape (m, k), or None
+        Shading that all frames share: their relative brightness, mean 1, at points spread evenly from the first pixel
+        to the last. It is divided out (`cemi_core.model.flat_field`) before ``gain`` and ``offset``.
     """
 
     positions_px: NDArray[np.float64]
@@ -137,6 +140,7 @@ class Layout:
     notes: tuple[str, ...] = ()
     sigma_px: NDArray[np.float64] = field(default_factory=_unknown_sigma)
     geometry: ScanGeometry = ScanGeometry()
+    flat_field: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         if len(self.sigma_px) != len(self.positions_px):

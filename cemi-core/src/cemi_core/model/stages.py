@@ -89,6 +89,10 @@ class Stitcher(Protocol):
     It may also offer ``judge(frames, layout, executor, *, progress=None) -> Result``: how good a layout is. Its table
     ``summary`` (``quantity``, ``value``) must hold a row ``score`` (0 to 100, NaN if unknown), its first note says what
     the score means; maps, further tables and overlays (the weak places) are shown in the report.
+
+    It may offer ``blend_margin_px`` too: frames within so many px of a box are then handed to `blend`. And
+    ``offers_looks``: if true, ``blend_with_looks(patches, box)`` returns the mosaic and the effective number of frames
+    in each pixel, float32 (height, width) both, and core stores the second beside the first.
     """
 
     def place(self, frames: FrameSource, executor: Executor) -> Layout:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemi_core.errors import InputError, PluginError
+from cemi_core.model.flat_field import flattened
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import Layout
 from cemi_core.model.mosaic import Box, Patch
@@ -32,13 +34,17 @@ from cemi_core.store.pyramid import build_pyramid
 TASK_PX = 2048
 _MAX_MOSAIC_PX = 50_000_000_000
 
+#: What tasks make of a box, one picture per mosaic; None where no frame reaches, or where they have written it.
+_Images = Sequence[NDArray[np.float32]] | None
+
 
 @dataclass(frozen=True)
 class _BlendTask:
     stitcher: Stitcher
     layout: Layout
     frames: FrameSource
-    mosaic_path: Path | None
+    paths: Sequence[Path]
+    with_looks: bool
 
 
 def mosaic_name(context: Context, final: bool, stage: int) -> Path:
@@ -48,18 +54,39 @@ def mosaic_name(context: Context, final: bool, stage: int) -> Path:
 
 
 def render_mosaic(choice: Choice, layout_step: str, frames_step: str, final: bool, context: Context) -> Outcome:
-    """Blend the placed frames into a mosaic with its pyramid."""
+    """Blend the placed frames into a mosaic with its pyramid, and a second one of the looks if the stitcher tells."""
     layout = load_layout(context.folder.output_of(layout_step))
     frames = StoredFrames(context.folder.output_of(frames_step))
     path = mosaic_name(context, final, 0)
     stitcher = make(choice.plugin, choice.settings, context.machine.runtime())
-    write_mosaic(stitcher, layout, frames, path, context)
+    looks = context.folder.path / f"looks{path.name.removeprefix(path.name.partition('.')[0])}"
+    paths = [path, looks] if getattr(stitcher, "offers_looks", False) else [path]
+    write_mosaic(stitcher, layout, frames, path, context, *paths[1:])
     _remove_other_format(path)
-    return Outcome([path])
+    _remove_other_format(looks, keep=looks in paths)
+    return Outcome(paths)
 
 
-def write_mosaic(stitcher: Stitcher, layout: Layout, frames: FrameSource, path: Path, workers: Workers) -> None:
+def write_mosaic(
+    stitcher: Stitcher,
+    layout: Layout,
+    frames: FrameSource,
+    path: Path,
+    workers: Workers,
+    looks_path: Path | None = None,
+) -> None:
     """Blend placed frames into a mosaic with its pyramid; it appears under ``path`` only when it is complete.
+
+    Parameters
+    ----------
+    stitcher : Stitcher
+    layout : Layout
+    frames : FrameSource
+    path : Path
+        The mosaic.
+    workers : Workers
+    looks_path : Path, optional
+        A second mosaic, float32: how many frames made each pixel, from ``stitcher.blend_with_looks``.
 
     Raises
     ------
@@ -74,42 +101,49 @@ def write_mosaic(stitcher: Stitcher, layout: Layout, frames: FrameSource, path: 
         )
     pixel_size_um = next((frame.pixel_size_um for frame in frames.frames if frame.pixel_size_um), None)
     float_range = getattr(frames, "float_range", (0.0, 1.0))
-    with (
-        atomic_path(path) as temporary,
-        create_mosaic(temporary, shape, frames.dtype, pixel_size_um, float_range) as mosaic,
-    ):
-        target = None if shares_memory(workers.machine.kind) else temporary
+    with ExitStack() as stack:
+        mosaics = [stack.enter_context(_new_mosaic(path, shape, frames.dtype, pixel_size_um, float_range))]
+        if looks_path is not None:
+            mosaics.append(stack.enter_context(_new_mosaic(looks_path, shape, np.dtype(np.float32), pixel_size_um)))
+        targets = [] if shares_memory(workers.machine.kind) else [mosaic.path for mosaic in mosaics]
         # Tasks may travel: the pairs, by far the largest part of a layout, stay here.
-        task = _BlendTask(stitcher, replace(layout, pairs=()), frames, target)
-        _fill(mosaic, "blending", _blend_batch, task, workers)
+        task = _BlendTask(stitcher, replace(layout, pairs=()), frames, targets, looks_path is not None)
+        _fill(mosaics, "blending", _blend_batch, task, workers)
+
+
+@contextmanager
+def _new_mosaic(path: Path, *properties: Any) -> Iterator[MosaicStore]:
+    with atomic_path(path) as temporary, create_mosaic(temporary, *properties) as mosaic:
+        yield mosaic
 
 
 def _fill(
-    mosaic: MosaicStore,
+    mosaics: Sequence[MosaicStore],
     label: str,
-    function: Callable[[Any, Sequence[Box]], Sequence[NDArray[np.float32] | None]],
+    function: Callable[[Any, Sequence[Box]], Sequence[_Images]],
     task: Any,
     workers: Workers,
 ) -> None:
     """Fill level 0 box by box, then the levels above; boxes that tasks have written themselves come back as None."""
-    boxes = list(Box(0, 0, *mosaic.shape).tiles(*_task_shape(mosaic)))
+    boxes = list(Box(0, 0, *mosaics[0].shape).tiles(*_task_shape(mosaics[0])))
     work = spread(workers.executor, function, task, boxes, in_flight=workers.in_flight, batch=1)
-    for number, (box, image) in enumerate(work):
-        if image is not None:
+    for number, (box, images) in enumerate(work):
+        for mosaic, image in zip(mosaics, images or (), strict=False):
             mosaic.write(box, image)
         workers.progress(label, number + 1, len(boxes))
     executor = None if shares_memory(workers.machine.kind) else workers.executor
-    build_pyramid(
-        mosaic,
-        executor=executor,
-        progress=lambda done, total: workers.progress("building the pyramid", done, total),
-    )
+    for mosaic in mosaics:
+        build_pyramid(
+            mosaic,
+            executor=executor,
+            progress=lambda done, total: workers.progress("building the pyramid", done, total),
+        )
 
 
-def _remove_other_format(path: Path) -> None:
-    """Remove what a run with another executor has left: a run folder holds one of ``NAME.h5`` and ``NAME.ome.zarr``."""
+def _remove_other_format(path: Path, keep: bool = True) -> None:
+    """Remove what another run has left: a run folder holds one of ``NAME.h5`` and ``NAME.ome.zarr``, or none."""
     stem = path.name.partition(".")[0]
-    for other in {path.with_name(stem + ".h5"), path.with_name(stem + ".ome.zarr")} - {path}:
+    for other in {path.with_name(stem + ".h5"), path.with_name(stem + ".ome.zarr")} - ({path} if keep else set()):
         if other.is_dir():
             shutil.rmtree(other)
         else:
@@ -121,38 +155,37 @@ def _task_shape(mosaic: MosaicStore) -> tuple[int, int]:
     return min(owned[0], TASK_PX), min(owned[1], TASK_PX)
 
 
-def _blend_batch(task: _BlendTask, boxes: Sequence[Box]) -> list[NDArray[np.float32] | None]:
-    images: list[NDArray[np.float32] | None] = []
+def _blend_batch(task: _BlendTask, boxes: Sequence[Box]) -> list[_Images]:
+    results: list[_Images] = []
     for box in boxes:
-        image = _blend_box(task, box)
-        if task.mosaic_path is not None and image is not None:
-            with open_mosaic(task.mosaic_path, writable=True) as mosaic:
-                mosaic.write(box, image)
-            image = None
-        images.append(image)
-    return images
+        images = _blend_box(task, box)
+        if images is not None and task.paths:
+            for path, image in zip(task.paths, images, strict=True):
+                with open_mosaic(path, writable=True) as mosaic:
+                    mosaic.write(box, image)
+            images = None
+        results.append(images)
+    return results
 
 
-def _blend_box(task: _BlendTask, box: Box) -> NDArray[np.float32] | None:
-    layout = task.layout
-    found = layout.frames_in(box)
-    if not len(found):
+def _blend_box(task: _BlendTask, box: Box) -> _Images:
+    if not len(task.layout.frames_in(box)):
         return None
-    patches = [
-        Patch(
-            int(index),
-            task.frames.read(int(index)),
-            float(layout.positions_px[index, 0]),
-            float(layout.positions_px[index, 1]),
-            float(layout.gain[index]),
-            float(layout.offset[index]),
-        )
-        for index in found
-    ]
-    image = task.stitcher.blend(patches, box)
-    if np.shape(image) != (box.height, box.width):
-        raise PluginError(f"{owner_of(task.stitcher)} blended {np.shape(image)} for {box}")
-    return image
+    stitcher: Any = task.stitcher
+    patches = [_patch(task, int(n)) for n in task.layout.frames_in(box.grown(getattr(stitcher, "blend_margin_px", 0)))]
+    images = stitcher.blend_with_looks(patches, box) if task.with_looks else (stitcher.blend(patches, box),)
+    for image in images:
+        if np.shape(image) != (box.height, box.width):
+            raise PluginError(f"{owner_of(stitcher)} blended {np.shape(image)} for {box}")
+    return tuple(images)
+
+
+def _patch(task: _BlendTask, index: int) -> Patch:
+    layout, image = task.layout, task.frames.read(index)
+    if layout.flat_field is not None:
+        image = flattened(image, layout.flat_field)
+    y, x = layout.positions_px[index]
+    return Patch(index, image, float(y), float(x), float(layout.gain[index]), float(layout.offset[index]))
 
 
 @dataclass(frozen=True)
@@ -169,18 +202,17 @@ def denoise_mosaic(choice: Choice, before: str, stage: int, final: bool, context
     path = mosaic_name(context, final, stage)
     with (
         open_mosaic(source_path) as source,
-        atomic_path(path) as temporary,
-        create_mosaic(temporary, source.shape, source.dtype, source.pixel_size_um, source.float_range) as mosaic,
+        _new_mosaic(path, source.shape, source.dtype, source.pixel_size_um, source.float_range) as mosaic,
     ):
-        target = None if shares_memory(context.machine.kind) else temporary
+        target = None if shares_memory(context.machine.kind) else mosaic.path
         label = f"denoising the mosaic with {choice.name}"
-        _fill(mosaic, label, _denoise_batch, _DenoiseTask(denoiser, source_path, target), context)
+        _fill([mosaic], label, _denoise_batch, _DenoiseTask(denoiser, source_path, target), context)
     _remove_other_format(path)
     return Outcome([path])
 
 
-def _denoise_batch(task: _DenoiseTask, boxes: Sequence[Box]) -> list[NDArray[np.float32] | None]:
-    images: list[NDArray[np.float32] | None] = []
+def _denoise_batch(task: _DenoiseTask, boxes: Sequence[Box]) -> list[_Images]:
+    images: list[_Images] = []
     with open_mosaic(task.source) as source:
         for box in boxes:
             image = denoise_box(task.denoiser, source.read, box, source.shape, source.pixel_size_um, source.read_valid)
@@ -190,5 +222,5 @@ def _denoise_batch(task: _DenoiseTask, boxes: Sequence[Box]) -> list[NDArray[np.
                     mosaic.write(box, image)
                 images.append(None)
             else:
-                images.append(image)
+                images.append((image,))
     return images

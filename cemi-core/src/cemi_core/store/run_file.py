@@ -113,6 +113,8 @@ def write_layout(group: h5py.Group, layout: Layout) -> None:
     candidates = {"pair": table[:, 0].astype(np.int64), "dy_px": table[:, 1], "dx_px": table[:, 2]}
     write_columns(group, "candidates", {**candidates, "quality": table[:, 3]})
     group.create_group("geometry").attrs.update(asdict(layout.geometry))
+    if layout.flat_field is not None:
+        group["flat_field"] = layout.flat_field
     write_texts(group, "notes", layout.notes)
 
 
@@ -146,6 +148,7 @@ def read_layout(group: h5py.Group) -> Layout:
         placed_by_prior=placed["placed_by_prior"],
         pairs=tuple(pairs),
         notes=read_texts(group, "notes"),
+        flat_field=group["flat_field"][:] if "flat_field" in group else None,
         **_accuracy(group, placed),
     )
 
