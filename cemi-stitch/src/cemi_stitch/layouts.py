@@ -15,6 +15,7 @@ from cemi_stitch.pairs import nominal_positions, tolerance_px
 from cemi_stitch.peaks import choose_peaks
 from cemi_stitch.solve import components, solve_positions
 from cemi_stitch.stage_model import PriorShifts, stage_prior
+from cemi_stitch.stage_motion import describe, stage_motion
 
 #: Places are rounded to a thousandth of a pixel, far below their error, so that whole-pixel places stay whole.
 POSITION_DECIMALS = 3
@@ -62,7 +63,7 @@ def solve_layout(frames: Sequence[Frame], shifts: Sequence[PairShift], tolerance
         offset=np.zeros(len(frames)),
         placed_by_prior=group != 0,
         pairs=tuple(pairs),
-        notes=(*_notes(frames, pairs, group, joined), *_notes_on_peaks(shifts, chosen)),
+        notes=(*_notes(frames, pairs, positions, group, joined), *_notes_on_peaks(shifts, chosen)),
         sigma_px=_sigma(pairs, positions, prior),
     )
 
@@ -82,8 +83,7 @@ def _sigma(pairs: Sequence[PairShift], positions: NDArray[np.float64], prior: Pr
     edges = _edges(pairs)
     shifts = np.array([pair.shift_px for pair in pairs if pair.kept], np.float64).reshape(-1, 2)
     residuals = shifts - (positions[edges[:, 1]] - positions[edges[:, 0]])
-    spread = np.repeat(prior.sigma_px[:, None], 2, axis=1)
-    return position_sigma(len(positions), edges, _errors(pairs), residuals, prior.edges, spread)
+    return position_sigma(len(positions), edges, _errors(pairs), residuals, prior.edges, prior.spread_px)
 
 
 def _solved(
@@ -147,7 +147,11 @@ def _side_by_side(
 
 
 def _notes(
-    frames: Sequence[Frame], pairs: Sequence[PairShift], group: NDArray[np.int64], joined: NDArray[np.int64]
+    frames: Sequence[Frame],
+    pairs: Sequence[PairShift],
+    positions: NDArray[np.float64],
+    group: NDArray[np.int64],
+    joined: NDArray[np.int64],
 ) -> tuple[str, ...]:
     notes = []
     loose = np.flatnonzero(group != 0)
@@ -162,6 +166,7 @@ def _notes(
             f"{len(loose)} of {len(frames)} frames ({names}; {count} group{'s' if count > 1 else ''}) match no frame "
             "of the largest group and are placed by the stage model; their places are rough."
         )
+        notes += [text for text in [describe(stage_motion(frames, positions, group == 0))] if text]
         if joined.max() > 0:
             notes.append("Frames without any known position were laid to the right of the others.")
     rejected = sum(not pair.kept for pair in pairs)
