@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cemi_analyze import LamellaWidth
-from cemi_analyze.lamella_width import LamellaWidthSettings
-from cemi_analyze.spacing import first_peak, tile_starts
+from cemi_analyze.lamella_width import LamellaWidthSettings, tile_weights
+from cemi_analyze.spacing import TileSpacing, first_peak, tile_starts
 
 PAPER = LamellaWidth(LamellaWidthSettings(method="paper"))
 
@@ -159,3 +159,18 @@ def test_lamellae_wider_than_the_first_tiles_are_found_in_larger_ones(planted):
 def test_sharp_lamellae_of_unequal_width_are_measured(dark_share, planted):
     image = planted.imaged(planted.stripes(14, 35, dark_share=dark_share), 0.02, np.random.default_rng(0), 0.3, 0)
     assert LamellaWidth().measure(image).value == pytest.approx(14, rel=0.01)
+
+
+def test_a_few_places_that_agree_by_chance_do_not_outvote_the_lamellae():
+    """Tiles of a cell of a virtual eutectic with 8 % lamellae of 6.6 px, as they were measured."""
+    period = np.array([14.21, 13.97, 10.49, 13.20, 6.42, 6.37, 6.94, 6.69, 13.37])
+    peak = np.array([0.85, 0.55, 1.78, 1.31, 0.86, 1.01, 1.02, 1.27, 1.05])
+    area = np.array([0.142, 0.231, 0.134, 0.304, 0.234, 0.853, 0.847, 0.489, 0.453])
+    weight = tile_weights(TileSpacing(period, peak, area, np.zeros(9), np.zeros((9, 64, 64), np.float32)))
+    assert set(np.flatnonzero(weight)) == {4, 5, 6, 7}
+
+
+def test_two_colonies_of_different_spacing_and_like_size_both_count():
+    period, area = np.array([6.0, 6.1, 9.0, 9.1]), np.array([1.0, 0.8, 0.7, 0.6])
+    weight = tile_weights(TileSpacing(period, np.ones(4), area, np.zeros(4), np.zeros((4, 64, 64), np.float32)))
+    assert (weight > 0).all()

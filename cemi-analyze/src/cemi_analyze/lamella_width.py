@@ -29,9 +29,11 @@ _WINDOW_PX = (5.0, 40.0)
 #: Height of the autocorrelation peak over the depth of the valley that lamellae have: for sharp ones (1 - f) / f, where
 #: f is the share of the thinner phase.
 _PEAK = (0.6, 4.0)
-#: Periods that differ by less than this share are alike; how much of the area must be alike.
+#: Periods that differ by less than this share are alike; how much of all the area must be alike, and how much of the
+#: area that shares the most common period.
 _ALIKE = 0.12
 _SHARED = 0.25
+_OF_COMMONEST = 0.5
 #: A tile should hold this many periods; and a cell so much lamellar area to look for them in larger tiles.
 _LEAST_PERIODS = 5
 _LAMELLAR_AREA = 0.2
@@ -119,7 +121,7 @@ class LamellaWidth(CellAnalyzer):
         coherency = tensor.coherency
         lamellar = valid & _lamellar(flat, coherency, length_px)
         tiles = measure_spacing(flat, tensor, lamellar, tile_px)
-        weight = _weights(tiles)
+        weight = tile_weights(tiles)
         if weight.mean() < _LEAST_AREA:
             unknown = WidthCell(UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, pixel_size_um)
             return unknown, bool(lamellar.mean() > _LAMELLAR_AREA)
@@ -169,17 +171,19 @@ def _tile_for(length_px: float) -> int:
     return int(np.clip(2 ** round(math.log2(5 * length_px)), *_TILE_PX))
 
 
-def _weights(tiles: TileSpacing) -> NDArray[np.float64]:
+def tile_weights(tiles: TileSpacing) -> NDArray[np.float64]:
     """Return the weight of each tile: the area of its colony, 0 without a clear period that others share.
 
     Where irregular texture runs one way by chance it has a period too, but no two places have the same: a period counts
-    if it is, within 12 %, that of a quarter of all the area. Colonies of different spacings in one cell keep theirs.
+    if it is, within 12 %, that of a quarter of all the area, and of half as much as the most common one: where there
+    are few lamellae, two or three places do agree by chance. Colonies of different spacings in one cell keep theirs.
     """
     periodic = np.isfinite(tiles.period_px) & (tiles.peak >= _PEAK[0]) & (tiles.peak <= _PEAK[1])
     area = np.where(periodic, tiles.area, 0.0)
     size = np.log(np.where(periodic, tiles.period_px, 1.0))
     alike = np.abs(size[:, None] - size[None, :]) <= _ALIKE
-    return np.where(alike @ area >= _SHARED * area.sum(), area, 0.0)
+    shared = alike @ area
+    return np.where(shared >= max(_SHARED * area.sum(), _OF_COMMONEST * shared.max()), area, 0.0)
 
 
 def _lamellar(image: NDArray[np.float32], coherency: NDArray[np.float32], length_px: float) -> NDArray[np.bool_]:
