@@ -9,8 +9,9 @@ import pytest
 import torch
 from scipy import ndimage
 
+from cemi_stitch.matchers import match_windows
 from cemi_stitch.pairs import Window
-from cemi_stitch.refine import MatchOptions, match_windows
+from cemi_stitch.refine import MatchOptions
 from cemi_stitch.zncc import rival_peaks
 
 Record = Callable[..., object]

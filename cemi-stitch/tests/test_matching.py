@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cemi_core.model.frame import Frame
+from cemi_stitch.matchers import match_windows
 from cemi_stitch.pairs import Window, consecutive_windows, overlap_px, overlapping_pairs
 from cemi_stitch.prepare import smoothed, smoothed_by_kornia, without_shading, without_shading_by_kornia
-from cemi_stitch.refine import MatchOptions, match_windows
+from cemi_stitch.refine import MatchOptions
 
 Record = Callable[..., object]
 

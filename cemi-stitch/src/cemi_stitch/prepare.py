@@ -15,6 +15,8 @@ from torch import Tensor
 
 #: Standard deviation of the Gaussian that counts as shading, as a share of a frame's shorter side.
 SHADING_SCALE = 1 / 16
+#: Where OpenCV filters; kornia does it everywhere else.
+OPENCV_DEVICES: tuple[str, ...] = ("cpu",)
 
 
 def shading_sigma_px(shape: tuple[int, ...]) -> float:
@@ -45,7 +47,7 @@ def smoothed(image: NDArray[np.float32], smoothing_px: float, device: str) -> Te
     image = np.ascontiguousarray(image, np.float32)
     if smoothing_px == 0:
         return torch.from_numpy(image).to(device)
-    if device != "cpu":
+    if device not in OPENCV_DEVICES:
         return smoothed_by_kornia(torch.from_numpy(image).to(device), smoothing_px)
     size = _kernel_size(smoothing_px)
     return torch.from_numpy(cv2.GaussianBlur(image, (size, size), smoothing_px, borderType=cv2.BORDER_REFLECT_101))
@@ -58,7 +60,7 @@ def without_shading(picture: Tensor, sigma_px: float) -> Tensor:
     cut to their overlap first: the filter sees no farther than the edge of the picture, and would put different values
     into the same place of the specimen.
     """
-    if picture.device.type != "cpu":
+    if picture.device.type not in OPENCV_DEVICES:
         return without_shading_by_kornia(picture, sigma_px)
     image = picture.numpy()
     step = _block(image.shape, sigma_px)

@@ -15,9 +15,9 @@ from torch.nn.functional import avg_pool2d
 
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import PairShift
+from cemi_stitch.gate import FINE_FLOOR, significance
 from cemi_stitch.pairs import Window, overlap_sides
 from cemi_stitch.prepare import shading_sigma_px, smoothed, without_shading
-from cemi_stitch.spread import use_threads
 from cemi_stitch.zncc import overlap_zncc, rival_peaks, subpixel_peak, template_zncc
 
 #: Prepared frames that a task keeps, enough for pairs that are ordered along a pass.
@@ -32,8 +32,8 @@ EDGE_PX = 4
 #: The shortest side of an overlap that can be compared, px of a level.
 MIN_SIDE = 8
 #: Other peaks are looked for if one is this share of the highest, or if the coarsest level, which does not show fine
-#: lamellae, correlates by less than this, or by so much less than full resolution.
-RIVAL_SHARE, DULL, DULLER = 0.8, 0.5, 0.15
+#: lamellae, correlates by less than this.
+RIVAL_SHARE, DULL = 0.8, 0.5
 #: How many are kept, by how much one must be better than the peak that was followed, and half the window, at most, in
 #: px of the level that it is searched on. Peaks nearer than this are one.
 MOST_RIVALS, RIVAL_MARGIN, RIVAL_REACH, SAME_PEAK_PX = 4, 0.03, 14, 2.0
@@ -50,17 +50,8 @@ class MatchOptions:
     threads: int = 1
     mirror: tuple[int, ...] = ()
     pattern: NDArray[np.float32] | None = None
-
-
-def match_windows(source: FrameSource, windows: Sequence[Window], options: MatchOptions) -> list[PairShift]:
-    """Read the frames of ``windows`` and return their shifts to a fraction of a pixel, in the same order.
-
-    A module-level function, so that any executor can run it. The second frames are flipped along the axes in
-    ``options.mirror``, which no true match survives.
-    """
-    use_threads(options.threads)
-    frames = PreparedFrames(source, options)
-    return [match_pair(frames, window, options.mirror) for window in windows]
+    matcher: str = "zncc"
+    features: str = "sift"
 
 
 class PreparedFrames:
@@ -83,6 +74,8 @@ class PreparedFrames:
                 frame = frame - self._options.pattern
             full = smoothed(frame, self._options.smoothing_px, self._options.device)
             self._kept[index] = {1: full}
+            if self._options.matcher == "phase":
+                self._kept[index][0] = smoothed(frame, 0.0, self._options.device)
             while len(self._kept) > FRAMES_KEPT:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(index)
@@ -90,6 +83,11 @@ class PreparedFrames:
         if factor not in levels:
             levels[factor] = avg_pool2d(levels[1][None, None], factor)[0, 0]
         return levels[factor]
+
+    def raw(self, index: int) -> Tensor:
+        """Return frame ``index`` without smoothing, which only the matcher ``phase`` keeps."""
+        self.level(index, 1)
+        return self._kept[index][0]
 
 
 @dataclass(frozen=True)
@@ -115,6 +113,26 @@ def match_pair(frames: PreparedFrames, window: Window, mirror: tuple[int, ...] =
     peaks = _descend(frames, window, mirror)
     if isinstance(peaks, str):
         return PairShift(window.first, window.second, window.shift_px, 0.0).dropped(peaks)
+    return _as_pair(window, peaks)
+
+
+def verified(
+    frames: PreparedFrames, window: Window, proposals: Sequence[tuple[float, float]], mirror: tuple[int, ...] = ()
+) -> PairShift:
+    """Return the shift of one pair: the one of some proposed shifts at which the overlap correlates best."""
+    first, second = frames.level(window.first, 1), frames.level(window.second, 1)
+    second = second.flip(mirror) if mirror else second
+    found = [_match_level(first, second, shift, NEXT_REACH, 1) for shift in proposals]
+    peaks = sorted((f for f in found if not isinstance(f, str) and f.inside), key=lambda peak: -peak.quality)
+    if not peaks:
+        why = found[0] if isinstance(found[0], str) else "no peak within the window"
+        return PairShift(window.first, window.second, window.shift_px, 0.0).dropped(why)
+    rivals = [peak for peak in peaks[1:] if peak.quality >= RIVAL_SHARE * peaks[0].quality]
+    apart = [peak for peak in rivals if math.dist(peak.shift, peaks[0].shift) > SAME_PEAK_PX]
+    return _as_pair(window, [peaks[0], *apart])
+
+
+def _as_pair(window: Window, peaks: Sequence[LevelMatch]) -> PairShift:
     found, *others = peaks
     sigma = _standard_error(found.quality, found.curvature, found.pixels)
     candidates = tuple((other.shift, other.quality) for other in others)
@@ -146,7 +164,8 @@ def _descend(frames: PreparedFrames, window: Window, mirror: tuple[int, ...]) ->
         found = _match_level(*both(level), found.shift, NEXT_REACH, level)
     if isinstance(found, str) or isinstance(coarse, str):
         return str(found)
-    if coarse.rivals or coarse.quality < max(DULL, found.quality - DULLER):
+    believable = significance(found.quality, found.pixels) > FINE_FLOOR
+    if believable and (coarse.rivals or coarse.quality < DULL):
         return _with_rivals(both, found, shift, min(reach, side / 2))
     return [found]
 

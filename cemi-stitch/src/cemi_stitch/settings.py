@@ -12,9 +12,16 @@ from cemi_core.model.settings import Settings
 class KorniaSettings(Settings):
     """Settings of the stitcher ``kornia``; the defaults suit SEM frames with 4 % of overlap or more."""
 
-    matcher: Literal["zncc"] = Field(
+    matcher: Literal["zncc", "phase", "features"] = Field(
         "zncc",
-        description="How two frames are compared: zncc, zero-mean normalised cross-correlation over the whole window.",
+        description="How two frames are compared: zncc, zero-mean normalised cross-correlation over the whole window; "
+        "phase, phase correlation, its peaks verified by zncc; features, local features that agree on a shift, also "
+        "verified by zncc, with rotation and scale in the report.",
+    )
+    features: Literal["sift", "disk", "aliked", "xfeat", "loftr"] = Field(
+        "sift",
+        description="Local features of the matcher features: sift needs nothing; disk, aliked, xfeat and loftr are "
+        "networks whose weights are fetched on first use.",
     )
     min_overlap: float = Field(
         0.03, gt=0, lt=1, description="Smallest overlap that is tried, as a share of the frame's width or height."

@@ -1,0 +1,177 @@
+"""Local features: keypoints that two pictures share, the shift that most of them agree on, rotation and scale.
+
+SIFT (Lowe, Int. J. Comput. Vis. 60 (2004) 91) needs no weights; DISK, ALIKED, XFeat and LoFTR are networks whose
+weights kornia fetches on first use.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from cemi_core.errors import MissingDependencyError
+
+#: Keypoints per picture, at most.
+MOST_POINTS = 2000
+#: A match counts if the next best descriptor is farther by this factor, seen from either side.
+RATIO = 0.9
+#: Matches agree on a shift within so many px; a shift needs so many of them; so many shifts are proposed at most.
+AGREE_PX, FEWEST, MOST_SHIFTS = 2.5, 4, 3
+#: Matches that must agree on a rotation.
+FEWEST_FOR_ROTATION = 12
+
+Points = NDArray[np.float64]
+#: From two pictures (h, w) to the places (y, x) of their matching keypoints, shapes (n, 2).
+PairMatcher = Callable[[Tensor, Tensor], tuple[Points, Points]]
+
+#: Where the weights come from.
+WEIGHTS = {
+    "disk": "https://raw.githubusercontent.com/cvlab-epfl/disk/master/depth-save.pth",
+    "aliked": "https://github.com/Shiaoming/ALIKED/raw/main/models/aliked-n16.pth",
+    "xfeat": "https://github.com/verlab/accelerated_features/raw/main/weights/xfeat.pt",
+    "loftr": "https://cmp.felk.cvut.cz/~mishkdmy/models/loftr_outdoor.ckpt",
+}
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """Rotation and scale between two pictures, from so many matches.
+
+    Attributes
+    ----------
+    rotation_deg : float
+        How far the second picture is turned against the first, from x towards y.
+    scale : float
+        Pixels of the first picture per pixel of the second.
+    matches : int
+    """
+
+    rotation_deg: float
+    scale: float
+    matches: int
+
+
+@lru_cache(maxsize=2)
+def pair_matcher(name: str, device: str) -> PairMatcher:
+    """Return what finds matching keypoints: ``sift``, ``disk``, ``aliked``, ``xfeat`` or ``loftr``.
+
+    Raises
+    ------
+    MissingDependencyError
+        The weights are neither on this machine nor to be had.
+    """
+    import kornia.feature as kornia
+
+    makers: dict[str, Callable[[], torch.nn.Module]] = {
+        "sift": lambda: kornia.SIFTFeature(MOST_POINTS, descriptor_backend="pyramid"),
+        "disk": lambda: kornia.DISK.from_pretrained("depth"),
+        "aliked": lambda: kornia.ALIKED.from_pretrained("aliked-n16", max_num_keypoints=MOST_POINTS),
+        "xfeat": lambda: kornia.XFeat.from_pretrained(top_k=MOST_POINTS),
+        "loftr": lambda: kornia.LoFTR("outdoor"),
+    }
+    try:
+        model = makers[name]()
+    except (OSError, RuntimeError, ValueError) as reason:
+        folder = f"{torch.hub.get_dir()}/checkpoints"
+        raise MissingDependencyError(
+            f"the weights of the features '{name}' are not on this machine and could not be fetched ({reason}); "
+            f"download {WEIGHTS.get(name, name)} into {folder}, or use 'features: sift', which needs none"
+        ) from reason
+    model = model.to(device).eval()
+    return _loftr_matcher(model) if name == "loftr" else _descriptor_matcher(model, name)
+
+
+def _descriptor_matcher(model: torch.nn.Module, name: str) -> PairMatcher:
+    from kornia.feature import get_laf_center, match_smnn
+
+    def described(picture: Tensor) -> tuple[Tensor, Tensor]:
+        image = _stretched(picture)[None, None]
+        if name == "sift":
+            frames, _, descriptors = model(image)
+            return get_laf_center(frames)[0], descriptors[0]
+        if name == "xfeat":
+            found = model.detectAndCompute(image)[0]  # type: ignore[operator]
+            return found["keypoints"], found["descriptors"]
+        colour = image.expand(-1, 3, -1, -1)
+        found = model(colour, MOST_POINTS, pad_if_not_divisible=True) if name == "disk" else model(colour)
+        return found[0].keypoints, found[0].descriptors
+
+    def matched(first: Tensor, second: Tensor) -> tuple[Points, Points]:
+        with torch.inference_mode():
+            (places_a, a), (places_b, b) = described(first), described(second)
+            if min(len(a), len(b)) < 2:
+                return np.zeros((0, 2)), np.zeros((0, 2))
+            _, pairs = match_smnn(a, b, RATIO)
+        return _rows_and_columns(places_a[pairs[:, 0]]), _rows_and_columns(places_b[pairs[:, 1]])
+
+    return matched
+
+
+def _loftr_matcher(model: torch.nn.Module) -> PairMatcher:
+    def matched(first: Tensor, second: Tensor) -> tuple[Points, Points]:
+        with torch.inference_mode():
+            found = model({"image0": _whole_blocks(first), "image1": _whole_blocks(second)})
+        return _rows_and_columns(found["keypoints0"]), _rows_and_columns(found["keypoints1"])
+
+    return matched
+
+
+def _whole_blocks(picture: Tensor) -> Tensor:
+    """Return a picture as a batch of one, cut to sides that are multiples of 8."""
+    height, width = (int(side) // 8 * 8 for side in picture.shape)
+    return _stretched(picture)[None, None, :height, :width]
+
+
+def _stretched(picture: Tensor) -> Tensor:
+    """Return a picture between 0 and 1, its darkest and brightest half percent cut off."""
+    some = picture.flatten()[:: max(1, picture.numel() // 100_000)]
+    low, high = torch.quantile(some, torch.tensor([0.005, 0.995], dtype=some.dtype, device=some.device))
+    return ((picture - low) / (high - low).clamp_min(1e-6)).clamp(0, 1)
+
+
+def _rows_and_columns(places: Tensor) -> Points:
+    return places.flip(-1).cpu().numpy().astype(np.float64)
+
+
+def agreed_shifts(first: Points, second: Points) -> list[tuple[float, float]]:
+    """Return the shifts (dy, dx) that most matches agree on, best first.
+
+    Every match proposes its own shift and all others vote, so that the answer needs no luck (RANSAC with all samples).
+
+    Parameters
+    ----------
+    first, second : ndarray of float64, shape (n, 2)
+        Places (y, x) of matching keypoints; second + shift = first.
+    """
+    moves, shifts = first - second, []
+    while len(moves) >= FEWEST and len(shifts) < MOST_SHIFTS:
+        near = cKDTree(moves).query_ball_point(moves, AGREE_PX)
+        best = max(near, key=len)
+        if len(best) < FEWEST:
+            break
+        y, x = np.median(moves[best], axis=0)
+        shifts.append((float(y), float(x)))
+        moves = np.delete(moves, best, axis=0)
+    return shifts
+
+
+def similarity(first: Points, second: Points) -> Similarity | None:
+    """Return the rotation and scale that most matches agree on (RANSAC), None if fewer than 12 do."""
+    if len(first) < FEWEST_FOR_ROTATION:
+        return None
+    matrix, agree = cv2.estimateAffinePartial2D(
+        second[:, ::-1].copy(), first[:, ::-1].copy(), method=cv2.RANSAC, ransacReprojThreshold=2.0
+    )
+    if matrix is None or int(agree.sum()) < FEWEST_FOR_ROTATION:
+        return None
+    turn = math.degrees(math.atan2(matrix[1, 0], matrix[0, 0]))
+    return Similarity(-turn, math.hypot(matrix[0, 0], matrix[1, 0]), int(agree.sum()))

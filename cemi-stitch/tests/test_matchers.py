@@ -1,0 +1,145 @@
+"""Every matcher finds the same planted shifts, on whatever path."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.error import URLError
+
+import kornia.core.download as download
+import kornia.feature as kornia_feature
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from cemi_core.errors import MissingDependencyError
+from cemi_core.model.stages import Runtime
+from cemi_stitch import features, prepare
+from cemi_stitch.features import agreed_shifts, pair_matcher, similarity
+from cemi_stitch.matchers import match_windows
+from cemi_stitch.pairs import Window
+from cemi_stitch.phase import phase_peaks
+from cemi_stitch.refine import MatchOptions
+from cemi_stitch.settings import KorniaSettings
+from cemi_stitch.stitcher import KorniaStitcher
+
+Record = Callable[..., object]
+MATCHERS = ["zncc", "phase", "features"]
+
+
+@pytest.mark.parametrize("matcher", MATCHERS)
+@pytest.mark.parametrize("specimen", ["dendritic", "lamellar"])
+def test_planted_tiles_come_back_by_every_matcher(record: Record, matcher: str, specimen: str) -> None:
+    recording = record(specimen, rows=2, columns=2, noise=0.03)
+    layout = KorniaStitcher(KorniaSettings(matcher=matcher)).place(recording.source)
+    assert recording.errors_px(layout.positions_px).max() <= 0.1
+    assert not layout.placed_by_prior.any()
+
+
+@pytest.mark.parametrize("matcher", MATCHERS)
+def test_both_paths_find_the_same_shifts_to_a_twentieth_of_a_pixel(
+    record: Record, matcher: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording = record("lamellar", rows=1, columns=3, noise=0.05)
+    truth = recording.truth_px
+    windows = [Window(i, i + 1, tuple(truth[i + 1] - truth[i] + [5, -4]), (12.0, 12.0)) for i in range(2)]
+    options = MatchOptions(matcher=matcher)
+    by_opencv = match_windows(recording.source, windows, options)
+    monkeypatch.setattr(prepare, "OPENCV_DEVICES", ())
+    on_device = match_windows(recording.source, windows, options)
+    for one, other in zip(by_opencv, on_device, strict=True):
+        assert np.abs(np.subtract(one.shift_px, other.shift_px)).max() <= 0.05
+        assert one.quality == pytest.approx(other.quality, abs=0.01)
+        assert one.kept and other.kept
+
+
+@pytest.mark.parametrize("matcher", ["phase", "features"])
+def test_frames_that_share_nothing_are_not_joined(record: Record, matcher: str) -> None:
+    rng = np.random.default_rng(3)
+    frames = [ndimage.gaussian_filter(rng.random((160, 200), dtype=np.float32), 1.5) for _ in range(4)]
+    layout = KorniaStitcher(KorniaSettings(matcher=matcher)).place(frames)
+    assert not any(pair.kept for pair in layout.pairs)
+
+
+def test_phase_correlation_finds_a_shift_beneath_noise_three_times_the_texture(record: Record) -> None:
+    recording = record("dendritic", rows=1, columns=2, shape=(300, 300), truth_px=np.array([[0, 0], [9.0, -14.0]]))
+    first, second = (torch.from_numpy(recording.source.read(n)) for n in (0, 1))
+    torch.manual_seed(0)
+    noisy = [picture + 0.4 * torch.randn(picture.shape) for picture in (first, second)]
+    assert phase_peaks(*noisy, (30, 30), 1.5)[0] == (9, -14)
+
+
+def test_rotation_and_scale_are_told_in_the_notes(record: Record) -> None:
+    def turn(number: int, frame: np.ndarray) -> np.ndarray:
+        return ndimage.rotate(frame, 1.0 if number else 0.0, reshape=False, order=3, mode="reflect")
+
+    recording = record("dendritic", rows=1, columns=2, shape=(300, 300), overlap=(0, 0.7), change=turn)
+    layout = KorniaStitcher(KorniaSettings(matcher="features")).place(recording.source)
+    (note,) = [note for note in layout.notes if "turned" in note]
+    assert "(at most 1.0" in note or "(at most 0.9" in note
+    assert "scaled by 1.00" in note or "scaled by 0.99" in note
+
+
+def test_similarity_of_planted_points() -> None:
+    rng = np.random.default_rng(0)
+    second = rng.uniform(0, 300, (60, 2))
+    angle, scale = np.deg2rad(7.0), 1.05
+    # From x towards y by 7 degrees: (x, y) -> (x cos + y sin, -x sin + y cos) undoes it.
+    y, x = second.T
+    first = scale * np.stack([-x * np.sin(angle) + y * np.cos(angle), x * np.cos(angle) + y * np.sin(angle)], 1)
+    first[:15] = rng.uniform(0, 300, (15, 2))
+    found = similarity(first, second)
+    assert found is not None
+    assert found.rotation_deg == pytest.approx(7.0, abs=0.1)
+    assert found.scale == pytest.approx(1.05, abs=0.002)
+    assert similarity(first[:8], second[:8]) is None
+
+
+def test_matches_vote_on_a_shift_although_most_are_wrong() -> None:
+    rng = np.random.default_rng(0)
+    first = rng.uniform(0, 300, (60, 2))
+    second = rng.uniform(0, 300, (60, 2))
+    second[:20] = first[:20] - [12.0, -7.0] + rng.normal(0, 0.3, (20, 2))
+    assert np.abs(np.subtract(agreed_shifts(first, second)[0], (12.0, -7.0))).max() <= 0.3
+    assert agreed_shifts(first[:3], second[:3]) == []
+
+
+@pytest.mark.parametrize("name", ["disk", "aliked", "xfeat", "loftr"])
+@pytest.mark.filterwarnings("ignore:Transient failure", "ignore:Failed to load")
+def test_missing_weights_say_what_to_download_and_where_to(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(*_: object, **__: object) -> None:
+        raise URLError("no network")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(download, "urlopen", unreachable)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    pair_matcher.cache_clear()
+    with pytest.raises(MissingDependencyError, match="checkpoints") as error:
+        pair_matcher(name, "cpu")
+    assert features.WEIGHTS[name] in str(error.value)
+    assert str(tmp_path) in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["disk", "aliked"])
+def test_networks_propose_the_shift_even_with_weights_that_learned_nothing(
+    record: Record, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    network = {"disk": kornia_feature.DISK, "aliked": kornia_feature.ALIKED}[name]
+    monkeypatch.setattr(network, "from_pretrained", lambda *_, **__: network())
+    pair_matcher.cache_clear()
+    scene = torch.from_numpy(record("dendritic", rows=1, columns=2, shape=(288, 320)).source.read(0))
+    places = pair_matcher(name, "cpu")(scene[:256, :256].contiguous(), scene[32:, 32:288].contiguous())
+    pair_matcher.cache_clear()
+    assert np.abs(np.subtract(agreed_shifts(*places)[0], (32.0, 32.0))).max() <= 1.5
+
+
+def test_runtime_and_settings_reach_the_matcher() -> None:
+    stitcher = KorniaStitcher(KorniaSettings(matcher="phase"), Runtime(threads=1))
+    assert stitcher.settings.matcher == "phase"
+    with pytest.raises(ValueError, match="matcher"):
+        KorniaSettings(matcher="guess")
