@@ -19,11 +19,17 @@ from cemi_core.cli.options import (
 
 
 @click.command("stitch", epilog="Example: cemi stitch tiles/*.tif --out mosaic.h5 --layout layout.csv")
-@click.argument("images", nargs=-1, required=True)
+@click.argument("images", nargs=-1)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="mosaic.h5 or mosaic.ome.zarr.")
 @click.option("--layout", "layout_path", type=click.Path(path_type=Path), help="CSV table of the places found.")
 @click.option("--quality", type=click.Path(path_type=Path), help="JSON table on how good the stitching is.")
 @click.option("--positions", type=click.Path(path_type=Path), help="CSV table file,y_px,x_px of rough places.")
+@click.option(
+    "--follow",
+    type=click.Path(path_type=Path),
+    help="Place images as they appear in this folder, then (Ctrl-C, or --idle) stitch all of them.",
+)
+@click.option("--idle", type=click.FloatRange(0, min_open=True), help="Seconds without a new image that end --follow.")
 @click.option("--use", default="kornia", show_default=True, help="Stitcher.")
 @set_option("A setting of the stitcher, or of the source 'images' (pixel_size, grid.columns, ...).")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -34,29 +40,44 @@ def stitch(
     layout_path: Path | None,
     quality: Path | None,
     positions: Path | None,
+    follow: Path | None,
+    idle: float | None,
     use: str,
     overrides: tuple[str, ...],
     as_json: bool,
     quiet: bool,
     **machine_settings: Any,
 ) -> None:
-    """Stitch overlapping IMAGES (files, folders or patterns) into one mosaic."""
+    """Stitch overlapping IMAGES (files, folders or patterns) into one mosaic.
+
+    With --follow DIR the images are placed while they appear; an overview beside the mosaic (NAME-overview.png) and the
+    table of --layout are refreshed.
+    """
+    from tempfile import TemporaryDirectory
+
     import numpy as np
 
     from cemi_core.cli.choices import choose_with_source
+    from cemi_core.cli.follow import FollowPlaces, follow_until_idle, images_to_stitch, overview_path
     from cemi_core.errors import UsageError
     from cemi_core.model.layout import write_layout_csv
     from cemi_core.plugins.manager import make
     from cemi_core.run.executors import open_executor, shares_memory
     from cemi_core.run.fingerprint import input_paths
+    from cemi_core.run.folder import RunFolder
+    from cemi_core.run.frames import keep_frames
     from cemi_core.run.place import call_place
+    from cemi_core.run.plan import Context
     from cemi_core.run.progress import shown_progress
     from cemi_core.run.quality import call_judge, offers_judge, write_quality_json
     from cemi_core.run.render import write_mosaic
-    from cemi_core.store.atomic import atomic_path
+    from cemi_core.store.atomic import PARTIAL, atomic_path
+    from cemi_core.store.frames import StoredFrames
 
     terminated_like_interrupted()
     machine = machine_of(machine_settings)
+    images = images_to_stitch(images, follow, idle)
+    overview = overview_path(out, follow) if follow is not None else None
     if not out.name.endswith((".h5", ".ome.zarr")):
         raise UsageError(f"--out {out}: a mosaic is written as .h5 or .ome.zarr; 'cemi export' makes other formats")
     if out.name.endswith(".h5") and not shares_memory(machine.kind):
@@ -64,17 +85,28 @@ def stitch(
     more = {"positions": str(positions)} if positions else {}
     source_choice, choice = choose_with_source("stitch", use, images, parse_settings(overrides), more)
     _require_places(out, (layout_path, quality), set(input_paths(source_choice)))
-    with messages(quiet), shown_progress(quiet) as progress:
-        frames = make(source_choice.plugin, source_choice.settings, machine.runtime())
-        stitcher = make(choice.plugin, choice.settings, machine.runtime())
-        if quality is not None and not offers_judge(stitcher):
-            raise UsageError(f"the stitcher '{choice.name}' does not judge its layouts; leave --quality out")
-        with open_executor(machine.kind, machine.workers, machine.scheduler) as executor:
-            layout = call_place(stitcher, frames, executor, progress=progress)
-            write_mosaic(stitcher, layout, frames, out, Workers(executor, machine, progress))
-            if quality is not None:
-                judged = call_judge(stitcher, frames, layout, executor, progress=progress)
-                write_quality_json(quality, choice.name, judged)
+    stitcher = make(choice.plugin, choice.settings, machine.runtime())
+    if quality is not None and not offers_judge(stitcher):
+        raise UsageError(f"the stitcher '{choice.name}' does not judge its layouts; leave --quality out")
+    with (
+        messages(quiet),
+        shown_progress(quiet) as progress,
+        open_executor(machine.kind, machine.workers, machine.scheduler) as executor,
+        TemporaryDirectory(prefix=PARTIAL, dir=out.absolute().parent) as aside,
+    ):
+        if follow is not None and overview is not None:
+            places = FollowPlaces(follow, overview, layout_path)
+            follow_until_idle(places, idle, source_choice, stitcher, machine.runtime(), executor)
+        # Read once, as a run does: damaged images are dropped before the long work, and reading again is fast.
+        context = Context(executor, machine, progress, RunFolder(Path(aside)), key="stitch")
+        context.folder.inner.mkdir()
+        frames = StoredFrames(keep_frames(source_choice, context).outputs[0])
+        layout = call_place(stitcher, frames, executor, progress=progress)
+        write_mosaic(stitcher, layout, frames, out, context)
+        if quality is not None:
+            judged = call_judge(stitcher, frames, layout, executor, progress=progress)
+            write_quality_json(quality, choice.name, judged)
+        names, dropped_frames = [frame.name for frame in frames.frames], frames.dropped
     if layout_path is not None:
         with atomic_path(layout_path) as temporary:
             write_layout_csv(temporary, layout, names)
