@@ -147,6 +147,17 @@ def test_a_truncated_image_among_good_ones_is_dropped_and_named(cemi, tmp_path, 
     assert "c.tif" in (tmp_path / "run" / "report.html").read_text()
 
 
+def test_stitch_alone_drops_an_image_whose_pixels_are_damaged(stitch, tmp_path):
+    path = tmp_path / "c.png"
+    Image.fromarray(LEFT).save(path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 400] = b"\0" * 400
+    answer, rows = stitch({"a.png": LEFT, "b.png": RIGHT, "c.png": bytes(content)})
+    assert answer.code == 0, answer.err
+    assert [row["file"] for row in rows] == ["a.png", "b.png"]
+    assert "c.png" in answer.err
+
+
 def test_only_damaged_images_end_in_one_sentence(stitch):
     answer, _ = stitch({"a.tif": b"", "b.tif": b"x"})
     assert answer.code == 1

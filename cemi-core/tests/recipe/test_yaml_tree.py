@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cemi_core.errors import InputError, UsageError
-from cemi_core.recipe.yaml_tree import Mark, parse_yaml, read_yaml
+from cemi_core.recipe.yaml_tree import Mark, parse_yaml, read_yaml, to_yaml
 
 
 @pytest.mark.parametrize(
@@ -83,3 +83,22 @@ def test_no_text_leads_to_anything_but_data_or_one_sentence(text):
         parse_yaml(text, "r.yaml")
     except (UsageError, InputError) as error:
         assert "r.yaml" in str(error)
+
+
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**12), 10**12),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(
+        st.characters(
+            codec="utf-8", exclude_categories=("Cc", "Cs"), exclude_characters="\u2028\u2029\ufeff\ufffe\uffff"
+        )
+    ),
+    st.sampled_from(["1e-3", "on", "0x1F", "~", "null", "true", "1_000", "2024-01-01", "", " 1 ", "=", "<<", "12:30"]),
+)
+
+
+@given(st.dictionaries(st.text("abcdefgh", min_size=1), st.one_of(scalars, st.lists(scalars))))
+def test_what_is_written_reads_back_as_the_same_data(data):
+    assert parse_yaml(to_yaml(data), "r.yaml").data == data if data else True

@@ -10,14 +10,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from cemi_core.errors import UsageError
 from cemi_core.plugins.manager import Registered, Registry
 from cemi_core.recipe.load import load_tree
 from cemi_core.recipe.schema import STAGE_OF_KEY, GridSpec, Recipe, RelateSpec
-from cemi_core.recipe.yaml_tree import KeyPath, Mark, Tree
+from cemi_core.recipe.yaml_tree import KeyPath, Mark, Tree, to_yaml
 
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 
@@ -73,7 +72,7 @@ class CheckedRecipe:
 
     def to_yaml(self) -> str:
         """Return the resolved recipe as YAML that can be run again."""
-        return yaml.safe_dump(dict(self.data), sort_keys=False, allow_unicode=True)
+        return to_yaml(dict(self.data))
 
 
 def check_recipe(path: Path, registry: Registry, overrides: Sequence[str] = ()) -> CheckedRecipe:

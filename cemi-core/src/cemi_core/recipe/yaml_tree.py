@@ -114,6 +114,24 @@ def parse_scalar(text: str) -> Any:
     return parse_yaml(text, "--set").data if text.strip() else ""
 
 
+class _Yaml12Dumper(yaml.SafeDumper):
+    """Quotes what YAML 1.2 would read as something else than the text that it is."""
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    resolve: Any = _Yaml12Loader("").resolve
+    plain = resolve(yaml.ScalarNode, text, (True, False)) == "tag:yaml.org,2002:str"
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else "'")
+
+
+_Yaml12Dumper.add_representer(str, _represent_text)
+
+
+def to_yaml(data: Any) -> str:
+    """Return plain data as YAML that `parse_yaml` reads back as the same data."""
+    return yaml.dump(data, Dumper=_Yaml12Dumper, sort_keys=False, allow_unicode=True)
+
+
 class _Converter:
     """Turns YAML nodes into plain data and remembers where each came from."""
 

@@ -189,10 +189,12 @@ def _forget_stale(folder: RunFolder, flow: Flow) -> None:
         if record is None or record.name in names:
             continue
         for output in record.outputs:
-            target = folder.path / output
+            target = (folder.path / output).resolve()
+            if target.parent not in (folder.frames.resolve(), folder.inner.resolve()):
+                continue  # results that stay, or a record that somebody else wrote
             if target.is_dir():
                 shutil.rmtree(target, ignore_errors=True)
-            elif target.parent == folder.inner:
+            else:
                 target.unlink(missing_ok=True)
         path.unlink(missing_ok=True)
 
