@@ -28,12 +28,12 @@ _TILE_PX = (64, 512)
 _WINDOW_PX = (5.0, 40.0)
 #: Height of the autocorrelation peak over the depth of the valley that lamellae have: for sharp ones (1 - f) / f, where
 #: f is the share of the thinner phase.
-_PEAK = (0.6, 4.0)
+_PEAK = (0.75, 4.0)
 #: Periods that differ by less than this share are alike; how much of all the area must be alike, and how much of the
 #: area that shares the most common period.
 _ALIKE = 0.12
 _SHARED = 0.25
-_OF_COMMONEST = 0.5
+_OF_COMMONEST = 0.4
 #: A tile should hold this many periods; and a cell so much lamellar area to look for them in larger tiles.
 _LEAST_PERIODS = 5
 _LAMELLAR_AREA = 0.2
@@ -175,7 +175,7 @@ def tile_weights(tiles: TileSpacing) -> NDArray[np.float64]:
     """Return the weight of each tile: the area of its colony, 0 without a clear period that others share.
 
     Where irregular texture runs one way by chance it has a period too, but no two places have the same: a period counts
-    if it is, within 12 %, that of a quarter of all the area, and of half as much as the most common one: where there
+    if it is, within 12 %, that of a quarter of all the area, and 0.4 of what shares the most common one: where there
     are few lamellae, two or three places do agree by chance. Colonies of different spacings in one cell keep theirs.
     """
     periodic = np.isfinite(tiles.period_px) & (tiles.peak >= _PEAK[0]) & (tiles.peak <= _PEAK[1])
