@@ -28,6 +28,13 @@ def test_noise_variance_grows_linearly_with_the_mean(autocorrelation: tuple[floa
     assert variance == pytest.approx(levels / 60 + 0.02**2, rel=0.03)
 
 
+def test_noise_is_as_skewed_as_counted_electrons() -> None:
+    electrons = 16.0
+    noise = _noise(0.5, electrons_per_px=2 * electrons, read_noise=0.0, line_autocorrelation=())
+    standard = (noise - noise.mean()) / noise.std()
+    assert np.mean(standard**3) == pytest.approx(electrons**-0.5, rel=0.08)
+
+
 def test_dwell_divides_the_variance() -> None:
     fast, slow = _noise(0.5, read_noise=0.0), _noise(0.5, read_noise=0.0, dwell=9.7)
     assert fast.var() / slow.var() == pytest.approx(9.7, rel=0.03)

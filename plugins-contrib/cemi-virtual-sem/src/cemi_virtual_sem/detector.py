@@ -114,12 +114,14 @@ class Detector:
         loss = np.float32(1 / np.sum(self.kernel.astype(float) ** 2))
         dose = np.float32(s.electrons_per_px * s.dwell) / loss
         noise = rng.standard_normal(signal.shape, dtype=np.float32)
-        # (sqrt(n) + z/2)**2 - 1/4 has the mean and, but for 1/8, the variance and the skewness of a Poisson variable
-        # of mean n, at a third of its cost (n is 10 and more here).
-        count = np.sqrt(np.maximum(signal, 0) * dose)
-        count += np.float32(0.5) * noise
-        np.square(count, out=count)
-        count -= np.float32(0.25)
+        # n + sqrt(n) z + (z**2 - 1) / 6 has the mean, the skewness and, but for 1/18, the variance of a Poisson number
+        # of mean n (Cornish and Fisher 1938), at a third of its cost; n is 10 and more here.
+        count = np.maximum(signal, 0) * dose
+        spread = np.sqrt(count)
+        spread += np.float32(1 / 6) * noise
+        spread *= noise
+        count += spread
+        count -= np.float32(1 / 6)
         count *= np.float32(1 / dose)
         if s.read_noise > 0:
             deviation = np.float32(s.read_noise * math.sqrt(loss))
