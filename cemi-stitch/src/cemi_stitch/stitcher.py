@@ -26,6 +26,7 @@ from cemi_stitch.coarse import place_coarsely
 from cemi_stitch.exposure import equalised
 from cemi_stitch.fixed_pattern import FrameSums, Picture, explained, shared_picture
 from cemi_stitch.gate import FINE_FLOOR, permutation_threshold, quality_at, significance
+from cemi_stitch.geometry import with_geometry
 from cemi_stitch.layouts import solve_layout, step_slack_px
 from cemi_stitch.matchers import match_windows, rotation_note, similarities
 from cemi_stitch.multiband import MARGIN_PX, multiband
@@ -97,7 +98,9 @@ class OverlapStitcher(ABC):
 
     def solve(self, frames: Frames, shifts: Sequence[PairShift]) -> Layout:
         """Return the layout that all shifts together give, without brightness correction."""
-        return solve_layout(as_frames(frames).frames, shifts, self.settings.tolerance)
+        source = as_frames(frames)
+        layout = solve_layout(source.frames, shifts, self.settings.tolerance)
+        return with_geometry(source, layout, self.settings.smoothing_px)
 
     def place(
         self,
