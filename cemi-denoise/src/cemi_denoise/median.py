@@ -25,7 +25,8 @@ class MedianSettings(Settings):
 class MedianDenoiser(PictureFilter):
     """Replaces every pixel by the median of a small square around it.
 
-    Where the noise is skewed the mean grey level falls: by 0.3 % for 5 x 5 px and 100 electrons per pixel.
+    The noise of counted electrons is skewed, so the mean grey level falls, by up to a sixth of an electron: 0.15 % at
+    100 electrons per pixel and 0.3 % at 50 for 5 x 5 px.
 
     Parameters
     ----------
