@@ -18,7 +18,7 @@ def data_bar(width: int, height: int, pixel_size_um: float) -> NDArray[np.uint8]
     Parameters
     ----------
     width, height : int
-        Size, px.
+        Size, px; a height of 0 gives no strip.
     pixel_size_um : float
         Edge of a pixel, for the scale bar.
 
@@ -27,6 +27,8 @@ def data_bar(width: int, height: int, pixel_size_um: float) -> NDArray[np.uint8]
     ndarray of uint8, shape (height, width)
     """
     bar = np.full((height, width), _BAR_GREY, np.uint8)
+    if height == 0:
+        return bar
     lengths_um = [m * 10.0**e for e in range(-2, 5) for m in (1, 2, 5)]
     length_um = max(length for length in lengths_um if length <= 0.22 * width * pixel_size_um)
     length_px = round(length_um / pixel_size_um)
