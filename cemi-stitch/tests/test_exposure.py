@@ -39,6 +39,23 @@ def test_brightness_steps_of_thirty_percent_come_back(record: Record) -> None:
     assert np.abs(relative(layout.gain * gains) - 1).max() <= 0.02
 
 
+@pytest.mark.parametrize("specimen", ["dendritic", "lamellar", "sparse"])
+def test_steps_of_thirty_percent_between_neighbours_are_one_percent_afterwards(record: Record, specimen: str) -> None:
+    gains = np.where((np.arange(20) // 5 + np.arange(20) % 5) % 2, 1.0, 0.7)
+    recording = record(
+        specimen,
+        rows=4,
+        columns=5,
+        overlap=(0.3, 0.3),
+        noise=0.02,
+        change=lambda n, frame: (gains[n] * 0.9 * frame).astype(np.float32),
+    )
+    layout = KorniaStitcher().place(recording.source)
+    level = layout.gain * gains * 0.9 * float(recording.source.read(1).mean() / 0.9) + layout.offset
+    steps = [abs(level[pair.second] - level[pair.first]) for pair in layout.pairs if pair.kept]
+    assert len(steps) >= 20 and max(steps) <= 0.01 * level.mean()
+
+
 def test_frames_of_equal_brightness_are_left_alone(record: Record) -> None:
     layout = KorniaStitcher().place(record().source)
     assert np.abs(layout.gain - 1).max() <= 0.01

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix, csc_matrix, diags, hstack
 from scipy.sparse.linalg import splu
 
+from cemi_core.model.flat_field import spread_over
 from cemi_core.model.layout import PairShift
 from cemi_stitch.thumbnails import Thumbnail
 
@@ -19,6 +20,8 @@ GAIN_SPREAD, OFFSET_SPREAD = 0.15, 0.05
 #: How much shading makes one side of a frame differ from the other: standard deviations, as above. A shading and a
 #: gradient over the mosaic cannot be told apart by overlaps; this decides between them.
 GAIN_SHADING, OFFSET_SHADING = 0.02, 0.01
+#: What of it is left where the flat field was looked for.
+GAIN_SHADING_LEFT, OFFSET_SHADING_LEFT = 0.002, 0.001
 #: The comparison of two frames is never taken as better than this (logarithm of the gain; offset).
 GAIN_FLOOR, OFFSET_FLOOR = 0.003, 0.0005
 #: Gains outside are taken as wrong and limited.
@@ -40,7 +43,12 @@ class OverlapMoments:
 
 
 def equalised(
-    thumbnails: Sequence[Thumbnail], factor: int, positions_px: NDArray[np.float64], pairs: Sequence[PairShift]
+    thumbnails: Sequence[Thumbnail],
+    factor: int,
+    positions_px: NDArray[np.float64],
+    pairs: Sequence[PairShift],
+    flat_field: NDArray[np.float64] | None = None,
+    shading_known: bool = False,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return gain and offset of each frame, shape (n,): corrected = gain * image + offset on the [0, 1] scale.
 
@@ -56,9 +64,14 @@ def equalised(
         Frame pixels per thumbnail pixel.
     positions_px : ndarray, shape (n, 2)
     pairs : sequence of PairShift
+    flat_field : ndarray, shape (m, n), optional
+        Shading that is removed from every frame first; see `Layout`.
+    shading_known : bool
+        Whether shading was looked for: then hardly any is left to be told from steps between frames.
     """
+    shading = _shading(thumbnails, flat_field)
     count = len(thumbnails)
-    found = [_moments(thumbnails, factor, positions_px, pair) for pair in pairs if pair.kept]
+    found = [_moments(thumbnails, shading, factor, positions_px, pair) for pair in pairs if pair.kept]
     moments = [m for m in found if m is not None]
     if not moments:
         return np.ones(count), np.zeros(count)
@@ -70,12 +83,14 @@ def equalised(
     contrast = deviations.min(axis=1) / (deviations.min(axis=1) + MIN_CONTRAST)
     ratio = np.log(deviations[:, 0] / deviations[:, 1])
     lean = np.array([m.shift for m in moments])
-    known = Known(GAIN_SPREAD, GAIN_SHADING, GAIN_FLOOR)
+    known = Known(GAIN_SPREAD, GAIN_SHADING_LEFT if shading_known else GAIN_SHADING, GAIN_FLOOR)
     logarithm = _solve(edges, ratio, share * contrast**2, lean, np.zeros(count), known)
     gain = np.clip(np.exp(logarithm), *GAIN_RANGE)
     step = gain[edges[:, 0]] * means[:, 0] - gain[edges[:, 1]] * means[:, 1]
-    level = np.array([float(np.nanmean(t.image)) if (t.levels > 0).any() else 0.0 for t in thumbnails])
-    known = Known(OFFSET_SPREAD, OFFSET_SHADING, OFFSET_FLOOR)
+    level = np.array(
+        [float(np.nanmean(t.image / shading[t.levels.shape])) if (t.levels > 0).any() else 0.0 for t in thumbnails]
+    )
+    known = Known(OFFSET_SPREAD, OFFSET_SHADING_LEFT if shading_known else OFFSET_SHADING, OFFSET_FLOOR)
     offset = _solve(edges, step, share, lean, (1 - gain) * level, known)
     return gain, offset
 
@@ -119,8 +134,33 @@ def _solve(
     return value[:count]
 
 
+def _shading(
+    thumbnails: Sequence[Thumbnail], flat_field: NDArray[np.float64] | None
+) -> dict[tuple[int, ...], NDArray[np.float64]]:
+    """Return the shading of a thumbnail, to be divided by, for every shape that there is."""
+    shapes = {(thumbnail.levels.shape[0], thumbnail.levels.shape[1]) for thumbnail in thumbnails}
+    return {shape: np.ones(shape) if flat_field is None else spread_over(flat_field, shape) for shape in shapes}
+
+
+def overlap_slices(
+    first: tuple[int, ...], second: tuple[int, ...], shift: tuple[int, int]
+) -> tuple[tuple[slice, slice], tuple[slice, slice]] | None:
+    """Return what two pictures of shapes ``first`` and ``second`` see both, as slices of each; None if nothing.
+
+    ``shift`` (y, x) is the place of the second in the first; an overlap narrower than 2 px counts as none.
+    """
+    cuts = []
+    for axis in (0, 1):
+        start, stop = max(0, shift[axis]), min(first[axis], second[axis] + shift[axis])
+        if stop - start < 2:
+            return None
+        cuts.append((slice(start, stop), slice(start - shift[axis], stop - shift[axis])))
+    return (cuts[0][0], cuts[1][0]), (cuts[0][1], cuts[1][1])
+
+
 def _moments(
     thumbnails: Sequence[Thumbnail],
+    shading: Mapping[tuple[int, ...], NDArray[np.float64]],
     factor: int,
     positions_px: NDArray[np.float64],
     pair: PairShift,
@@ -128,21 +168,16 @@ def _moments(
     """Compare two frames where they overlap; None where they hardly do."""
     shift = np.rint((positions_px[pair.second] - positions_px[pair.first]) / factor).astype(int).tolist()
     first, second = thumbnails[pair.first], thumbnails[pair.second]
-    cuts: list[list[slice]] = [[], []]
-    for axis in (0, 1):
-        start = max(0, shift[axis])
-        stop = min(first.levels.shape[axis], second.levels.shape[axis] + shift[axis])
-        if stop - start < 2:
-            return None
-        cuts[0].append(slice(start, stop))
-        cuts[1].append(slice(start - shift[axis], stop - shift[axis]))
-    areas = tuple(cuts[0]), tuple(cuts[1])
+    areas = overlap_slices(first.levels.shape, second.levels.shape, (shift[0], shift[1]))
+    if areas is None:
+        return None
     valid = (first.levels[areas[0]] > 0) & (second.levels[areas[1]] > 0)
     if valid.sum() < 16:
         return None
     means, deviations = [], []
-    for thumbnail, area in ((first, areas[0]), (second, areas[1])):
-        values = (thumbnail.levels[area][valid].astype(np.float64) - 1) * thumbnail.step + thumbnail.low
+    for thumbnail, area in zip((first, second), areas, strict=True):
+        values = (thumbnail.levels[area].astype(np.float64) - 1) * thumbnail.step + thumbnail.low
+        values = (values / shading[thumbnail.levels.shape][area])[valid]
         means.append(float(values.mean()))
         deviations.append(float(values.std()))
     lean = (shift[0] / first.levels.shape[0], shift[1] / first.levels.shape[1])

@@ -42,6 +42,11 @@ class KorniaSettings(Settings):
     false_match_rate: float = Field(
         1e-3, gt=0, lt=1, description="Share of pairs that cannot overlap but may pass the quality threshold."
     )
+    flat_field: Literal["auto", "none"] = Field(
+        "auto",
+        description="Shading that all frames share: auto, estimated from overlaps and the mean of at least 12 frames, "
+        "and divided out where it is significant; none, left as it is.",
+    )
     equalise: bool = Field(True, description="Fit a brightness gain and offset per frame to the overlaps.")
     blend: Literal["feather", "none", "average", "multiband"] = Field(
         "feather",

@@ -25,6 +25,7 @@ from cemi_stitch.blend import feather, nearest
 from cemi_stitch.coarse import place_coarsely
 from cemi_stitch.exposure import equalised
 from cemi_stitch.fixed_pattern import FrameSums, Picture, explained, shared_picture
+from cemi_stitch.flat_field import MIN_FRAMES, estimate_flat_field
 from cemi_stitch.gate import FINE_FLOOR, permutation_threshold, quality_at, significance
 from cemi_stitch.geometry import with_geometry
 from cemi_stitch.layouts import solve_layout, step_slack_px
@@ -118,19 +119,30 @@ class OverlapStitcher(ABC):
         try:
             shifts = self.match(source, executor, progress=progress, journal=journal)
             layout = self.solve(source, shifts)
-            return self.equalise(source, layout, executor, progress=progress) if self.settings.equalise else layout
+            return self.equalise(source, layout, executor, progress=progress)
         finally:
             self._in_hand = None
 
     def equalise(
         self, frames: Frames, layout: Layout, executor: Executor | None = None, *, progress: Progress | None = None
     ) -> Layout:
-        """Return the layout with a brightness gain and offset per frame, from the overlaps of kept pairs."""
+        """Return the layout with the shading of all frames and a gain and offset per frame, as far as settings want.
+
+        Both come from the overlaps of kept pairs; see `estimate_flat_field` and `equalised`.
+        """
+        if self.settings.flat_field == "none" and not self.settings.equalise:
+            return layout
         source = as_frames(frames)
         factor = thumbnail_factor([frame.shape for frame in source.frames])
         small, _ = self._survey(source, executor, progress or no_progress)
-        gain, offset = equalised(small, factor, layout.positions_px, layout.pairs)
-        return replace(layout, gain=gain, offset=offset)
+        flat_field, looked_for = None, self.settings.flat_field == "auto" and len(small) >= MIN_FRAMES
+        if looked_for:
+            flat_field = estimate_flat_field(small, factor, layout.positions_px, layout.pairs)
+            layout = replace(layout, flat_field=flat_field)
+        if self.settings.equalise:
+            gain, offset = equalised(small, factor, layout.positions_px, layout.pairs, flat_field, looked_for)
+            layout = replace(layout, gain=gain, offset=offset)
+        return layout
 
     def judge(
         self, frames: Frames, layout: Layout, executor: Executor | None = None, *, progress: Progress | None = None
