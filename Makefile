@@ -8,10 +8,10 @@ STAMP := $(VENV)/.cemi-installed
 HERE := $(CURDIR)
 JOBS ?= 2
 
-.PHONY: demo test lint bench bench-stitching kill-test realism docs clean help
+.PHONY: demo test lint bench bench-stitching bench-peers kill-test realism docs clean help
 
 help:
-	@echo "make demo | test | lint | bench | kill-test | realism | clean"
+	@echo "make demo | test | lint | bench | bench-peers | kill-test | realism | clean"
 
 # The stamp names the checkout, so that a shared environment always runs the code that is here.
 $(STAMP): pyproject.toml $(addsuffix /pyproject.toml,$(PACKAGES)) constraints.txt
@@ -40,6 +40,17 @@ bench: bench-stitching
 
 bench-stitching: setup
 	$(BIN)/python benchmarks/stitching.py
+
+# Stitchers of others, in an environment of their own; one that does not install is listed as absent.
+PEERS := ashlar==1.20.0 m2stitch==0.7.2 mist_stitching==1.0.0 stitch2d==1.2 multiview-stitcher==0.1.62 feabas==3.0.6
+.venv-peers/.installed: Makefile
+	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	echo '*' > .venv-peers/.gitignore
+	for peer in $(PEERS); do .venv-peers/bin/python -m pip install --quiet $$peer || echo "not installed: $$peer"; done
+	touch $@
+
+bench-peers: setup .venv-peers/.installed
+	$(BIN)/python benchmarks/stitching_peers.py
 
 kill-test: setup
 	$(BIN)/python benchmarks/kill_and_resume.py
