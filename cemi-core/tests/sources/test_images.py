@@ -233,6 +233,15 @@ def test_gap_in_the_numbers_is_a_missing_tile_of_a_column_serpentine(tmp_path: P
     assert source.frames[0].position_tolerance_px == pytest.approx(0.08 * 50)
 
 
+def test_a_missing_first_tile_keeps_its_place_if_its_number_is_given(tmp_path: Path) -> None:
+    hints = GridHints(columns=3, overlap=0)
+    source = grid(tmp_path, 6, skip=(1,), numbering="name", grid=hints, first_number=1)
+    assert source.frames[0].name == "t2_002.png"
+    assert source.frames[0].position_px == (0.0, 50.0)
+    with pytest.raises(InputError, match="below the first number 3"):
+        open_images(tmp_path, numbering="name", grid=hints, first_number=3)
+
+
 @pytest.mark.parametrize(
     ("order", "start", "fourth"),
     [
