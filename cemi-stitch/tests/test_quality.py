@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from cemi_core.model.layout import Layout, PairShift
 from cemi_core.sources.array import ArraySource
@@ -81,6 +82,19 @@ def test_frames_that_are_all_wrong_score_near_zero(record):
     wrong = recording.truth_px + np.random.default_rng(1).uniform(-20, 20, recording.truth_px.shape)
     layout = layout_at(wrong, [frame.shape for frame in recording.source.frames])
     assert score_of(measure_overlaps(recording.source, layout)) < 10
+
+
+@pytest.mark.parametrize("specimen", ["lamellar", "sparse"])
+def test_noise_that_a_denoiser_has_smoothed_is_not_punished_and_a_far_frame_is(record, specimen):
+    rng = np.random.default_rng(3)
+
+    def denoised(number, image):
+        return ndimage.gaussian_filter(image + rng.normal(0, 0.12, image.shape), 1.5).astype(np.float32)
+
+    recording = record(specimen, change=denoised)
+    at_truth = score_of(measure_overlaps(recording.source, placed(recording)))
+    assert at_truth > 95
+    assert score_of(measure_overlaps(recording.source, placed(recording, (20.0, 25.0)))) < at_truth - 10
 
 
 def test_half_a_pixel_and_brightness_steps_are_no_misplacement(record):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import cv2
@@ -46,12 +46,15 @@ class SmallFrame:
         128 is the local mean; flat (all 128) where the frame shows nothing.
     noise : float
         Standard deviation of what the noise of the frame leaves in ``levels``.
+    scale : float
+        Levels per unit of the [0, 1] scale.
     memory : ndarray of float64, shape (2, lags)
         Autocorrelation along y and x at lags 0, 1, ... small px.
     """
 
     levels: NDArray[np.uint8]
     noise: float
+    scale: float
     memory: NDArray[np.float64]
 
 
@@ -71,6 +74,8 @@ class Overlap:
         The highest one within `REACH_PX`.
     allowed : float
         The one that the noise of both frames would leave to a perfect placement, from the noise of each frame alone.
+    contrast : tuple of float
+        Standard deviation of both frames in the overlap, with their noise, on the [0, 1] scale.
     chance : float
         Standard deviation of the correlation of unrelated pictures of this size and texture.
     misfit_px : tuple of float
@@ -86,6 +91,7 @@ class Overlap:
     agreement: float
     best: float
     allowed: float
+    contrast: tuple[float, float]
     chance: float
     misfit_px: tuple[float, float]
     verdict: Verdict
@@ -97,8 +103,13 @@ class Overlap:
 
     @property
     def distance_px(self) -> float:
-        """Length of the misfit, px."""
-        return math.hypot(*self.misfit_px)
+        """Length of the misfit, px; `REACH_PX`, the least that it can be, where no shift within that agrees."""
+        return REACH_PX if self.verdict == "differs" else math.hypot(*self.misfit_px)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the two frames agree as well as their noise allows."""
+        return self.verdict == "agrees"
 
     @property
     def is_bad(self) -> bool:
@@ -137,11 +148,11 @@ def make_small_frame(image: NDArray[np.float32], factor: int) -> SmallFrame:
     flat = flat - _slow(flat, max(2.0, SHADING_SCALE * min(small.shape)))
     deviation = float(flat.std())
     if deviation < 1e-6:
-        return SmallFrame(np.full(flat.shape, 128, np.uint8), 0.0, np.ones((2, 1)))
+        return SmallFrame(np.full(flat.shape, 128, np.uint8), 0.0, 1.0, np.ones((2, 1)))
     scale = 127 / min(float(np.abs(flat).max()), 8 * deviation)
     levels = np.clip(np.rint(flat * scale + 128), 1, 255).astype(np.uint8)
     noise = _noise(small) * float((kernel**2).sum()) * scale
-    return SmallFrame(levels, noise, _memory(levels))
+    return SmallFrame(levels, noise, scale, _memory(levels))
 
 
 def _slow(image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
@@ -186,7 +197,8 @@ def compare_overlaps(
 def _compared(
     a: SmallFrame, b: SmallFrame, first: int, second: int, shift_px: tuple[float, float], box: Box, factor: int
 ) -> Overlap:
-    nothing = Overlap(first, second, box, math.nan, math.nan, math.nan, math.nan, (math.nan, math.nan), "unclear")
+    unknown = (math.nan, math.nan)
+    nothing = Overlap(first, second, box, math.nan, math.nan, math.nan, unknown, math.nan, unknown, "unclear")
     shift = (shift_px[0] / factor, shift_px[1] / factor)
     whole = (round(shift[0]), round(shift[1]))
     cuts = [_cut(a.levels.shape[n], b.levels.shape[n], whole[n], factor) for n in (0, 1)]
@@ -208,7 +220,8 @@ def _compared(
     allowed = math.sqrt(share[0] * share[1])
     chance = _chance(a, b, template.size)
     verdict = _verdict(agreement, best, allowed, chance, math.hypot(*misfit))
-    return Overlap(first, second, box, agreement, best, allowed, chance, misfit, verdict)
+    contrast = (spread[0] / a.scale, spread[1] / b.scale)
+    return Overlap(first, second, box, agreement, best, allowed, contrast, chance, misfit, verdict)
 
 
 def _cut(first: int, second: int, shift: int, factor: int) -> tuple[int, slice, slice] | None:
@@ -246,6 +259,32 @@ def _chance(a: SmallFrame, b: SmallFrame, pixels: int) -> float:
 
 def _verdict(agreement: float, best: float, allowed: float, chance: float, distance_px: float) -> Verdict:
     if best < BEYOND_CHANCE * chance:
-        return "differs" if allowed > 2 * BEYOND_CHANCE * chance and best < allowed / 2 else "unclear"
+        return "differs" if _should_agree(best, allowed, chance) else "unclear"
     gain = math.atanh(min(best, 0.999)) - math.atanh(min(max(agreement, -0.999), 0.999))
     return "misplaced" if distance_px > TOLERANCE_PX and gain > CLEARLY * chance else "agrees"
+
+
+def _should_agree(best: float, allowed: float, chance: float) -> bool:
+    return allowed > 2 * BEYOND_CHANCE * chance and best < allowed / 2
+
+
+def excused_by_noise(overlaps: Sequence[Overlap]) -> list[Overlap]:
+    """Return the overlaps, those that differ as unclear where noise that is not white explains it.
+
+    The noise of a single frame is read as if it were white, and is far too low if a denoiser has smoothed it. How much
+    frames that agree still differ tells more: the median of v (1 - r), v being the variance of a frame in the overlap
+    and r the agreement. An overlap that holds little more than that, such as a part without grains, need not agree.
+    """
+    seen = [(1 - max(o.agreement, 0.0)) * (o.contrast[0] ** 2 + o.contrast[1] ** 2) / 2 for o in overlaps if o.agrees]
+    if not seen:
+        return list(overlaps)
+    noise = float(np.median(seen))
+    judged = []
+    for overlap in overlaps:
+        if overlap.verdict == "differs":
+            share = [max(0.0, 1 - noise / max(contrast, 1e-9) ** 2) for contrast in overlap.contrast]
+            allowed = min(overlap.allowed, math.sqrt(share[0] * share[1]))
+            verdict: Verdict = "differs" if _should_agree(overlap.best, allowed, overlap.chance) else "unclear"
+            overlap = replace(overlap, allowed=allowed, verdict=verdict)
+        judged.append(overlap)
+    return judged

@@ -26,6 +26,7 @@ from cemi_stitch.overlaps import (
     Overlap,
     SmallFrame,
     compare_overlaps,
+    excused_by_noise,
     make_small_frames,
     small_factor,
 )
@@ -119,7 +120,7 @@ def measure_overlaps(
     for judged in spread(executor, compare_overlaps, tasks):
         overlaps += judged
         show("judging overlaps", len(overlaps), len(pairs))
-    return overlaps
+    return excused_by_noise(overlaps)
 
 
 def _task(
@@ -145,13 +146,13 @@ def _shared_box(layout: Layout, i: int, j: int) -> Box:
 def score_of(overlaps: Sequence[Overlap]) -> float:
     """Return the score, 0 to 100; NaN where no overlap can be judged."""
     judged = sum(overlap.area_px for overlap in overlaps if overlap.verdict != "unclear")
-    good = sum(overlap.area_px for overlap in overlaps if overlap.verdict == "agrees")
+    good = sum(overlap.area_px for overlap in overlaps if overlap.agrees)
     return 100 * good / judged if judged else math.nan
 
 
 def _unproven(overlaps: Sequence[Overlap], layout: Layout) -> int:
     """Return the number of frames that no overlap vouches for."""
-    proven = {n for overlap in overlaps if overlap.verdict == "agrees" for n in (overlap.first, overlap.second)}
+    proven = {n for overlap in overlaps if overlap.agrees for n in (overlap.first, overlap.second)}
     return len(layout) - len(proven) if len(layout) > 1 else 0
 
 
