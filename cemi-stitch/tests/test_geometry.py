@@ -9,9 +9,10 @@ import pytest
 from scipy import ndimage
 
 from cemi_core.model.frame import Frame
-from cemi_core.model.layout import Layout, PairShift
+from cemi_core.model.layout import Layout, PairShift, ScanGeometry
 from cemi_core.sources.array import ArraySource
-from cemi_stitch.geometry import against_stage, signed_speed, with_geometry
+from cemi_stitch.geometry import against_stage, from_local_shifts, signed_speed, with_geometry
+from cemi_stitch.local_shifts import LocalShifts
 
 SHAPE = (220, 280)
 Bend = Callable[[int, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -110,6 +111,39 @@ def test_the_shear_of_a_stage_that_moves_forth_and_back_shows_in_the_overlaps() 
     assert found.geometry.shear_px_per_line == pytest.approx(0.03, abs=0.002)
     assert abs(found.geometry.shear_px_per_line - 0.03) <= 4 * found.geometry.shear_px_per_line_error
     assert any(note.startswith("The pictures are sheared by 0.0") for note in found.notes)
+
+
+def moving(speeds: Sequence[float], scan_s: float) -> tuple[LocalShifts, np.ndarray]:
+    """Local shifts between passes at the given speeds, each line of a scan drawn a little later than the one before."""
+    rng = np.random.default_rng(0)
+    pair, first, ends, deviation = [], [], [], []
+    for n in range(3 * (len(speeds) - 1)):
+        for _ in range(9):
+            i, place = n // 3, rng.uniform([130, 0], SHAPE)
+            here, there = place[0] - (SHAPE[0] - 1) / 2, place[0] - 130 - (SHAPE[0] - 1) / 2
+            pair.append(n)
+            first.append(place)
+            ends.append((i, i + 1))
+            bent = (speeds[i + 1] * there - speeds[i] * here) * scan_s / SHAPE[0]
+            deviation.append(rng.normal([0.0, bent], 0.05))
+    first_px = np.array(first)
+    return LocalShifts(np.array(pair), first_px, first_px - [130, 0], np.array(deviation)), np.array(ends)
+
+
+def test_the_shear_of_recordings_shows_where_passes_differ_in_speed() -> None:
+    """The specimen passes at 10 and 20 px/s; a scan of 220 lines takes 2.2 s."""
+    speeds = np.array([10.0, 20.0, 10.0, 20.0, 20.0])
+    local, ends = moving(speeds.tolist(), 2.2)
+    found = from_local_shifts(ScanGeometry(), local, ends, np.tile(SHAPE, (5, 1)), speeds)
+    assert found.shear_px_per_line == pytest.approx(0.2, abs=0.01)  # at the usual speed of 20 px/s
+    assert 0 < found.shear_px_per_line_error <= 0.01
+
+
+def test_passes_of_one_speed_do_not_tell_their_shear() -> None:
+    local, ends = moving([20.0] * 5, 2.2)
+    speed = 20.0 + np.random.default_rng(1).normal(0, 0.5, 5)
+    found = from_local_shifts(ScanGeometry(), local, ends, np.tile(SHAPE, (5, 1)), speed)
+    assert np.isnan(found.shear_px_per_line)
 
 
 def test_a_distortion_that_all_frames_share_comes_back_with_its_size() -> None:

@@ -13,6 +13,9 @@ from cemi_stitch.solve import components, incidence_matrix
 
 #: Residuals are trusted against the stated standard errors as far as loops give more numbers than this.
 STATED_FREEDOM = 1.0
+#: What no loop can show, px: drift and distortion within a frame move all its shifts alike (0.03 px in frames of the
+#: virtual microscope).
+FRAME_SIGMA_PX = 0.03
 
 
 def position_sigma(
@@ -26,7 +29,7 @@ def position_sigma(
     """Return the standard error of each place relative to the middle of the largest component.
 
     The inverse of the weighted normal equations, times the variance that loops show (residuals of closed loops know
-    of errors that the matcher does not), separately for y and x.
+    of errors that the matcher does not), separately for y and x, and a floor for what loops cannot show.
 
     Parameters
     ----------
@@ -56,7 +59,7 @@ def position_sigma(
     result = np.full((count, 2), np.nan)
     for axis in (0, 1):
         weight = np.concatenate([1 / (sigma_px**2 * scale[axis]), 1 / prior_sigma_px[:, axis] ** 2])
-        result[:, axis] = np.sqrt(_variances(count, every, weight, main))
+        result[:, axis] = np.sqrt(_variances(count, every, weight, main) + FRAME_SIGMA_PX**2)
     result[joined != joined[np.argmax(main)]] = np.nan
     return result
 
