@@ -78,17 +78,21 @@ def _range(field: dict[str, Any]) -> str:
     return f" ({', '.join(limits)})" if limits else ""
 
 
+#: Packages that the reference of settings covers; contributed ones have their own documentation.
+OWN_PACKAGES = ("cemi-core", "cemi-denoise", "cemi-stitch", "cemi-analyze")
+
+
 def settings_markdown(registry: Registry) -> str:
-    """Return the reference of every installed plugin's settings as Markdown."""
+    """Return the reference of the settings of every plugin of CEMI's own packages as Markdown."""
     lines = [
-        "# Settings of every plugin",
+        "# Settings of every plugin of CEMI",
         "",
         "Made from the plugins themselves by `make docs`; `cemi plugins NAME` prints the same in a terminal. In a",
         "recipe they stand under `with:`. A length is a number with a unit, such as `222 nm`.",
     ]
     for stage in STAGES:
         for plugin in registry.of_stage(stage):
-            if stage == "command":
+            if stage == "command" or plugin.package not in OWN_PACKAGES:
                 continue
             lines += ["", f"## {stage}: `{plugin.name}`", "", plugin.description.summary, ""]
             rows = setting_rows(plugin)
