@@ -4,10 +4,10 @@
 
 Stills of the virtual SEM (eutectic alloy, 1012 x 628 px of 222 nm, 44 % x 32 % overlap, 3 passes) at the scan time of
 the paper's low-definition pictures (2.7 s) and at a third of it. Both know which frame follows which; CEMI also gets
-the nominal positions (off by 5 px) and its default for how far off they may be. The chain is what common scripts do: SIFT,
-ratio test at 0.75, homography by RANSAC from each frame to the one before it in its pass (the first of a pass to the
-first of the pass before), products of homographies. A frame is lost if it is flagged, if its link fails, or if it lies
-more than 20 px off after the common shift that suits most frames.
+the nominal positions (off by 5 px) and its default for how far off they may be. The chain is what common scripts do:
+SIFT, ratio test at 0.75, homography by RANSAC from each frame to the one before it in its pass (the first of a pass to
+the first of the pass before), products of homographies. A frame is lost if it is flagged, if its link fails, or if it
+lies more than 20 px off after the common shift that suits most frames.
 """
 
 from __future__ import annotations
