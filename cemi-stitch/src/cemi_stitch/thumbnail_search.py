@@ -49,8 +49,11 @@ class CoarseMatches:
 
     def above(self, threshold: float) -> CoarseMatches:
         """Return the peaks whose score is above ``threshold``."""
-        good = self.inside & (self.score > threshold)
-        return CoarseMatches(self.edges[good], self.shifts_px[good], self.score[good], self.inside[good])
+        return self.only(self.inside & (self.score > threshold))
+
+    def only(self, some: NDArray[np.bool_]) -> CoarseMatches:
+        """Return the matches where ``some`` is True."""
+        return CoarseMatches(self.edges[some], self.shifts_px[some], self.score[some], self.inside[some])
 
     def joined(self, other: CoarseMatches) -> CoarseMatches:
         """Return the matches of both."""
@@ -101,6 +104,10 @@ class ThumbnailSearch:
         valid = torch.from_numpy(np.isfinite(image))
         picture = without_shading(smoothed(image, 0.0, "cpu"), shading_sigma_px(image.shape))
         return picture.masked_fill(~valid, math.nan)
+
+    def pictures(self) -> list[Tensor]:
+        """Return all thumbnails without shading, float32 (h, w), NaN where nothing was imaged."""
+        return [self._prepared(index) for index in range(len(self.thumbnails))]
 
     def reach(self, window: Window) -> tuple[int, int]:
         """Return half the window in thumbnail px."""
