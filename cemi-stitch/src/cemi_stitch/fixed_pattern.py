@@ -34,9 +34,9 @@ Picture = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class FrameSums:
-    """Sums of the frames of even and of odd number, float64 (h, w), and how many there are of each."""
+    """Sums of the frames of even and of odd number, float32 (h, w), and how many there are of each."""
 
-    sums: tuple[NDArray[np.float64], NDArray[np.float64]]
+    sums: tuple[Picture, Picture]
     counts: tuple[int, int]
 
     def joined(self, other: FrameSums) -> FrameSums:
@@ -49,7 +49,7 @@ class FrameSums:
 
 def summed(numbers: Sequence[int], frames: Sequence[Picture]) -> FrameSums:
     """Return the sums of frames (float32, one shape, NaN where nothing was imaged) with their numbers."""
-    sums = (np.zeros(frames[0].shape), np.zeros(frames[0].shape))
+    sums = (np.zeros(frames[0].shape, np.float32), np.zeros(frames[0].shape, np.float32))
     for number, frame in zip(numbers, frames, strict=True):
         valid = np.isfinite(frame)
         if not valid.all():
