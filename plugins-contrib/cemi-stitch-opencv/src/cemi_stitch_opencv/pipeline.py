@@ -18,6 +18,8 @@ from cemi_core.model.frame import FrameSource
 
 #: Fewer features than this cannot carry an affine match.
 FEWEST_FEATURES = 6
+#: The strongest features of a frame that are used; time grows with their square.
+MOST_FEATURES = 3000
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Match:
 
 def features_of(source: FrameSource, kind: str) -> list[Any]:
     """Return the local features of every frame (``cv2.detail.ImageFeatures``), its grey levels stretched to 8 bit."""
-    finder = cv2.SIFT_create() if kind == "sift" else cv2.ORB_create(nfeatures=3000)
+    finder = (cv2.SIFT_create if kind == "sift" else cv2.ORB_create)(nfeatures=MOST_FEATURES)
     return [cv2.detail.computeImageFeatures2(finder, _grey8(source.read(n))) for n in range(len(source.frames))]
 
 
