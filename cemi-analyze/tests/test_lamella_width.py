@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 
 from cemi_analyze import LamellaWidth
 from cemi_analyze.lamella_width import LamellaWidthSettings, tile_weights
 from cemi_analyze.spacing import TileSpacing, first_peak, tile_starts
+from cemi_core.model.stages import BlockInfo
 
 PAPER = LamellaWidth(LamellaWidthSettings(method="paper"))
 
@@ -174,3 +176,15 @@ def test_two_colonies_of_different_spacing_and_like_size_both_count():
     period, area = np.array([6.0, 6.1, 9.0, 9.1]), np.array([1.0, 0.8, 0.7, 0.6])
     weight = tile_weights(TileSpacing(period, np.ones(4), area, np.zeros(4), np.zeros((4, 64, 64), np.float32)))
     assert (weight > 0).all()
+
+
+def test_a_cell_too_small_for_its_lamellae_says_so_instead_of_a_number():
+    y, x = np.mgrid[:300, :300]
+    bent = 124 + 6 * np.sin(2 * np.pi * y / 211)
+    wide = np.where((x / bent + 0.3 * y / 124) % 1 < 0.4, 0.3, 0.7)
+    noise = np.random.default_rng(0).normal(0, 0.03, wide.shape)
+    image = (gaussian_filter(wide, 2.0) + noise).astype(np.float32)
+    analyzer = LamellaWidth()
+    info = BlockInfo(core=(slice(0, 300), slice(0, 300)))
+    result = analyzer.merge([(0, 0, analyzer.process(image, info))], (1, 1))
+    assert np.isnan(result.maps[0].value[0, 0])

@@ -165,8 +165,9 @@ def test_other_types_come_back_in_their_own_type_and_scale(denoiser, dtype):
 def test_the_frames_of_a_stack_do_not_see_each_other(denoiser):
     one, other = noisy(specimen(seed=0)), noisy(specimen(seed=5))
     result = denoiser(np.stack([one, other]))
-    np.testing.assert_array_equal(result[0], denoiser(one))
-    np.testing.assert_array_equal(result[1], denoiser(other))
+    # The order of sums in a compiled library may depend on where an array lies in memory.
+    np.testing.assert_allclose(result[0], denoiser(one), atol=1e-6)
+    np.testing.assert_allclose(result[1], denoiser(other), atol=1e-6)
 
 
 @each

@@ -36,6 +36,8 @@ _SHARED = 0.25
 _OF_COMMONEST = 0.4
 #: A tile should hold this many periods; and a cell so much lamellar area to look for them in larger tiles.
 _LEAST_PERIODS = 5
+#: With fewer periods than this in the largest tile that fits, a chance peak below the true one is the likelier find.
+_FEWEST_PERIODS = 3.5
 _LAMELLAR_AREA = 0.2
 #: Share of a cell that lamellae must fill for their spacing to be told.
 _LEAST_AREA = 0.02
@@ -60,7 +62,7 @@ class LamellaWidthSettings(Settings):
 
 @dataclass(frozen=True)
 class WidthCell:
-    """What was measured in one cell; lengths in px."""
+    """What was measured in one cell; lengths in px. ``too_small`` tells that lamellae are there but too wide for it."""
 
     spacing_px: Interval
     dark_px: Interval
@@ -68,6 +70,7 @@ class WidthCell:
     orientation_deg: Interval
     coherency: Interval
     pixel_size_um: float | None
+    too_small: bool = False
 
 
 class LamellaWidth(CellAnalyzer):
@@ -110,6 +113,8 @@ class LamellaWidth(CellAnalyzer):
         while too_small and 2 * tile_px <= min(edge, _TILE_PX[1]):
             tile_px *= 2
             found, too_small = self._in_tiles(cell, length_px, tile_px, pixel_size_um)
+        if too_small and not found.spacing_px.value <= tile_px / _FEWEST_PERIODS:
+            return WidthCell(UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, pixel_size_um, too_small=True)
         return found
 
     @staticmethod
@@ -148,10 +153,15 @@ class LamellaWidth(CellAnalyzer):
         maps = [grid_map("lamella_spacing", "Lamella spacing", unit, spacing, grid_shape)]
         if self.settings.method == "autocorrelation":
             maps += _further_maps(cells, scale, unit, grid_shape)
-        without = sum(1 for _, _, cell in cells if not math.isfinite(cell.spacing_px.value))
+        small = sum(cell.too_small for _, _, cell in cells)
+        without = sum(not math.isfinite(cell.spacing_px.value) for _, _, cell in cells) - small
         notes = [self._note()]
         if without:
             notes.append(f"{without} of {len(cells)} cells: no regular lamellae")
+        if small:
+            notes.append(
+                f"{small} of {len(cells)} cells are too small for the lamellae in them: use cells of 5 periods"
+            )
         return Result(self.name, tuple(maps), notes=tuple(notes))
 
     def _note(self) -> str:

@@ -11,6 +11,7 @@ from cemi_core.model.frame import Frame
 from cemi_core.model.layout import Layout, PairShift
 from cemi_stitch.covariance import position_sigma
 from cemi_stitch.gate import drop_broken_loops
+from cemi_stitch.islands import islands_at_stage
 from cemi_stitch.pairs import nominal_positions, tolerance_px
 from cemi_stitch.peaks import choose_peaks
 from cemi_stitch.solve import components, solve_positions
@@ -53,6 +54,12 @@ def solve_layout(frames: Sequence[Frame], shifts: Sequence[PairShift], tolerance
     group = components(len(frames), _edges(pairs))
     joined = components(len(frames), np.concatenate([_edges(pairs), prior.edges]))
     shapes = np.array([frame.shape for frame in frames], np.int64)
+    sigma_px = _sigma(pairs, positions, prior)
+    kept_shifts = np.array([pair.shift_px for pair in pairs if pair.kept], np.float64).reshape(-1, 2)
+    nominal = nominal_positions(frames)
+    positions, stage_sigma = islands_at_stage(positions, group, nominal, _edges(pairs), kept_shifts)
+    if stage_sigma is not None:
+        sigma_px[group != 0] = stage_sigma
     positions = _side_by_side(positions, shapes, joined)
     return Layout(
         positions_px=np.round(positions - positions.min(axis=0), POSITION_DECIMALS),
@@ -64,7 +71,7 @@ def solve_layout(frames: Sequence[Frame], shifts: Sequence[PairShift], tolerance
         placed_by_prior=group != 0,
         pairs=tuple(pairs),
         notes=(*_notes(frames, pairs, positions, group, joined), *_notes_on_peaks(shifts, chosen)),
-        sigma_px=_sigma(pairs, positions, prior),
+        sigma_px=sigma_px,
     )
 
 

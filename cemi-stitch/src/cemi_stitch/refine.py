@@ -273,7 +273,7 @@ def _patches(first: Tensor, second: Tensor, shift: Sequence[int], margin: int) -
         if stop - start < MIN_SIDE:
             return None
         # Smoothing saw nothing beyond the edge of a frame: what lies there differs between two frames.
-        edge = EDGE_PX if stop - start >= 10 * EDGE_PX else 0
+        edge = EDGE_PX if stop - start >= 4 * EDGE_PX else 0
         bounds.append((start + edge, stop - edge))
     (top, bottom), (left, right) = _middle(bounds)
     patch = first[

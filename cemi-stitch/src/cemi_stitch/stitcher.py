@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cemi_core.errors import InputError
+from cemi_core.errors import InputError, UsageError
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import Layout, PairShift
 from cemi_core.model.mosaic import Box, Patch
@@ -349,5 +349,18 @@ def _key(windows: Sequence[Window], options: MatchOptions) -> str:
 
 
 def make_kornia(settings: KorniaSettings, runtime: Runtime) -> KorniaStitcher:
-    """Return the stitcher ``kornia``."""
+    """Return the stitcher ``kornia``.
+
+    Raises
+    ------
+    UsageError
+        The device is none of torch's, or this machine does not have it.
+    """
+    import torch
+
+    try:
+        torch.zeros(1, device=runtime.device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"--device {runtime.device} cannot be used here ({reason}); use --device cpu") from None
     return KorniaStitcher(settings, runtime)

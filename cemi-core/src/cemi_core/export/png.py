@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
@@ -92,7 +93,8 @@ def draw_scale_bar(picture: NDArray[np.uint8], pixel_size_um: float) -> NDArray[
     length_um, text = nice_scale_bar(width * pixel_size_um)
     bar_px = max(1, round(length_um / pixel_size_um))
     size = min(max(round(min(height, width) / 25), _SMALLEST_TEXT_PX), _LARGEST_TEXT_PX)
-    font = ImageFont.load_default(size=size)
+    # Pillow's own font has no micro sign.
+    font = ImageFont.truetype(str(Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)
     gap, thickness = max(2, size // 4), max(2, size // 5)
     image = Image.fromarray(picture.copy())
     draw = ImageDraw.Draw(image)
