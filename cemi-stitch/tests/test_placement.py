@@ -232,3 +232,12 @@ def test_almost_periodic_lamellae_are_misplaced_by_a_period_at_most(record: Reco
     errors = recording.errors_px(layout.positions_px)
     assert np.median(errors) <= 5
     assert errors.max() <= 60
+
+
+@pytest.mark.parametrize("specimen", ["dendritic", "lamellar"])
+def test_overlaps_of_26_px_place_frames_to_a_tenth_of_a_pixel(record: Record, specimen: str) -> None:
+    recording = record(specimen, rows=4, columns=4, shape=(512, 512), overlap=(0.05, 0.05), noise=0.03)
+    layout = KorniaStitcher().place(recording.source)
+    error = layout.positions_px - recording.truth_px
+    error -= error.mean(axis=0)
+    assert np.sqrt((error**2).sum(axis=1).mean()) <= 0.1

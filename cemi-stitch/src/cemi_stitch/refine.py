@@ -29,6 +29,9 @@ FIRST_REACH, NEXT_REACH, MOST_REACH = 6, 2, 24
 LEVEL_STEP = 4
 #: Pixels at the edge of an overlap that are left out where there are enough of them.
 EDGE_PX = 4
+#: From how many smoothed edges on an overlap can spare them: at full resolution, where they would bias the shift of a
+#: thin overlap (0.08 px at 26 px), and on pooled levels, where smoothing reaches less far.
+THIN_FINE, THIN_COARSE = 4, 10
 #: The shortest side of an overlap that can be compared, px of a level.
 MIN_SIDE = 8
 #: Other peaks are looked for if one is this share of the highest, or if the coarsest level, which does not show fine
@@ -227,7 +230,7 @@ def _match_level(
     middle = [round(s / level) for s in shift_px]
     sigma = shading_sigma_px(second.shape)
     for _ in range(3):
-        patches = _patches(first, second, middle, half)
+        patches = _patches(first, second, middle, half, THIN_FINE if level == 1 else THIN_COARSE)
         if patches is None:
             return "overlap is too small"
         patch, template = (without_shading(part, sigma) for part in patches)
@@ -264,8 +267,13 @@ def _levels(reach: float, side: float) -> list[int]:
     return levels
 
 
-def _patches(first: Tensor, second: Tensor, shift: Sequence[int], margin: int) -> tuple[Tensor, Tensor] | None:
-    """Cut the template out of ``second`` and the patch, larger by ``margin`` on every side, out of ``first``."""
+def _patches(
+    first: Tensor, second: Tensor, shift: Sequence[int], margin: int, spared: int
+) -> tuple[Tensor, Tensor] | None:
+    """Cut the template out of ``second`` and the patch, larger by ``margin`` on every side, out of ``first``.
+
+    Overlaps thinner than ``spared`` smoothed edges keep theirs: a little wrong is better than nothing left.
+    """
     bounds = []
     for axis in (0, 1):
         start = max(0, margin - shift[axis])
@@ -273,7 +281,7 @@ def _patches(first: Tensor, second: Tensor, shift: Sequence[int], margin: int) -
         if stop - start < MIN_SIDE:
             return None
         # Smoothing saw nothing beyond the edge of a frame: what lies there differs between two frames.
-        edge = EDGE_PX if stop - start >= 4 * EDGE_PX else 0
+        edge = EDGE_PX if stop - start >= spared * EDGE_PX else 0
         bounds.append((start + edge, stop - edge))
     (top, bottom), (left, right) = _middle(bounds)
     patch = first[
