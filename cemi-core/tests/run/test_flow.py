@@ -108,6 +108,16 @@ def test_a_changed_setting_redoes_only_what_depends_on_it(run, override, redone)
     assert run(override) == redone
 
 
+def test_another_way_of_blending_keeps_the_layout(run, monkeypatch):
+    from cemi_trusting.stitcher import TrustingSettings
+
+    monkeypatch.setattr(TrustingSettings, "picture_only", frozenset({"round_to_px"}), raising=False)
+    run()
+    redone = run("stitch.round_to_px=true")
+    assert "mosaic" in redone
+    assert not {"frames", "denoise-0-box", "layout", "quality"} & redone
+
+
 def test_a_changed_input_redoes_everything_and_a_touched_one_nothing(run):
     run()
     tile = run.out.parent / "tiles" / "t0.tif"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -11,6 +11,8 @@ from cemi_core.model.settings import Settings
 
 class KorniaSettings(Settings):
     """Settings of the stitcher ``kornia``; the defaults suit SEM frames with 4 % of overlap or more."""
+
+    picture_only: ClassVar[frozenset[str]] = frozenset({"blend"})
 
     matcher: Literal["zncc", "phase", "features"] = Field(
         "zncc",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
@@ -42,3 +42,7 @@ class Settings(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    #: Settings of a stitcher that change how the picture is blended but not where frames lie: a run that differs in
+    #: them alone keeps its layout.
+    picture_only: ClassVar[frozenset[str]] = frozenset()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cemi_core.errors import InputError
+from cemi_core.model.settings import Settings
 from cemi_core.plugins.manager import make
 from cemi_core.recipe.check import CheckedRecipe, Choice
 from cemi_core.run.executors import open_executor
@@ -62,13 +63,19 @@ def plan_flow(recipe: CheckedRecipe, fingerprints: InputFingerprints, machine: M
         inputs.update(found)
         return {**choice.resolved(), "files": found, "seed": machine.seed, **more}
 
+    def placing(choice: Choice) -> dict[str, Any]:
+        """Leave out what only the picture depends on, so that another way of blending keeps the layout."""
+        inputs_of = described(choice)
+        skipped = type(choice.settings).picture_only if isinstance(choice.settings, Settings) else frozenset()
+        return {**inputs_of, "with": {k: v for k, v in inputs_of["with"].items() if k not in skipped}}
+
     steps = [Step("frames", "Frames", described(recipe.source), (), partial(keep_frames, recipe.source))]
     frames_step = _add_frame_denoisers(recipe, described, steps, machine)
     place = partial(place_frames, recipe.stitcher, frames_step, "layout")
-    steps.append(Step("layout", "Layout", described(recipe.stitcher), (frames_step,), place))
+    steps.append(Step("layout", "Layout", placing(recipe.stitcher), (frames_step,), place))
     mosaic_step = _add_mosaic(recipe, described, steps, frames_step)
     quality = partial(judge_stitching, recipe.stitcher, frames_step)
-    steps.append(Step("quality", "Stitching quality", described(recipe.stitcher), ("layout", frames_step), quality))
+    steps.append(Step("quality", "Stitching quality", placing(recipe.stitcher), ("layout", frames_step), quality))
     analyze_steps = []
     grid = recipe.grid.model_dump(mode="json") if recipe.grid else None
     for number, choice in enumerate(recipe.analyzers):
