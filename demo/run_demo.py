@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -15,6 +16,8 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 from cemi_core.cli.main import run as cemi
+from cemi_core.run.finish import opened_run
+from cemi_core.run.folder import RunFolder
 from cemi_virtual_sem.verdict import Verdict, judge_run
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "ehea.yaml"
@@ -39,6 +42,7 @@ def main() -> int:
     _require(cemi(["export", str(run), "--to", "png", "--out", str(picture), "--set", "max_px=1600", "--quiet"]))
     verdict = judge_run(run, recording)
     kept = _print_table(verdict)
+    _print_relation(run, recording)
     print(f"\n{time.perf_counter() - start:.0f} s in all. Open {run / 'report.html'}; the picture is {picture}.")
     return 0 if kept else 1
 
@@ -67,6 +71,18 @@ def _print_table(verdict: Verdict) -> bool:
             f"   {low:.3f} to {high:.3f}{unit}"
         )
     return bool(kept and verdict.components == 1)
+
+
+def _print_relation(run: Path, recording: Path) -> None:
+    """Print the relation that the run has found beside the one that was planted."""
+    planted = json.loads((recording / "session.json").read_text())["settings"]["hardness_r"]
+    with opened_run(RunFolder(run)) as data:
+        for found in data.relations:
+            if found.quantity == "bcc_fraction":
+                print(
+                    f"\nBCC fraction and hardness: r = {found.r:+.2f} [{found.low:+.2f}, {found.high:+.2f}], "
+                    f"planted {planted:+.2f}"
+                )
 
 
 if __name__ == "__main__":
