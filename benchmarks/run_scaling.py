@@ -1,7 +1,7 @@
 """Time and peak memory of matching + solving + rendering with pyramid, for 400 and 800 virtual frames of 1012 x 628 px.
 
     python benchmarks/run_scaling.py [--recordings DIR] [--repeat 3]
-    python benchmarks/run_scaling.py --paper          # the paper's scale: 3,902 frames, 3 minutes and 2.4 GB to make them
+    python benchmarks/run_scaling.py --paper      # 3,902 frames, which take 3 minutes and 2.4 GB to make
 
 Frames are stills of `cemi virtual-sem ehea --size medium` (44 % x 32 % overlap), twice as many over twice the travel.
 Each run is a process of its own (`cemi recipe`, two threads), so that its peak memory is its own; times are those of
