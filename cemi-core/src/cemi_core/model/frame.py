@@ -44,6 +44,13 @@ class Frame:
     position_tolerance_px: float | None = None
     pixel_size_um: float | None = None
 
+    @classmethod
+    def from_json(cls, entry: dict[str, Any]) -> Frame:
+        """Return the frame that `dataclasses.asdict` and JSON have turned into plain data."""
+        position = entry["position_px"]
+        plain = {"shape": tuple(entry["shape"]), "position_px": None if position is None else tuple(position)}
+        return cls(**{**entry, **plain})
+
 
 @dataclass(frozen=True, slots=True)
 class DroppedFrame:

@@ -189,12 +189,7 @@ def _keep_pass(source: StreamSource, path: Path, records: Path, row: int) -> tup
 
 def _read_record(path: Path) -> tuple[list[Frame], list[DroppedFrame]]:
     data = json.loads(path.read_text(encoding="utf-8"))
-    frames = []
-    for entry in data["frames"]:
-        position = entry.pop("position_px")
-        shape = tuple(entry.pop("shape"))
-        frames.append(Frame(**entry, shape=shape, position_px=None if position is None else tuple(position)))
-    return frames, [DroppedFrame(**entry) for entry in data["dropped"]]
+    return [Frame.from_json(entry) for entry in data["frames"]], [DroppedFrame(**entry) for entry in data["dropped"]]
 
 
 def _join_parts(path: Path, parts: Sequence[Sequence[Frame]], key: str) -> list[Frame]:

@@ -290,12 +290,8 @@ class _FrameTable:
 def _read_table(path: Path, changed_ns: int) -> _FrameTable:
     """Read the table once per process and change of the file, not once per task."""
     table = _read_json(path, path)
-    frames = []
-    for entry in table["frames"]:
-        position = entry.pop("position_px")
-        shape = entry.pop("shape")
-        frames.append(Frame(**entry, shape=tuple(shape), position_px=None if position is None else tuple(position)))
-    return _FrameTable(tuple(frames), tuple(DroppedFrame(**entry) for entry in table["dropped"]))
+    frames = tuple(Frame.from_json(entry) for entry in table["frames"])
+    return _FrameTable(frames, tuple(DroppedFrame(**entry) for entry in table["dropped"]))
 
 
 def _array_metadata(shape: tuple[int, ...], dtype: np.dtype[Any], attributes: dict[str, Any]) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from cemi_core.plugins.lazy import lazy_names
 
 if TYPE_CHECKING:
     from cemi_virtual_sem.recording import write_recording
@@ -31,10 +32,4 @@ _HOMES = {
     "truth_on_grid": "truth",
     "write_recording": "recording",
 }
-
-
-def __getattr__(name: str) -> Any:
-    # Loaded on first use: the entry point imports this package whenever `cemi` starts, and must not pull in OpenCV.
-    if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(__name__, _HOMES)
