@@ -27,7 +27,8 @@ class StructureTensor:
     @property
     def coherency(self) -> NDArray[np.float32]:
         """How much of the texture runs one way, 0 (isotropic) to 1 (straight lines)."""
-        length = cv2.magnitude(self.difference, self.product)
+        # not cv2.magnitude, whose last digit depends on where in memory the arrays lie
+        length = np.sqrt(self.difference**2 + self.product**2)
         return np.clip(length / np.maximum(self.energy, np.float32(1e-12)), 0, 1)
 
     @property

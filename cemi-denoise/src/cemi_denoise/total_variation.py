@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
@@ -74,7 +73,7 @@ def minimise_total_variation(
         _gradient(u, out=step)
         step *= np.float32(1 / 8)
         step += ahead
-        cv2.magnitude(step[0], step[1], scale)
+        _length(step, out=scale, work=u)
         np.maximum(scale, floor, out=scale)
         np.divide(weight, scale, out=scale)
         step *= scale
@@ -93,6 +92,17 @@ def _gradient(image: NDArray[np.float32], out: NDArray[np.float32]) -> None:
     np.subtract(image[:, 1:], image[:, :-1], out=out[1, :, :-1])
     out[0, -1] = 0
     out[1, :, -1] = 0
+
+
+def _length(field: NDArray[np.float32], out: NDArray[np.float32], work: NDArray[np.float32]) -> None:
+    """Write the length of the vectors ``field``.
+
+    Not `cv2.magnitude`: its last digit depends on where in memory the arrays lie.
+    """
+    np.multiply(field[0], field[0], out=out)
+    np.multiply(field[1], field[1], out=work)
+    out += work
+    np.sqrt(out, out=out)
 
 
 def _add_divergence(image: NDArray[np.float32], field: NDArray[np.float32], out: NDArray[np.float32]) -> None:
