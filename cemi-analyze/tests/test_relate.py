@@ -95,3 +95,17 @@ def test_surrogates_give_a_p_and_need_equal_steps():
     assert found.p_value == pytest.approx(1 / 200)
     with pytest.raises(InputError, match="equal steps"):
         relation.relate([profile(quantity)], PropertyTable("hardness", X**2 / 5000, quantity))
+
+
+@pytest.mark.parametrize("size", [1e-300, 1.0, 1e300])
+def test_the_correlation_does_not_depend_on_the_unit_of_the_property(size: float):
+    table = PropertyTable("hardness", X, (5 + rough(0)) * size)
+    relation = PearsonRelation().relate([profile(rough(0))], table)[0]
+    assert relation.r == pytest.approx(1)
+    assert relation.property_values == pytest.approx(table.value)
+
+
+def test_a_constant_property_is_said_to_have_no_correlation():
+    (relation,) = PearsonRelation().relate([profile(rough(0))], PropertyTable("hardness", X, np.full(50, 480.0)))
+    assert np.isnan(relation.r)
+    assert any("the property is the same everywhere" in note for note in relation.notes)

@@ -57,9 +57,10 @@ class PearsonRelation:
             The property has fewer than three positions within every profile, or positions and values differ in number.
         """
         x_um, values = _clean(table)
+        scaled = _to_unit_size(values)
         profiles = [profile for profile in profiles if not is_direction(profile.unit)]
         _check_extent(x_um, profiles, table.name)
-        relations = [self._one(profile, x_um, values, table.name) for profile in profiles]
+        relations = [self._one(profile, x_um, values, scaled, table.name) for profile in profiles]
         if relations and all(relation.n < _FEWEST for relation in relations):
             raise InputError(
                 f"the property '{table.name}' has fewer than {_FEWEST} positions within the profiles "
@@ -67,19 +68,27 @@ class PearsonRelation:
             )
         strength = [abs(relation.r) if np.isfinite(relation.r) else -1.0 for relation in relations]
         ordered = [relations[i] for i in np.argsort(strength, kind="stable")[::-1]]
-        return _with_joint_fit(ordered, profiles, x_um, values)
+        return _with_joint_fit(ordered, profiles, x_um, scaled)
 
-    def _one(self, profile: Profile, x_um: NDArray[np.float64], values: NDArray[np.float64], name: str) -> Relation:
+    def _one(
+        self,
+        profile: Profile,
+        x_um: NDArray[np.float64],
+        values: NDArray[np.float64],
+        scaled: NDArray[np.float64],
+        name: str,
+    ) -> Relation:
         quantity = profile_at(profile, x_um)
         used = np.isfinite(quantity)
         at, quantity, measured = x_um[used], quantity[used], values[used]
         if len(at) < _FEWEST:
             return _unknown(profile, name, at, quantity, measured)
-        found = correlate(at, quantity, measured)
-        p, notes = found.p_value, self._notes(at, quantity, measured, len(x_um) - len(at), found.n_effective)
+        comparable = _to_unit_size(quantity), scaled[used]
+        found = correlate(at, *comparable)
+        p, notes = found.p_value, self._notes(at, *comparable, len(x_um) - len(at), found.n_effective)
         if self.settings.test == "surrogates":
             _check_equal_steps(at, name)
-            p = shift_p_value(quantity, measured, self.seed, self.settings.surrogates)
+            p = shift_p_value(*comparable, self.seed, self.settings.surrogates)
             notes.append(f"p from {self.settings.surrogates} surrogate profiles of random phase")
         return Relation(
             quantity=profile.name,
@@ -104,7 +113,11 @@ class PearsonRelation:
         outside: int,
         n_effective: float,
     ) -> list[str]:
-        notes = []
+        notes = [
+            f"{what} is the same everywhere: no correlation"
+            for what, series in (("the quantity", quantity), ("the property", measured))
+            if np.ptp(series) == 0
+        ]
         if outside:
             notes.append(f"{outside} position(s) of the property lie outside the profile and were left out")
         if len(at) < _FEW:
@@ -118,6 +131,12 @@ class PearsonRelation:
         if np.isfinite(q2):
             notes.append(f"straight line: R2 = {r2:.2f}, leave-one-out Q2 = {q2:.2f}")
         return notes
+
+
+def _to_unit_size(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return values divided by the largest: no correlation changes, and no square over- or underflows."""
+    largest = float(np.max(np.abs(values), initial=0.0))
+    return values / largest if largest > 0 else values
 
 
 def profile_at(profile: Profile, x_um: NDArray[np.float64]) -> NDArray[np.float64]:
