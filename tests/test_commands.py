@@ -18,7 +18,7 @@ COMMANDS = sorted(plugin.name for plugin in registry().of_stage("command"))
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself_with_an_example(cemi, command):
-    answer = cemi(command, "--help")
+    answer = cemi(*command.split(), "--help")
     assert answer.code == 0
     assert f"cemi {command}" in answer.out.replace("Usage: cemi " + command, "", 1)
 
@@ -86,6 +86,60 @@ def test_denoise_does_not_write_over_the_folder_that_it_reads(cemi, tile_folder)
     before = (folder / "t0.tif").read_bytes()
     assert cemi("denoise", folder, "--out", folder).code == 2
     assert (folder / "t0.tif").read_bytes() == before
+
+
+@pytest.fixture
+def noisy_and_better(tmp_path):
+    """Three noisy 8-bit pictures, and the 16-bit ones without noise behind two of them, one of another size."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:64, :80]
+    for name, size in (("a", 80), ("b", 80), ("c", 70)):
+        clean = 0.5 + 0.2 * np.sign(np.sin(x / 9) * np.cos(y / 11))
+        noisy = np.clip(clean + 0.1 * rng.standard_normal(clean.shape), 0, 1)
+        for folder, pixels in (("ld", np.uint8(255 * noisy)), ("hd", np.uint16(65535 * clean[:, :size]))):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            if (folder, name) != ("hd", "b"):
+                tifffile.imwrite(tmp_path / folder / f"{name}.tif", pixels)
+    return tmp_path / "ld", tmp_path / "hd"
+
+
+def test_denoise_against_better_images_prints_what_was_gained(cemi, noisy_and_better, tmp_path):
+    noisy, better = noisy_and_better
+    answer = cemi("denoise", noisy, "--out", tmp_path / "out", "--use", "nlm", "--against", better, "--json", "--quiet")
+    assert answer.code == 0, answer.err
+    found = json.loads(answer.out)
+    assert [entry["file"] for entry in found["against"]["images"]] == ["a.tif"]
+    first, second = found["against"]["mean"]["as it came"], found["against"]["mean"]["denoised"]
+    assert first["psnr"] == pytest.approx(20, abs=0.3)
+    assert second["psnr"] > first["psnr"] + 5
+    assert {"psnr", "ssim", "phase-fraction", "edge-sharpness", "power-spectrum"} <= set(first)
+    reasons = {entry["file"]: entry["reason"] for entry in found["not_compared"]}
+    assert "no picture of its name" in reasons["b.tif"]
+    assert "it is 80 x 64 px and c.tif 70 x 64 px" in reasons["c.tif"]
+    assert len(found["written"]) == 3
+
+
+def test_denoise_against_prints_a_table_with_a_row_before_and_a_row_after(cemi, noisy_and_better, tmp_path):
+    noisy, better = noisy_and_better
+    answer = cemi("denoise", noisy / "a.tif", "--out", tmp_path / "out", "--against", better / "a.tif", "--quiet")
+    assert answer.code == 0, answer.err
+    heads = [line.split("  ")[0] for line in answer.out.splitlines()[1:]]
+    assert heads == ["a.tif", "as it came", "denoised", "better is"]
+    assert "PSNR (dB)" in answer.out
+
+
+def test_denoise_against_the_wrong_folder_fails_before_the_work(cemi, noisy_and_better, tile_folder, tmp_path):
+    noisy, _ = noisy_and_better
+    answer = cemi("denoise", noisy, "--out", tmp_path / "out", "--against", tile_folder[0])
+    assert answer.code == 2
+    assert "no image has a partner of the same name" in answer.err
+    assert not (tmp_path / "out").exists()
+    answer = cemi("denoise", noisy, "--out", noisy_and_better[1], "--against", noisy_and_better[1])
+    assert answer.code == 2
+    assert "would be overwritten" in answer.err
+    answer = cemi("denoise", noisy / "c.tif", "--out", tmp_path / "out", "--against", noisy_and_better[1] / "c.tif")
+    assert answer.code == 1
+    assert "of the same field" in answer.err
 
 
 def test_a_number_that_could_not_be_measured_is_null_in_json(cemi, tmp_path):

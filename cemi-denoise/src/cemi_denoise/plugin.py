@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cemi_core.plugins import DenoiserPlugin, hookimpl
+from cemi_core.plugins import DenoiserPlugin, MetricPlugin, hookimpl
 
 
 @hookimpl
@@ -39,4 +39,48 @@ def cemi_denoisers() -> Iterable[DenoiserPlugin]:
         "Non-local means: averages places nearby that look alike; keeps fine detail, the slowest.",
         factory="cemi_denoise.nonlocal_means:make",
         settings="cemi_denoise.nonlocal_means:NlmSettings",
+    )
+
+
+@hookimpl
+def cemi_metrics() -> Iterable[MetricPlugin]:
+    """Yield what a denoised picture is measured by."""
+    yield MetricPlugin(
+        "psnr",
+        "Peak signal-to-noise ratio: how far the grey levels lie apart.",
+        factory="cemi_denoise.metrics:make_psnr",
+        label="PSNR (dB)",
+        better="higher",
+    )
+    yield MetricPlugin(
+        "ssim",
+        "Structural similarity: how alike brightness, contrast and pattern are within a few pixels.",
+        factory="cemi_denoise.metrics:make_ssim",
+        label="SSIM",
+        better="higher",
+    )
+    yield MetricPlugin(
+        "lpips",
+        "How different pictures look to people, as a network learnt it (AlexNet); needs the extra 'perceptual'.",
+        factory="cemi_denoise.metrics:make_lpips",
+        label="LPIPS",
+    )
+    yield MetricPlugin(
+        "phase-fraction",
+        "By how many percentage points the phase fractions by Otsu's threshold differ.",
+        factory="cemi_denoise.metrics:make_phase_fraction",
+        label="phase fraction off (points)",
+    )
+    yield MetricPlugin(
+        "edge-sharpness",
+        "How steep the edges are, as a share of how steep they are in the reference.",
+        factory="cemi_denoise.metrics:make_edge_sharpness",
+        label="edge sharpness",
+        better="1",
+    )
+    yield MetricPlugin(
+        "power-spectrum",
+        "How far the power spectra lie apart, over all frequencies.",
+        factory="cemi_denoise.metrics:make_power_spectrum",
+        label="spectrum off (dB)",
     )

@@ -11,6 +11,7 @@ from cemi_core.plugins.types import (
     CommandPlugin,
     DenoiserPlugin,
     ExporterPlugin,
+    MetricPlugin,
     RelationPlugin,
     SourcePlugin,
     StitcherPlugin,
@@ -82,6 +83,18 @@ def cemi_relations() -> Iterable[RelationPlugin]:  # type: ignore[empty-body]
 
 
 @hookspec
+def cemi_metrics() -> Iterable[MetricPlugin]:  # type: ignore[empty-body]
+    """Yield metrics that compare a picture with a better one of the same field (``cemi denoise --against``).
+
+    Examples
+    --------
+    >>> @hookimpl
+    ... def cemi_metrics():
+    ...     yield MetricPlugin("mean-error", "Mean error.", factory="my_package.error:make", label="error")
+    """
+
+
+@hookspec
 def cemi_exporters() -> Iterable[ExporterPlugin]:  # type: ignore[empty-body]
     """Yield export formats for mosaics.
 
@@ -95,7 +108,7 @@ def cemi_exporters() -> Iterable[ExporterPlugin]:  # type: ignore[empty-body]
 
 @hookspec
 def cemi_commands() -> Iterable[CommandPlugin]:  # type: ignore[empty-body]
-    """Yield subcommands of ``cemi``.
+    """Yield subcommands of ``cemi``; a name of two words shares its first with those of other packages.
 
     Examples
     --------

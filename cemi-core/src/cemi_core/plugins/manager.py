@@ -17,13 +17,14 @@ from cemi_core.plugins import hookspecs
 from cemi_core.plugins.types import CommandPlugin, Plugin
 
 ENTRY_POINT_GROUP = "cemi"
-STAGES = ("source", "denoise", "stitch", "analyze", "relate", "export", "command")
+STAGES = ("source", "denoise", "stitch", "analyze", "relate", "metric", "export", "command")
 HOOK_OF_STAGE = {
     "source": "cemi_sources",
     "denoise": "cemi_denoisers",
     "stitch": "cemi_stitchers",
     "analyze": "cemi_analyzers",
     "relate": "cemi_relations",
+    "metric": "cemi_metrics",
     "export": "cemi_exporters",
     "command": "cemi_commands",
 }
@@ -34,6 +35,7 @@ NOUN_OF_STAGE = {
     "stitch": "stitcher",
     "analyze": "analyzer",
     "relate": "relation method",
+    "metric": "metric",
     "export": "export format",
     "command": "command",
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 
 def load_object(reference: Any) -> Any:
@@ -18,6 +18,15 @@ def load_object(reference: Any) -> Any:
         return reference
     module_name, _, attribute = reference.partition(":")
     return getattr(import_module(module_name), attribute)
+
+
+def _settings_model(settings: str | type | None) -> type:
+    if settings is None:
+        from cemi_core.model.settings import Settings
+
+        return Settings
+    model: type = load_object(settings)
+    return model
 
 
 def owner_of(made: Any) -> str:
@@ -50,12 +59,7 @@ class Plugin:
 
     def load_settings(self) -> type:
         """Return the settings model."""
-        if self.settings is None:
-            from cemi_core.model.settings import Settings
-
-            return Settings
-        model: type = load_object(self.settings)
-        return model
+        return _settings_model(self.settings)
 
     def load_factory(self) -> Callable[..., Any]:
         """Return the factory."""
@@ -107,11 +111,50 @@ class ExporterPlugin(Plugin):
 
 
 @dataclass(frozen=True)
+class MetricPlugin(Plugin):
+    """How near a picture comes to a better one of the same field.
+
+    ``factory(settings, runtime)`` returns ``metric(image, reference) -> float`` on float pictures (h, w) in [0, 1];
+    settings are those it has by default. A factory whose weights or packages are missing raises `CemiError`, and the
+    metric is left out.
+
+    Attributes
+    ----------
+    label : str
+        Head of its column, with the unit: ``"PSNR (dB)"``.
+    better : str
+        What is better: ``"higher"``, ``"lower"``, or ``"1"`` for a ratio.
+    """
+
+    stage: ClassVar[str] = "metric"
+    label: str = ""
+    better: Literal["higher", "lower", "1"] = "lower"
+
+
+@dataclass(frozen=True)
 class CommandPlugin:
-    """A subcommand of ``cemi``: ``command`` is a click command, or where to find it."""
+    """A subcommand of ``cemi``.
+
+    Attributes
+    ----------
+    name : str
+        The word after ``cemi``, or two, such as ``"train denoiser"``: packages share the first and differ in the
+        second.
+    summary : str
+        One sentence for ``cemi --help``.
+    command : str or click.Command
+        The command, or where to find it.
+    settings : str or type or None
+        The model of the YAML file that the command reads, if it reads one, or where to find it.
+    """
 
     stage: ClassVar[str] = "command"
 
     name: str
     summary: str
     command: str | Any
+    settings: str | type | None = None
+
+    def load_settings(self) -> type:
+        """Return the model of the file that the command reads."""
+        return _settings_model(self.settings)
