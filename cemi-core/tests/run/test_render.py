@@ -1,15 +1,20 @@
 """The picture as the stitcher offers it: shading removed, frames around a box handed in, looks stored beside."""
 
+from dataclasses import replace
+
+import h5py
 import numpy as np
 import pytest
 
 from cemi_core.model.layout import Layout
 from cemi_core.model.mosaic import Box
 from cemi_core.run.executors import open_executor
+from cemi_core.run.place import load_layout
 from cemi_core.run.plan import Machine, Workers
 from cemi_core.run.render import write_mosaic
 from cemi_core.sources.array import ArraySource
 from cemi_core.store.protocol import open_mosaic
+from cemi_core.store.run_file import write_layout
 
 SHADING = np.array([[0.8, 1.0, 1.2]])
 
@@ -87,3 +92,23 @@ def test_frames_within_the_margin_of_a_box_are_handed_to_the_stitcher(tmp_path):
         seen.clear()
         render(tmp_path / f"{margin}.h5", Watching(margin), layout, frames)
         assert sorted(seen) == handed
+
+
+def test_maps_of_turned_frames_reach_the_stitcher_through_the_file_of_the_layout(tmp_path):
+    turned = np.tile(np.eye(2), (2, 1, 1))
+    turned[1] = [[1.0, -0.01], [0.01, 1.0]]
+    seen = {}
+
+    class Watching(MeanStitcher):
+        def blend(self, patches, box):
+            seen.update({patch.index: patch.affine for patch in patches})
+            return super().blend(patches, box)
+
+    frames = [np.full((20, 30), 0.5, np.float32)] * 2
+    for affine in (None, turned):
+        path = tmp_path / f"{affine is None}.h5"
+        with h5py.File(path, "w") as file:
+            write_layout(file, replace(layout_of([(0, 0), (0, 20)], (20, 30)), affine=affine))
+        render(tmp_path / f"m-{path.name}", Watching(), load_layout(path), frames)
+        assert seen[0] is None
+        assert seen[1] is None if affine is None else np.array_equal(seen[1], turned[1])

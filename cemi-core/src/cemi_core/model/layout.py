@@ -127,6 +127,9 @@ class Layout:
     flat_field : ndarray of float64, shape (m, k), or None
         Shading that all frames share: their relative brightness, mean 1, at points spread evenly from the first pixel
         to the last. It is divided out (`cemi_core.model.flat_field`) before ``gain`` and ``offset``.
+    affine : ndarray of float64, shape (n, 2, 2), or None
+        For frames that are turned, stretched or sheared against the others: the pixel at (y, x) from a frame's middle
+        lies at ``affine @ (y, x)`` from the middle of its place. None where all are the identity.
     """
 
     positions_px: NDArray[np.float64]
@@ -141,6 +144,7 @@ class Layout:
     sigma_px: NDArray[np.float64] = field(default_factory=_unknown_sigma)
     geometry: ScanGeometry = ScanGeometry()
     flat_field: NDArray[np.float64] | None = None
+    affine: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         if len(self.sigma_px) != len(self.positions_px):
@@ -154,6 +158,12 @@ class Layout:
         """(height, width) of the smallest mosaic that holds every frame, px."""
         ends = np.ceil(self.positions_px + self.shapes).max(axis=0)
         return int(ends[0]), int(ends[1])
+
+    def affine_of(self, index: int) -> NDArray[np.float64] | None:
+        """Return the linear map of frame ``index``, shape (2, 2); None if it is the identity."""
+        if self.affine is None or np.array_equal(self.affine[index], np.eye(2)):
+            return None
+        return np.asarray(self.affine[index])
 
     def frame_box(self, index: int) -> Box:
         """Return the mosaic pixels that frame ``index`` may touch."""

@@ -56,6 +56,9 @@ class Patch:
         Mosaic coordinates of the centre of its first pixel, sub-pixel.
     gain, offset : float
         Brightness correction, corrected = gain * image + offset.
+    affine : ndarray of float64, shape (2, 2), or None
+        The pixel at (y, x) from the frame's middle belongs at ``affine @ (y, x)`` from the middle of its place; None if
+        that is the same.
     """
 
     index: int
@@ -64,6 +67,7 @@ class Patch:
     x_px: float
     gain: float = 1.0
     offset: float = 0.0
+    affine: NDArray[np.float64] | None = None
 
 
 @runtime_checkable

@@ -185,7 +185,8 @@ def _patch(task: _BlendTask, index: int) -> Patch:
     if layout.flat_field is not None:
         image = flattened(image, layout.flat_field)
     y, x = layout.positions_px[index]
-    return Patch(index, image, float(y), float(x), float(layout.gain[index]), float(layout.offset[index]))
+    gain, offset = float(layout.gain[index]), float(layout.offset[index])
+    return Patch(index, image, float(y), float(x), gain, offset, layout.affine_of(index))
 
 
 @dataclass(frozen=True)

@@ -115,6 +115,8 @@ def write_layout(group: h5py.Group, layout: Layout) -> None:
     group.create_group("geometry").attrs.update(asdict(layout.geometry))
     if layout.flat_field is not None:
         group["flat_field"] = layout.flat_field
+    if layout.affine is not None:
+        group["affine"] = layout.affine
     write_texts(group, "notes", layout.notes)
 
 
@@ -149,6 +151,7 @@ def read_layout(group: h5py.Group) -> Layout:
         pairs=tuple(pairs),
         notes=read_texts(group, "notes"),
         flat_field=group["flat_field"][:] if "flat_field" in group else None,
+        affine=group["affine"][:] if "affine" in group else None,
         **_accuracy(group, placed),
     )
 
