@@ -165,7 +165,12 @@ def _notes(
     nothing_kept = not any(pair.kept for pair in pairs)
     if len(frames) > 1 and nothing_kept:
         where = "side by side" if joined.max() > 0 else "by the stage model"
-        notes.append(f"No overlap between any two frames was found; all {len(frames)} frames are placed {where}.")
+        why = (
+            "No overlap between any two frames was found"
+            if pairs
+            else "By their positions no two frames overlap enough to be compared (see the setting min_overlap)"
+        )
+        notes.append(f"{why}; all {len(frames)} frames are placed {where}.")
     elif len(loose):
         names = ", ".join(frames[n].name for n in loose[:5].tolist()) + (", ..." if len(loose) > 5 else "")
         count = int(group.max())

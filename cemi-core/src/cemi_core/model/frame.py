@@ -73,6 +73,8 @@ class FrameSource(Protocol):
         What was left out.
     dtype : numpy.dtype
         Type of the pixels at the source: uint8, uint16 or float32.
+    notes : sequence of str, optional
+        Sentences for the user and the report, one for each thing that is odd about the frames.
     """
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -15,11 +16,13 @@ from cemi_core.errors import InputError
 from cemi_core.model.frame import DroppedFrame, Frame, FrameSource, StreamSource, from_unit_range
 from cemi_core.model.layout import Layout
 from cemi_core.model.stages import Denoiser
+from cemi_core.model.units import format_length
 from cemi_core.plugins.manager import make
 from cemi_core.recipe.check import Choice
 from cemi_core.run.executors import spread
 from cemi_core.run.plan import Context, Outcome
 from cemi_core.run.tiles import denoise_image
+from cemi_core.run.twins import notes_on_twins, picture_digest
 from cemi_core.store.atomic import write_json_atomically
 from cemi_core.store.frames import FrameStore, StoredFrames
 from cemi_core.store.hdf5_table import new_hdf5_file
@@ -43,13 +46,21 @@ def keep_frames(choice: Choice, context: Context) -> Outcome:
     """
     source = make(choice.plugin, choice.settings, context.machine.runtime())
     path = context.folder.frames / "kept"
-    frames, dropped = (
-        _keep_passes(source, path, context) if isinstance(source, StreamSource) else _keep_each(source, path, context)
-    )
+    twins: list[str] = []
+    if isinstance(source, StreamSource):
+        frames, dropped = _keep_passes(source, path, context)
+    else:
+        frames, dropped, twins = _keep_each(source, path, context)
     if not frames:
         why = f": {dropped[0].name}: {dropped[0].reason}" if dropped else ""
         raise InputError(f"the source '{choice.name}' gives no usable frame{why}")
-    notes = _notes_on_frames(frames, dropped)
+    _warn_of_dropped(frames, dropped)
+    notes = [*getattr(source, "notes", ()), *_notes_on_sizes(frames), *twins]
+    for note in notes:
+        log.warning("%s", note)
+    if all(frame.pixel_size_um is None for frame in frames):
+        notes.append("The pixel size is unknown: lengths are in pixels. Give 'pixel_size' in the source's settings.")
+    _require_one_magnification(frames)
     FrameStore.open(path).write_table(frames, dropped)
     table = context.folder.inner / "frames.h5"
     with new_hdf5_file(table) as file:
@@ -57,25 +68,29 @@ def keep_frames(choice: Choice, context: Context) -> Outcome:
     return Outcome([path, table], notes)
 
 
-def _notes_on_frames(frames: Sequence[Frame], dropped: Sequence[DroppedFrame]) -> list[str]:
-    notes = []
+def _warn_of_dropped(frames: Sequence[Frame], dropped: Sequence[DroppedFrame]) -> None:
     if dropped:
         log.warning("%d frames dropped, %d kept", len(dropped), len(frames))
         for entry in dropped[:_NAMED]:
             log.warning("  dropped %s: %s", entry.name, entry.reason)
-    sizes = {frame.shape for frame in frames}
-    if len(sizes) > 1:
-        notes.append(f"The frames have {len(sizes)} different sizes.")
-    pixel_sizes = {frame.pixel_size_um for frame in frames}
-    if pixel_sizes == {None}:
-        notes.append("The pixel size is unknown: lengths are in pixels. Give 'pixel_size' in the source's settings.")
-    known = [size for size in pixel_sizes if size]
-    if known and max(known) > 1.01 * min(known):
+
+
+def _notes_on_sizes(frames: Sequence[Frame]) -> list[str]:
+    sizes = Counter(frame.shape for frame in frames).most_common()
+    if len(sizes) < 2:
+        return []
+    listed = ", ".join(f"{count} of {height} x {width} px" for (height, width), count in sizes[:_NAMED])
+    return [f"The frames have {len(sizes)} different sizes: {listed}{', ...' if len(sizes) > _NAMED else ''}."]
+
+
+def _require_one_magnification(frames: Sequence[Frame]) -> None:
+    known = sorted((frame.pixel_size_um, frame.name) for frame in frames if frame.pixel_size_um)
+    if known and known[-1][0] > 1.01 * known[0][0]:
+        (small, fine), (large, coarse) = known[0], known[-1]
         raise InputError(
-            f"the pixel size differs between frames ({min(known):.5g} to {max(known):.5g} um); "
-            "stitch frames of one magnification, or give 'pixel_size' if the metadata are wrong"
+            f"the pixel size differs between frames ({format_length(small)} in '{fine}', {format_length(large)} in "
+            f"'{coarse}'); stitch frames of one magnification, or give 'pixel_size' if the metadata are wrong"
         )
-    return notes
 
 
 def _fresh_store(path: Path, shape: tuple[int, int], dtype: Any, float_range: tuple[float, float], key: str) -> None:
@@ -93,41 +108,45 @@ def _fresh_store(path: Path, shape: tuple[int, int], dtype: Any, float_range: tu
     marker.write_text(key, encoding="utf-8")
 
 
-def _keep_each(source: FrameSource, path: Path, context: Context) -> tuple[list[Frame], list[DroppedFrame]]:
+def _keep_each(source: FrameSource, path: Path, context: Context) -> tuple[list[Frame], list[DroppedFrame], list[str]]:
+    """Return what was kept, what was not, and a sentence if a picture occurs twice."""
     found = list(source.frames)
     if not found:
-        return [], list(source.dropped)
+        return [], list(source.dropped), []
     shape = max(frame.shape[0] for frame in found), max(frame.shape[1] for frame in found)
     part = _part_path(path, 0)
     _fresh_store(part, shape, source.dtype, getattr(source, "float_range", (0.0, 1.0)), context.key)
     frames: list[Frame] = []
     failed: list[DroppedFrame] = []
+    digests: list[tuple[str, bytes]] = []
     todo = spread(context.executor, _keep_batch, (source, part), range(len(found)), in_flight=context.in_flight)
-    for index, reason in todo:
+    for index, (reason, digest) in todo:
         if reason:
             failed.append(DroppedFrame(found[index].name, reason, found[index].time_s))
         else:
             frames.append(found[index])
+            digests.append((found[index].name, digest))
         context.progress("reading frames", index + 1, len(found))
-    return _join_parts(path, [frames], context.key), [*source.dropped, *failed]
+    return _join_parts(path, [frames], context.key), [*source.dropped, *failed], notes_on_twins(digests)
 
 
-def _keep_batch(common: tuple[FrameSource, Path], indices: Sequence[int]) -> list[str]:
+def _keep_batch(common: tuple[FrameSource, Path], indices: Sequence[int]) -> list[tuple[str, bytes]]:
     source, path = common
     store = FrameStore.open(path)
     return [_keep_one(source, store, index) for index in indices]
 
 
-def _keep_one(source: FrameSource, store: FrameStore, index: int) -> str:
-    """Store one frame and return why it could not be read, or an empty text."""
+def _keep_one(source: FrameSource, store: FrameStore, index: int) -> tuple[str, bytes]:
+    """Store one frame; return why it could not be read, or an empty text, and the digest of its pixels."""
     if store.done(index):
-        return ""
+        return "", picture_digest(store.read(index))
     try:
         image = source.read(index)
     except InputError as error:
-        return str(error)
-    store.write(index, from_unit_range(image, store.dtype, store.float_range))
-    return ""
+        return str(error), b""
+    pixels = from_unit_range(image, store.dtype, store.float_range)
+    store.write(index, pixels)
+    return "", picture_digest(pixels)
 
 
 def _keep_passes(source: StreamSource, path: Path, context: Context) -> tuple[list[Frame], list[DroppedFrame]]:

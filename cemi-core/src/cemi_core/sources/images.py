@@ -81,7 +81,7 @@ class ImagesSource:
     Opening reads headers only, but for a look at up to three pictures for a data bar, at one for colour, and at all
     floats unless ``float_range`` is given.
 
-    Damaged files are dropped and listed (see ``on_bad``). Files of different sizes are accepted and noted.
+    Damaged files are dropped and listed (see ``on_bad``). Files of different sizes are accepted.
 
     Attributes
     ----------
@@ -90,7 +90,7 @@ class ImagesSource:
     float_range : tuple of float
         Float values that `read` maps to 0 and 1.
     notes : tuple of str
-        Sentences for the report, such as that sizes differ.
+        Sentences for the user and the report, such as that a picture is in colour.
 
     Raises
     ------
@@ -105,9 +105,11 @@ class ImagesSource:
             raise InputError(f"the positions table '{settings.positions}' names none of the images")
         self._stills = [still for still, _ in placed]
         self.frames: tuple[Frame, ...] = tuple(replace(frame, index=i) for i, (_, frame) in enumerate(placed))
+        damaged = {entry.name for entry in dropped}
+        left_out = [entry for entry in left_out if Path(entry.name).name not in damaged]
         self.dropped: tuple[DroppedFrame, ...] = (*dropped, *left_out)
         self.dtype: np.dtype[Any] = self._stills[0].header.dtype
-        self.notes = tuple(notes_on_stills(self._stills, settings.pixel_size))
+        self.notes = tuple(notes_on_stills(self._stills))
         self.float_range = settings.float_range or (0.0, 1.0)
         if self.dtype.kind == "f" and settings.float_range is None:
             self.float_range = common_range(finite_range(self.read_native(i)) for i in range(len(self.frames)))
@@ -170,7 +172,8 @@ def _place_by_table(
     by_name = {still.path.name: still for still in reversed(stills)}
     by_name |= {still.name: still for still in stills} | {str(still.path): still for still in stills}
     chosen = [(name, by_name[name]) for name in table if name in by_name]
-    missing = [DroppedFrame(name, "in the positions table, but not readable") for name in table if name not in by_name]
+    absent = "in the positions table, but there is no such image"
+    missing = [DroppedFrame(name, absent) for name in table if name not in by_name]
     used = {still.name for _, still in chosen}
     extra = [DroppedFrame(still.name, "not in the positions table") for still in stills if still.name not in used]
     if not chosen:

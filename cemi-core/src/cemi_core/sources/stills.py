@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,6 @@ from numpy.typing import NDArray
 
 from cemi_core.errors import InputError
 from cemi_core.model.frame import DroppedFrame
-from cemi_core.model.units import format_length
 from cemi_core.sources.data_bar import common_bar_height
 from cemi_core.sources.files import find_files, frame_names
 from cemi_core.sources.read_image import IMAGE_SUFFIXES, ImageHeader, has_colour, read_headers, read_pixels
@@ -138,20 +136,9 @@ def _without_common_bar(stills: list[Still]) -> list[Still]:
     return [replace(s, crop=(slice(0, s.header.shape[0] - bar), s.crop[1])) for s in stills] if bar else stills
 
 
-def notes_on_stills(stills: Sequence[Still], pixel_size_um: float | None) -> list[str]:
-    """Return sentences for the report: differing sizes, differing pixel sizes (unless one is given), true colour."""
-    notes = []
-    shapes = Counter(still.shape for still in stills)
-    if len(shapes) > 1:
-        sizes = ", ".join(f"{n} of {w} x {h} px" for (h, w), n in shapes.most_common())
-        notes.append(f"the images differ in size: {sizes}")
-    pixel_sizes = sorted(
-        {round(size, 9) for still in stills if (size := still.header.vendor.pixel_size_um) is not None}
-    )
-    if len(pixel_sizes) > 1 and pixel_size_um is None:
-        low, high = format_length(pixel_sizes[0]), format_length(pixel_sizes[-1])
-        notes.append(f"the images differ in pixel size ({low} to {high}); stitching needs one magnification")
+def notes_on_stills(stills: Sequence[Still]) -> list[str]:
+    """Return sentences for the report: that pictures are in true colour."""
     coloured = next((still for still in stills if still.header.colour), None)
-    if coloured is not None and has_colour(coloured.path, coloured.header.page):
-        notes.append(f"'{coloured.name}' is a colour picture: its luminance is used; coloured graphics stay in it")
-    return notes
+    if coloured is None or not has_colour(coloured.path, coloured.header.page):
+        return []
+    return [f"'{coloured.name}' is a colour picture: its luminance is used; coloured graphics stay in it."]
