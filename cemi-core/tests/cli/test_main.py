@@ -3,10 +3,11 @@
 import importlib
 import sys
 
+import click
 import pytest
 
 from cemi_core.cli.main import run
-from cemi_core.plugins import DenoiserPlugin
+from cemi_core.plugins import CommandPlugin, DenoiserPlugin
 from cemi_core.plugins.manager import Registered, Registry
 
 
@@ -44,3 +45,38 @@ def test_what_the_system_refuses_is_no_defect(fails):
 
 def test_want_of_memory_is_no_defect(fails):
     assert "defect" not in fails("raise MemoryError")
+
+
+@pytest.fixture
+def two_trainers(monkeypatch):
+    """Two packages offer commands that share their first word."""
+
+    def command(name):
+        return click.Command(name, callback=lambda: click.echo(f"trains a {name}"))
+
+    found = Registry(
+        [
+            Registered(CommandPlugin("train denoiser", "Train a denoiser.", command("denoiser")), "one", "1"),
+            Registered(CommandPlugin("train segmenter", "Train a segmenter.", command("segmenter")), "two", "1"),
+        ]
+    )
+    monkeypatch.setattr("cemi_core.cli.main.registry", lambda: found)
+
+
+def test_packages_share_the_first_word_of_a_command(two_trainers, capsys):
+    assert run(["train", "denoiser"]) == 0
+    assert run(["train", "segmenter"]) == 0
+    assert capsys.readouterr().out == "trains a denoiser\ntrains a segmenter\n"
+
+
+def test_help_lists_commands_of_two_words(two_trainers, capsys):
+    run(["--help"])
+    assert "train denoiser" in capsys.readouterr().out
+    run(["train", "--help"])
+    told = capsys.readouterr().out
+    assert "segmenter  Train a segmenter." in told
+
+
+def test_a_second_word_that_does_not_exist_says_which_was_meant(two_trainers, capsys):
+    assert run(["train", "denoisr"]) == 2
+    assert "No such command 'train denoisr'. Did you mean 'denoiser'?" in capsys.readouterr().err

@@ -10,25 +10,40 @@ import click
 
 from cemi_core import __version__
 from cemi_core.errors import CemiError
-from cemi_core.plugins.manager import registry
+from cemi_core.plugins.manager import Registered, registry
 from cemi_core.plugins.types import load_object
 
 INTERRUPTED = 130
 
 
 class LazyGroup(click.Group):
-    """Commands by name and summary; a command's module is imported only when it is called."""
+    """Commands by name and summary; a command's module is imported only when it is called.
+
+    Commands of two words that share the first, such as ``train denoiser``, are a group of that name.
+    """
+
+    #: What the names of these commands begin with: nothing, or a first word and a space.
+    prefix = ""
+
+    def _commands(self) -> dict[str, Registered]:
+        """Return what is registered, by name without the prefix."""
+        found = {plugin.name: plugin for plugin in registry().of_stage("command")}
+        return {name.removeprefix(self.prefix): p for name, p in found.items() if name.startswith(self.prefix)}
 
     def list_commands(self, context: click.Context) -> list[str]:
-        """Return the names of all commands."""
-        return sorted({plugin.name for plugin in registry().of_stage("command")})
+        """Return the names of all commands, of those of two words the first."""
+        return sorted({name.partition(" ")[0] for name in self._commands()})
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         """Return the command, or None if there is none of that name."""
         if name not in self.list_commands(context):
             return None
-        command: click.Command = load_object(registry().get("command", name).description.command)
-        return command
+        if name in self._commands():
+            command: click.Command = load_object(registry().get("command", self.prefix + name).description.command)
+            return command
+        group = LazyGroup(name, help=f"Commands that begin with '{name}'.")
+        group.prefix = f"{name} "
+        return group
 
     def resolve_command(
         self, context: click.Context, args: list[str]
@@ -41,12 +56,12 @@ class LazyGroup(click.Group):
         if name not in names and not name.startswith("-"):
             close = get_close_matches(name, names, n=1)
             hint = f" Did you mean '{close[0]}'?" if close else ""
-            raise click.UsageError(f"No such command '{name}'.{hint} See 'cemi --help'.")
+            raise click.UsageError(f"No such command '{self.prefix}{name}'.{hint} See '{context.command_path} --help'.")
         return super().resolve_command(context, args)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Write names and summaries from the descriptions, without importing the commands."""
-        rows = {plugin.name: plugin.description.summary for plugin in registry().of_stage("command")}
+        rows = {name: plugin.description.summary for name, plugin in self._commands().items()}
         with formatter.section("Commands"):
             formatter.write_dl(sorted(rows.items()))
 

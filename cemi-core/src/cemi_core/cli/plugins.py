@@ -58,12 +58,12 @@ def plugins(name: str | None, stage: str | None, as_json: bool) -> None:
 def _show_settings(found: Registry, name: str, stage: str | None, as_json: bool) -> None:
     """Print the settings of one plugin: what a recipe may write under ``with:``."""
     from cemi_core.errors import UsageError
-    from cemi_core.recipe.settings_table import setting_rows
+    from cemi_core.recipe.settings_table import has_settings_page, setting_rows
 
-    stages = [s for s in ([stage] if stage else STAGES) if s != "command"]
-    matches = [plugin for s in stages for plugin in found.of_stage(s) if plugin.name == name]
+    candidates = [p for s in ([stage] if stage else STAGES) for p in found.of_stage(s) if has_settings_page(p)]
+    matches = [plugin for plugin in candidates if plugin.name == name]
     if not matches:
-        close = get_close_matches(name, [p.name for s in stages for p in found.of_stage(s)], n=1)
+        close = get_close_matches(name, [p.name for p in candidates], n=1)
         hint = f"; did you mean '{close[0]}'?" if close else "; 'cemi plugins' lists them"
         raise UsageError(f"there is no plugin '{name}'{hint}")
     if as_json:

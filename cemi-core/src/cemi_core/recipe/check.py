@@ -18,6 +18,7 @@ from cemi_core.recipe.load import load_tree
 from cemi_core.recipe.schema import STAGE_OF_KEY, GridSpec, Recipe, RelateSpec
 from cemi_core.recipe.yaml_tree import KeyPath, Mark, Tree, to_yaml
 
+_NAME = re.compile(r"[\w-]+")
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 
 
@@ -87,8 +88,8 @@ def check_recipe(path: Path, registry: Registry, overrides: Sequence[str] = ()) 
     problems: list[tuple[Mark, str]] = []
     data = dict(tree.data)
     if isinstance(data.get("relate"), dict):
-        data["relate"] = _resolve_paths_of_model(tree, ("relate",), data["relate"], RelateSpec, problems)
-    recipe = _validate(Recipe, data, (), tree, problems)
+        data["relate"] = resolve_paths(tree, ("relate",), data["relate"], RelateSpec, problems)
+    recipe = validated(Recipe, data, (), tree, problems)
     choices: dict[KeyPath, Choice] = {}
     for key, stage in STAGE_OF_KEY.items():
         entry = data.get(key)
@@ -142,7 +143,7 @@ def path_fields(model: type[BaseModel]) -> set[str]:
 
 def _has_path_format(schema: Any) -> bool:
     if isinstance(schema, dict):
-        return schema.get("format") == "path" or any(_has_path_format(v) for v in schema.values())
+        return schema.get("format") in ("path", "path-or-name") or any(_has_path_format(v) for v in schema.values())
     return isinstance(schema, list) and any(_has_path_format(v) for v in schema)
 
 
@@ -169,8 +170,8 @@ def _check_choice(
         problems.append((tree.mark((*where, "use")), message))
         return None, None
     inside = (*where, "with")
-    resolved = _resolve_paths_of_model(tree, inside, given, model, problems)
-    settings = _validate(model, resolved, inside, tree, problems)
+    resolved = resolve_paths(tree, inside, given, model, problems)
+    settings = validated(model, resolved, inside, tree, problems)
     if settings is None:
         return None, None
     return Choice(plugin, settings, on=str(raw.get("on", ""))), {**raw, "use": name, "with": resolved}
@@ -181,9 +182,10 @@ def _default_choice(stage: str, name: str, registry: Registry) -> Choice:
     return Choice(plugin, plugin.description.load_settings()())
 
 
-def _validate(
+def validated(
     model: type[BaseModel], data: Any, where: KeyPath, tree: Tree, problems: list[tuple[Mark, str]]
 ) -> Any | None:
+    """Return the settings that ``data`` gives, or None after adding what is wrong to ``problems``."""
     try:
         return model.model_validate(data)
     except ValidationError as error:
@@ -229,18 +231,19 @@ def _keys_at(model: type[BaseModel], location: KeyPath) -> list[str]:
         inner = inner or next((f for f in fields.values() if f.alias == part), None)
         if isinstance(part, int) or inner is None:
             continue
-        nested = _model_in(inner.annotation)
+        nested = model_in(inner.annotation)
         if nested is None:
             return []
         fields = nested.model_fields
     return [field.alias or name for name, field in fields.items()]
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
+def model_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the settings model that a field holds, alone or beside None; None if it holds none."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     for argument in getattr(annotation, "__args__", ()):
-        found = _model_in(argument)
+        found = model_in(argument)
         if found is not None:
             return found
     return None
@@ -256,13 +259,17 @@ def _check_grid(recipe: Recipe | None, tree: Tree, problems: list[tuple[Mark, st
         problems.append((tree.mark(("grid",)), "'grid' takes either rows and columns or a cell, not both"))
 
 
-def _resolve_paths_of_model(
+def resolve_paths(
     tree: Tree, where: KeyPath, data: dict[str, Any], model: type[BaseModel], problems: list[tuple[Mark, str]]
 ) -> dict[str, Any]:
+    """Return ``data`` with the paths among the settings of ``model`` made absolute, from where each was written."""
     resolved = dict(data)
+    fields = model.model_json_schema(by_alias=True).get("properties", {})
     for name in path_fields(model) & set(data):
         value = data[name]
         here = (*where, name)
+        if fields[name].get("format") == "path-or-name" and _NAME.fullmatch(str(value)):
+            continue
         if isinstance(value, str):
             resolved[name] = _resolve_path(value, tree.mark(here), problems)
         elif isinstance(value, list):

@@ -30,7 +30,7 @@ def load_tree(path: Path, overrides: Sequence[str] = ()) -> Tree:
     InputError, UsageError
         A file cannot be read, is no YAML, extends itself, or an override names no place of a recipe.
     """
-    tree = _load_extended(path, ())
+    tree = load_extended(path, ())
     if not isinstance(tree.data, dict):
         raise UsageError(f"{tree.mark(())}: a recipe is a map of keys such as 'source:' and 'stitch:'")
     for override in overrides:
@@ -38,7 +38,8 @@ def load_tree(path: Path, overrides: Sequence[str] = ()) -> Tree:
     return tree
 
 
-def _load_extended(path: Path, seen: tuple[Path, ...]) -> Tree:
+def load_extended(path: Path, seen: tuple[Path, ...] = ()) -> Tree:
+    """Return the tree of a file with what it extends; ``seen`` are the files that led to it."""
     resolved = path.resolve()
     if resolved in seen:
         chain = " -> ".join(p.name for p in (*seen, resolved))
@@ -52,7 +53,7 @@ def _load_extended(path: Path, seen: tuple[Path, ...]) -> Tree:
     base_path = path.parent / base_name
     if not base_path.exists():
         raise UsageError(f"{tree.mark(('extends',))}: 'extends' names {base_path}, which does not exist")
-    base = _load_extended(base_path, (*seen, resolved))
+    base = load_extended(base_path, (*seen, resolved))
     if not isinstance(base.data, dict):
         raise UsageError(f"{base.mark(())}: a recipe is a map of keys such as 'source:' and 'stitch:'")
     data = {key: value for key, value in tree.data.items() if key != "extends"}
@@ -113,7 +114,7 @@ def override_tree(tree: Tree, override: str) -> Tree:
     nested: Any = parse_scalar(text)
     value = nested
     mark = Mark(f"--set {override}")
-    data = _with_value(tree.data, path, value)
+    data = with_value(tree.data, path, value)
     marks = {p: m for p, m in tree.marks.items() if p[: len(path)] != path}
     marks[path] = mark
     for depth in range(1, len(path)):
@@ -153,11 +154,12 @@ def _entry(tree: Tree, head: str, word: str, override: str) -> int:
     raise UsageError(f"--set {override}: '{head}' has no entry '{word}'; it has {', '.join(map(str, names)) or 'none'}")
 
 
-def _with_value(data: Any, path: KeyPath, value: Any) -> Any:
+def with_value(data: Any, path: KeyPath, value: Any) -> Any:
+    """Return plain data with the part at ``path`` replaced; maps on the way are made where there are none."""
     if not path:
         return value
     head, rest = path[0], path[1:]
     if isinstance(head, int):
-        return [_with_value(old, rest, value) if i == head else old for i, old in enumerate(data)]
+        return [with_value(old, rest, value) if i == head else old for i, old in enumerate(data)]
     base = data if isinstance(data, dict) else {}
-    return {**base, head: _with_value(base.get(head), rest, value)}
+    return {**base, head: with_value(base.get(head), rest, value)}

@@ -18,6 +18,11 @@ class SettingRow(NamedTuple):
     description: str
 
 
+def has_settings_page(plugin: Registered) -> bool:
+    """Return whether a plugin belongs into the reference: all but commands that read no file of settings."""
+    return plugin.stage != "command" or plugin.description.settings is not None
+
+
 def setting_rows(plugin: Registered) -> list[SettingRow]:
     """Return the settings of a plugin in the order of its model."""
     schema = plugin.description.load_settings().model_json_schema(by_alias=True)
@@ -63,6 +68,8 @@ def _kind(field: dict[str, Any], definitions: dict[str, Any]) -> str:
         return " or ".join(dict.fromkeys(kinds))
     kind = str(field.get("type", "map"))
     if kind == "string":
+        if field.get("format") == "path-or-name":
+            return "path or name"
         return "path" if field.get("format") == "path" else "length" if "nm|um" in field.get("pattern", "") else "text"
     if kind == "array":
         item = field.get("items")
@@ -88,11 +95,12 @@ def settings_markdown(registry: Registry) -> str:
         "# Settings of every plugin of CEMI",
         "",
         "Made from the plugins themselves by `make docs`; `cemi plugins NAME` prints the same in a terminal. In a",
-        "recipe they stand under `with:`. A length is a number with a unit, such as `222 nm`.",
+        "recipe they stand under `with:`. A length is a number with a unit, such as `222 nm`. Under `command` stand",
+        "the keys of the file that a command reads.",
     ]
     for stage in STAGES:
         for plugin in registry.of_stage(stage):
-            if stage == "command" or plugin.package not in OWN_PACKAGES:
+            if not has_settings_page(plugin) or plugin.package not in OWN_PACKAGES:
                 continue
             lines += ["", f"## {stage}: `{plugin.name}`", "", plugin.description.summary, ""]
             rows = setting_rows(plugin)
