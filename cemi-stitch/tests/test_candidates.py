@@ -6,13 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-import torch
 from scipy import ndimage
 
 from cemi_stitch.matchers import match_windows
 from cemi_stitch.pairs import Window
-from cemi_stitch.refine import MatchOptions
-from cemi_stitch.zncc import rival_peaks
+from cemi_stitch.prepared_frames import MatchOptions
+from cemi_stitch.surface import rival_peaks
 
 Record = Callable[..., object]
 
@@ -56,7 +55,7 @@ def test_a_specimen_that_does_not_repeat_itself_gives_one_shift(record: Record) 
 
 
 def test_rival_peaks_come_highest_first_and_without_the_best() -> None:
-    surface = torch.zeros(9, 9)
+    surface = np.zeros((9, 9), np.float32)
     surface[4, 4], surface[2, 6], surface[6, 2], surface[7, 7], surface[0, 0] = 1.0, 0.9, 0.95, 0.5, 0.99
     assert rival_peaks(surface, (4, 4), 0.8, 5) == [(6, 2), (2, 6)]
     assert rival_peaks(surface, (4, 4), 0.8, 1) == [(6, 2)]

@@ -21,7 +21,7 @@ from cemi_stitch.features import agreed_shifts, pair_matcher, similarity
 from cemi_stitch.matchers import match_windows
 from cemi_stitch.pairs import Window
 from cemi_stitch.phase import phase_peaks
-from cemi_stitch.refine import MatchOptions
+from cemi_stitch.prepared_frames import MatchOptions
 from cemi_stitch.settings import KorniaSettings
 from cemi_stitch.stitcher import KorniaStitcher
 

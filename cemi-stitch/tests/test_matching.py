@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from cemi_core.model.frame import Frame
 from cemi_stitch.matchers import match_windows
 from cemi_stitch.pairs import Window, consecutive_windows, overlap_px, overlapping_pairs
-from cemi_stitch.prepare import smoothed, smoothed_by_kornia, without_shading, without_shading_by_kornia
-from cemi_stitch.refine import MatchOptions
+from cemi_stitch.prepare import smoothed, smoothed_by_kornia, without_shading, without_shading_by_torch
+from cemi_stitch.prepared_frames import MatchOptions
 
 Record = Callable[..., object]
 
@@ -58,12 +58,20 @@ def test_less_smoothing_lets_more_noise_through(record: Record) -> None:
 
 
 @pytest.mark.parametrize("shape", [(64, 96), (157, 253), (40, 300), (20, 20)])
-def test_kornia_prepares_frames_as_opencv_does(shape: tuple[int, int]) -> None:
+def test_kornia_smooths_frames_as_opencv_does(shape: tuple[int, int]) -> None:
     image = np.random.default_rng(0).random(shape, dtype=np.float32)
     assert torch.allclose(smoothed(image, 1.5, "cpu"), smoothed_by_kornia(torch.from_numpy(image), 1.5), atol=1e-4)
-    for sigma in (1.0, 4.0, 20.0):
-        by_opencv, by_kornia = (f(torch.from_numpy(image), sigma) for f in (without_shading, without_shading_by_kornia))
-        assert torch.allclose(by_opencv, by_kornia, atol=1e-3)
+
+
+@pytest.mark.parametrize("sigma", [1.0, 4.0, 20.0])
+@pytest.mark.parametrize("size", [(64, 96), (157, 253), (40, 300), (20, 20)])
+def test_torch_takes_shading_out_of_a_batch_as_opencv_does_out_of_one(size: tuple[int, int], sigma: float) -> None:
+    sizes = [size, (size[0] + 7, size[1] + 3)] if min(size) > 40 else [size]
+    batch = torch.from_numpy(np.random.default_rng(0).random((len(sizes), 170, 310), dtype=np.float32))
+    together = without_shading_by_torch(batch, sizes, sigma)
+    for picture, rest, (height, width) in zip(batch, together, sizes, strict=True):
+        alone = without_shading(picture[:height, :width].contiguous(), sigma)
+        assert torch.allclose(alone, rest[:height, :width], atol=1e-4)
 
 
 def test_shading_is_taken_out_and_detail_is_left() -> None:

@@ -8,7 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cemi_stitch.zncc import overlap_zncc, subpixel_peak, template_zncc
+from cemi_stitch.surface import subpixel_peak
+from cemi_stitch.zncc import overlap_zncc, template_zncc
+from cemi_stitch.zncc_on_cpu import template_zncc_on_cpu
 
 
 def plain_zncc(a: np.ndarray, b: np.ndarray, dy: int, dx: int) -> tuple[float, int]:
@@ -77,28 +79,55 @@ def test_overlap_zncc_of_pictures_without_contrast_is_zero() -> None:
         assert float(count.max()) == 0.0
 
 
-def test_template_zncc_is_the_plain_correlation_for_templates_of_several_sizes() -> None:
+def planted_templates(reach: int, sizes: list[tuple[int, int]]) -> tuple[list[np.ndarray], list[np.ndarray], list]:
+    """Return patches, templates and their correlations from the definition."""
     rng = np.random.default_rng(2)
-    reach, sizes = 3, [(12, 17), (20, 9), (12, 17)]
     templates = [rng.random(size).astype(np.float32) for size in sizes]
     patches = [rng.random((h + 2 * reach, w + 2 * reach)).astype(np.float32) + 3 for h, w in sizes]
-    surface = template_zncc([torch.from_numpy(p) for p in patches], [torch.from_numpy(t) for t in templates], reach)
-    for n, (h, w) in enumerate(sizes):
-        for dy in range(2 * reach + 1):
-            for dx in range(2 * reach + 1):
-                expected = np.corrcoef(patches[n][dy : dy + h, dx : dx + w].ravel(), templates[n].ravel())[0, 1]
-                assert float(surface[n, dy, dx]) == pytest.approx(expected, abs=1e-4)
+    steps = range(2 * reach + 1)
+    expected = [
+        [[np.corrcoef(p[dy : dy + h, dx : dx + w].ravel(), t.ravel())[0, 1] for dx in steps] for dy in steps]
+        for p, t, (h, w) in zip(patches, templates, sizes, strict=True)
+    ]
+    return patches, templates, expected
 
 
-def test_template_zncc_without_contrast_is_zero() -> None:
-    assert float(template_zncc([torch.rand(14, 14)], [torch.full((10, 10), 0.4)], 2).abs().max()) == 0.0
+def filled(pictures: list[np.ndarray], value: float) -> torch.Tensor:
+    shape = np.max([picture.shape for picture in pictures], axis=0)
+    batch = np.full((len(pictures), *shape), value, np.float32)
+    for n, picture in enumerate(pictures):
+        batch[n, : picture.shape[0], : picture.shape[1]] = picture
+    return torch.from_numpy(batch)
+
+
+def test_template_zncc_is_the_plain_correlation_for_templates_of_several_sizes_whatever_lies_beyond_them() -> None:
+    sizes = [(12, 17), (20, 9), (12, 17)]
+    patches, templates, expected = planted_templates(3, sizes)
+    surface = template_zncc(filled(patches, 7.0), filled(templates, 5.0), 3, torch.tensor(sizes))
+    assert np.abs(surface.numpy() - expected).max() <= 1e-4
+
+
+@pytest.mark.parametrize("reach", [1, 2, 3, 6])
+def test_the_inner_loop_on_the_cpu_is_the_plain_correlation(reach: int) -> None:
+    patches, templates, expected = planted_templates(reach, [(12, 17), (150, 130)])
+    for patch, template, plain in zip(patches, templates, expected, strict=True):
+        assert np.abs(template_zncc_on_cpu(patch, template, reach) - plain).max() <= 1e-4
+
+
+@pytest.mark.parametrize("reach", [2, 5])
+def test_a_template_or_a_patch_without_contrast_correlates_with_nothing(reach: int) -> None:
+    noise = np.random.default_rng(0).random((14 + 2 * reach, 14 + 2 * reach), dtype=np.float32)
+    flat = np.full((14, 14), 0.4, np.float32)
+    for patch, template in ((noise, flat), (np.full_like(noise, 0.4), noise[:14, :14].copy())):
+        assert not template_zncc_on_cpu(patch, template, reach).any()
+        assert not template_zncc(torch.from_numpy(patch)[None], torch.from_numpy(template)[None], reach).any()
 
 
 @given(st.floats(-0.7, 0.7), st.floats(-0.7, 0.7), st.floats(0.02, 0.3), st.floats(0.02, 0.3))
 def test_subpixel_peak_of_a_paraboloid_is_exact(dy: float, dx: float, bend_y: float, bend_x: float) -> None:
     y, x = np.mgrid[-1:2, -1:2]
     surface = 0.9 - bend_y / 2 * (y - dy) ** 2 - bend_x / 2 * (x - dx) ** 2
-    offset, height, curvature = subpixel_peak(torch.from_numpy(surface)[None])
+    offset, height, curvature = subpixel_peak(surface[None])
     assert offset[0].tolist() == pytest.approx([dy, dx], abs=1e-6)
     assert float(height[0]) == pytest.approx(0.9, abs=1e-6)
     assert float(curvature[0]) == pytest.approx(min(bend_y, bend_x), rel=1e-6)
@@ -106,6 +135,6 @@ def test_subpixel_peak_of_a_paraboloid_is_exact(dy: float, dx: float, bend_y: fl
 
 def test_a_surface_without_a_maximum_gives_no_offset() -> None:
     y, x = np.mgrid[-1:2, -1:2].astype(float)
-    offset, _, curvature = subpixel_peak(torch.from_numpy(y**2 + x**2)[None])
+    offset, _, curvature = subpixel_peak((y**2 + x**2)[None])
     assert offset[0].tolist() == [0.0, 0.0]
     assert float(curvature[0]) == 0.0

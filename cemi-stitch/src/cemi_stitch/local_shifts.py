@@ -14,7 +14,8 @@ from torch import Tensor
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import PairShift
 from cemi_stitch.prepare import smoothed
-from cemi_stitch.zncc import subpixel_peak, template_zncc
+from cemi_stitch.surface import subpixel_peak
+from cemi_stitch.zncc import template_zncc
 
 #: Sides of a block, and half the window in which its shift is looked for, px.
 BLOCK_PX, REACH_PX = 48, 4
@@ -73,7 +74,7 @@ def _of_pair(first: Tensor, second: Tensor, pair: PairShift) -> NDArray[np.float
     wide = BLOCK_PX + 2 * REACH_PX
     patches = [first[y - REACH_PX :, x - REACH_PX :][:wide, :wide] for y, x in corners]
     blocks = [second[y - whole[0] :, x - whole[1] :][:BLOCK_PX, :BLOCK_PX] for y, x in corners]
-    quality = template_zncc(patches, blocks, REACH_PX)
+    quality = template_zncc(torch.stack(patches), torch.stack(blocks), REACH_PX)
     span = 2 * REACH_PX + 1
     best = quality.flatten(1).argmax(1)
     row, column = best // span, best % span
@@ -82,7 +83,7 @@ def _of_pair(first: Tensor, second: Tensor, pair: PairShift) -> NDArray[np.float
     if not len(good):
         return np.zeros((0, 6))
     near = torch.stack([quality[n, row[n] - 1 : row[n] + 2, column[n] - 1 : column[n] + 2] for n in good.tolist()])
-    offset = subpixel_peak(near)[0].numpy() + np.stack([row[good], column[good]], 1) - REACH_PX
+    offset = subpixel_peak(near.numpy())[0] + np.stack([row[good], column[good]], 1) - REACH_PX
     middle = np.array(corners, np.float64)[good.numpy()] + (BLOCK_PX - 1) / 2
     return np.concatenate([middle, middle - whole, offset + whole - pair.shift_px], axis=1)
 

@@ -11,10 +11,12 @@ from torch import Tensor
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import PairShift
 from cemi_stitch.features import Similarity, agreed_shifts, pair_matcher, similarity
+from cemi_stitch.look import MIN_SIDE, TOO_SMALL
 from cemi_stitch.pairs import Window
 from cemi_stitch.phase import phase_peaks
 from cemi_stitch.prepare import shading_sigma_px, without_shading
-from cemi_stitch.refine import MIN_SIDE, MatchOptions, PreparedFrames, match_pair, verified
+from cemi_stitch.prepared_frames import FRAMES_KEPT, MatchOptions, PreparedFrames
+from cemi_stitch.refine import matched, verified
 from cemi_stitch.spread import use_threads
 
 Shifts = list[tuple[float, float]]
@@ -27,21 +29,35 @@ def match_windows(source: FrameSource, windows: Sequence[Window], options: Match
     ``options.mirror``, which no true match survives.
     """
     use_threads(options.threads)
-    frames = PreparedFrames(source, options)
+    frames = _frames(source, windows, options)
     if options.matcher == "zncc":
-        return [match_pair(frames, window, options.mirror) for window in windows]
-    return [_match_proposals(frames, window, options) for window in windows]
+        return matched(frames, windows, options.together)
+    return _match_proposals(frames, windows, options)
 
 
-def _match_proposals(frames: PreparedFrames, window: Window, options: MatchOptions) -> PairShift:
-    pieces = _pieces(frames, window, options)
-    if pieces is None:
-        return PairShift(window.first, window.second, window.shift_px, 0.0).dropped("overlap is too small")
-    proposals = _by_phase(*pieces, window, options) if options.matcher == "phase" else _by_features(*pieces, options)
-    if not proposals:
-        reason = "too few features agree on a shift"
-        return PairShift(window.first, window.second, window.shift_px, 0.0).dropped(reason)
-    return verified(frames, window, proposals, options.mirror)
+def _frames(source: FrameSource, windows: Sequence[Window], options: MatchOptions) -> PreparedFrames:
+    """Return the frames of a task, all of them kept where all pairs are compared at once."""
+    involved = {n for window in windows for n in (window.first, window.second)}
+    return PreparedFrames(source, options, len(involved) if options.together else FRAMES_KEPT)
+
+
+def _match_proposals(frames: PreparedFrames, windows: Sequence[Window], options: MatchOptions) -> list[PairShift]:
+    shifts: dict[int, PairShift] = {}
+    proposals: dict[int, Shifts] = {}
+    for number, window in enumerate(windows):
+        pieces = _pieces(frames, window, options)
+        nothing = PairShift(window.first, window.second, window.shift_px, 0.0)
+        if pieces is None:
+            shifts[number] = nothing.dropped(TOO_SMALL)
+            continue
+        found = _by_phase(*pieces, window, options) if options.matcher == "phase" else _by_features(*pieces, options)
+        if found:
+            proposals[number] = found
+        else:
+            shifts[number] = nothing.dropped("too few features agree on a shift")
+    those = [windows[number] for number in proposals]
+    shifts.update(zip(proposals, verified(frames, those, list(proposals.values()), options.together), strict=True))
+    return [shifts[number] for number in range(len(windows))]
 
 
 def _by_phase(first: Tensor, second: Tensor, offset: tuple[int, int], window: Window, options: MatchOptions) -> Shifts:
@@ -63,10 +79,10 @@ def _pieces(
     frames: PreparedFrames, window: Window, options: MatchOptions
 ) -> tuple[Tensor, Tensor, tuple[int, int]] | None:
     """Cut out of both frames what may overlap, to one size; and the shift between the corners of the two pieces."""
-    first, second = frames.level(window.first, 1), frames.level(window.second, 1)
+    first, second = frames.level(window.first, 1), frames.second(window.second, 1)
     if options.matcher == "phase":
         first, second = frames.raw(window.first), frames.raw(window.second)
-    second = second.flip(options.mirror) if options.mirror else second
+        second = second.flip(options.mirror) if options.mirror else second
     corners, sides = [], []
     for axis in (0, 1):
         shift, reach = round(window.shift_px[axis]), math.ceil(window.reach_px[axis])

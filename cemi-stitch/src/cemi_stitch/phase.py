@@ -13,7 +13,7 @@ import torch
 from scipy.fft import next_fast_len
 from torch import Tensor
 
-from cemi_stitch.zncc import rival_peaks
+from cemi_stitch.surface import rival_peaks
 
 #: Frequencies beyond this, cycles per px, show the noise: the optics and the beam pass little there.
 NOISE_FREQUENCY = 0.4
@@ -68,7 +68,7 @@ def phase_peaks(first: Tensor, second: Tensor, reach: tuple[int, int], smoothing
     """Return the shifts (dy, dx) of the highest peaks of two pictures (h, w), whole px within ``reach``, best first."""
     surface = phase_surface(first[None], second[None], smoothing_px)[0]
     far = [min(r, (int(side) - 1) // 2) for r, side in zip(reach, surface.shape, strict=True)]
-    near = torch.roll(surface, (far[0], far[1]), (0, 1))[: 2 * far[0] + 1, : 2 * far[1] + 1]
+    near = torch.roll(surface, (far[0], far[1]), (0, 1))[: 2 * far[0] + 1, : 2 * far[1] + 1].cpu().numpy()
     row, column = divmod(int(near.argmax()), near.shape[1])
     places = [(row, column), *rival_peaks(near, (row, column), PEAK_SHARE, PEAKS - 1)]
     return [(y - far[0], x - far[1]) for y, x in places]

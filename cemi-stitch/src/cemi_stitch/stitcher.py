@@ -32,8 +32,8 @@ from cemi_stitch.layouts import solve_layout, step_slack_px
 from cemi_stitch.matchers import match_windows, rotation_note, similarities
 from cemi_stitch.multiband import MARGIN_PX, multiband
 from cemi_stitch.pairs import Window, consecutive_windows, may_stand_still, overlapping_pairs
+from cemi_stitch.prepared_frames import MatchOptions
 from cemi_stitch.quality import judge_layout
-from cemi_stitch.refine import MatchOptions
 from cemi_stitch.settings import KorniaSettings
 from cemi_stitch.spread import Journal, Progress, batches, no_progress, spread
 from cemi_stitch.thumbnail_search import ThumbnailSearch
