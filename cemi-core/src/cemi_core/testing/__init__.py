@@ -9,6 +9,7 @@ from cemi_core.testing.kits import (
     StitcherTests,
     make_plugin,
 )
+from cemi_core.testing.recipe_kits import StitcherRecipeTests
 from cemi_core.testing.samples import Tiles, cut_tiles, striped_image, textured_image
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "ExporterTests",
     "RelationTests",
     "SourceTests",
+    "StitcherRecipeTests",
     "StitcherTests",
     "Tiles",
     "cut_tiles",
