@@ -34,6 +34,10 @@ PositiveLengthUm = Annotated[float, BeforeValidator(_positive_length), WithJsonS
 #: What it names (a file, a folder, a glob) is part of the fingerprint of the step that reads it.
 InputPath = Annotated[str, WithJsonSchema({"type": "string", "format": "path", "minLength": 1})]
 
+#: An input path, or a bare word (letters, digits, ``-``, ``_``) for what the plugin knows by name: one without a dot or
+#: a slash stays as it is.
+InputPathOrName = Annotated[str, WithJsonSchema({"type": "string", "format": "path-or-name", "minLength": 1})]
+
 
 class Settings(BaseModel):
     """Base of every settings model: frozen, unknown keys are errors, every field is described.
