@@ -62,6 +62,18 @@ class NoiseModel:
         """Return the standard deviation of the noise at a noise-free ``grey`` of any shape."""
         return np.sqrt(self.gain * np.maximum(grey, 0) + self.offset).astype(np.float32)
 
+    def smoothed_variance(self, grey: float, smoothing_px: float) -> float:
+        """Return the variance of the noise that a Gaussian of ``smoothing_px`` leaves, at a noise-free ``grey``.
+
+        The Gaussian's own autocorrelation is a Gaussian wider by the root of two, by which the noise's is weighted.
+        """
+        left = 1.0
+        for correlation in (self.line_correlation, self.across_correlation):
+            lags = np.arange(1, len(correlation) + 1)
+            sums = 1 + 2 * np.sum(np.array(correlation) * np.exp(-(lags**2) / (4 * smoothing_px**2)))
+            left *= max(float(sums), 0.05) / (np.sqrt(4 * np.pi) * smoothing_px)
+        return float(self.sigma(grey)) ** 2 * left
+
 
 def estimate_noise_model(pictures: Iterable[NDArray[np.float32]]) -> NoiseModel:
     """Return the noise of single pictures taken under the same conditions.
