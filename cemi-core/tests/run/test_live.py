@@ -130,6 +130,43 @@ def test_a_file_counts_once_it_has_stopped_growing_and_can_be_read(tiles):
     assert watch.new_files() == []
 
 
+def test_a_file_whose_pixels_are_still_being_written_is_placed_when_they_have_come(tiles, tmp_path, monkeypatch):
+    folder, names, arrays, places = tiles
+    tifffile.imwrite(folder / names[0], arrays[0])
+    Image.fromarray(arrays[1]).save(tmp_path / "whole.png")
+    whole = (tmp_path / "whole.png").read_bytes()
+    slow = folder / "t1.png"
+    slow.write_bytes(whole[: len(whole) // 2])  # a header that can be read, and half of the pixels
+    live = LiveLayout(Knowing(places | {"t1.png": places["t1.tif"]}), opened, SerialExecutor())
+    looks = []
+
+    def sleep(seconds):
+        looks.append([frame.path.name for frame in live.frames])
+        if len(looks) == 4:
+            slow.write_bytes(whole)
+        if len(looks) == 7:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("cemi_core.run.live.time.sleep", sleep)
+    watch = FolderWatch(folder, [".tif", ".png"])
+    follow_folder(watch, live, tmp_path / "o.png", None, idle_seconds=None)
+    assert looks[3] == ["t0.tif"]
+    assert looks[-1] == ["t0.tif", "t1.png"]
+
+
+def test_a_frame_is_placed_although_its_neighbour_has_been_deleted(tiles):
+    folder, names, arrays, places = tiles
+    live = LiveLayout(Knowing(places), opened, SerialExecutor())
+    for name, array in zip(names, arrays, strict=True):
+        tifffile.imwrite(folder / name, array)
+        assert live.add(folder / name) is not None
+        if name == "t1.tif":
+            (folder / name).unlink()
+    truth = np.array([places[name] for name in names])
+    np.testing.assert_allclose(live.layout().positions_px, truth - truth.min(axis=0), atol=1e-6)
+    assert live.add(folder / "gone.tif") is None
+
+
 def test_following_ends_when_nothing_comes_any_more(tiles, tmp_path):
     folder, names, arrays, places = tiles
     live = LiveLayout(Knowing(places), opened, SerialExecutor())

@@ -76,6 +76,12 @@ class FolderWatch:
                 found.append(path)
         return found
 
+    def refuse(self, path: Path) -> None:
+        """Take a file back that could not be read after all; it is given again once it has changed."""
+        self._given.discard(path)
+        if path in self._seen:
+            self._broken[path] = self._seen[path]
+
     def _is_readable(self, path: Path, state: tuple[int, int]) -> bool:
         try:
             return bool(read_headers(path))
@@ -102,7 +108,10 @@ class LiveLayout:
         self._factor = 0  # of the thumbnails; from the first frame
 
     def add(self, path: Path) -> LiveFrame | None:
-        """Place the frame of a new file; None if it cannot be read."""
+        """Place the frame of a new file; None if it cannot be read, or is gone."""
+        if not path.exists():
+            log.warning("%s: gone before it was placed", path.name)
+            return None
         try:
             for neighbours in self._groups():
                 frame, joined = self._placed_among(neighbours, path)
@@ -142,7 +151,8 @@ class LiveLayout:
         return [0, *(np.flatnonzero(far) + 1).tolist()]
 
     def _placed_among(self, neighbours: Sequence[int], path: Path) -> tuple[LiveFrame, bool]:
-        """Return the frame, and whether an overlap joins it to one of its neighbours."""
+        """Return the frame, and whether an overlap joins it to one of its neighbours that are still there."""
+        neighbours = [n for n in neighbours if self.frames[n].path.exists()]
         source = self._open([*(self.frames[n].path for n in neighbours), path])
         index = {frame.name: frame.index for frame in source.frames}
         if path.name not in index:
@@ -237,7 +247,9 @@ def follow_folder(
         while idle_seconds is None or time.monotonic() - last_news < idle_seconds:
             for path in watch.new_files():
                 frame = live.add(path)
-                if frame is not None:
+                if frame is None:
+                    watch.refuse(path)
+                else:
                     log.info("%s: %s", path.name, _words(frame))
                 last_news = time.monotonic()
                 if live.frames and last_news - last_shown > REFRESH_SECONDS:
