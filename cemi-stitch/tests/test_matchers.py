@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.error import URLError
 
@@ -15,6 +15,7 @@ import torch
 from scipy import ndimage
 
 from cemi_core.errors import MissingDependencyError
+from cemi_core.model.layout import PairShift
 from cemi_core.model.stages import Runtime
 from cemi_stitch import features, prepare
 from cemi_stitch.features import agreed_shifts, pair_matcher, similarity
@@ -53,6 +54,62 @@ def test_both_paths_find_the_same_shifts_to_a_twentieth_of_a_pixel(
         assert np.abs(np.subtract(one.shift_px, other.shift_px)).max() <= 0.05
         assert one.quality == pytest.approx(other.quality, abs=0.01)
         assert one.kept and other.kept
+
+
+def on_both_paths(
+    source: object, windows: list[Window], options: MatchOptions, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[PairShift, PairShift]]:
+    """Yield each pair as matched one by one by OpenCV and all together by torch."""
+    one_by_one = match_windows(source, windows, options)
+    monkeypatch.setattr(prepare, "OPENCV_DEVICES", ())
+    yield from zip(one_by_one, match_windows(source, windows, options), strict=True)
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("specimen", ["dendritic", "lamellar"])
+@pytest.mark.parametrize("mirror", [(), (0, 1)])
+def test_a_batch_of_unequal_overlaps_gives_what_its_pairs_give_one_by_one(
+    record: Record, specimen: str, mirror: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def emptied(number: int, frame: np.ndarray) -> np.ndarray:
+        return np.full_like(frame, 0.3) if number == 5 else frame
+
+    recording = record(specimen, rows=2, columns=4, noise=0.05, jitter_px=20.0, change=emptied)
+    truth = recording.truth_px
+    off = np.random.default_rng(1).uniform(-14, 14, (8, 8, 2))
+    pairs = [(0, 1), (1, 2), (2, 3), (0, 4), (0, 5), (1, 5), (1, 4), (2, 6), (3, 6), (3, 7), (6, 7), (0, 7)]
+    windows = [Window(i, j, tuple(truth[j] - truth[i] + off[i, j]), (20.0, 20.0), wide=i == 3) for i, j in pairs]
+    options = MatchOptions(mirror=mirror)
+    results = list(on_both_paths(recording.source, windows, options, monkeypatch))
+    for one, other in results:
+        assert (one.first, one.second, one.kept, one.reason) == (other.first, other.second, other.kept, other.reason)
+        if one.quality > 0.3:
+            assert np.abs(np.subtract(one.shift_px, other.shift_px)).max() <= 0.05
+            assert one.quality == pytest.approx(other.quality, abs=0.005)
+            assert one.sigma_px == pytest.approx(other.sigma_px, rel=0.05)
+    if not mirror:
+        errors = [np.abs(truth[o.second] - truth[o.first] - o.shift_px).max() for _, o in results if o.quality > 0.5]
+        assert len(errors) >= 8 and max(errors) <= 0.15
+        assert {other.reason for _, other in results} >= {"overlap is too small", "overlap has no contrast"}
+
+
+def test_rival_peaks_of_a_repeating_specimen_are_the_same_in_a_batch(
+    record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stripes(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+        uneven = ndimage.gaussian_filter(rng.standard_normal(shape), 4)
+        return (0.5 + 0.2 * np.sin(np.arange(shape[1]) * 2 * np.pi / 9) + 0.05 * uneven / uneven.std()).astype("f4")
+
+    recording = record(stripes, rows=1, columns=3, shape=(300, 400), noise=0.1)
+    truth = recording.truth_px
+    windows = [Window(i, i + 1, tuple(truth[i + 1] - truth[i] + [2, 3]), (30.0, 30.0)) for i in range(2)]
+    results = list(on_both_paths(recording.source, windows, MatchOptions(), monkeypatch))
+    assert any(one.candidates for one, _ in results)
+    for one, other in results:
+        assert len(one.candidates) == len(other.candidates)
+        for (shift, quality), (shift_together, quality_together) in zip(one.candidates, other.candidates, strict=True):
+            assert np.abs(np.subtract(shift, shift_together)).max() <= 0.05
+            assert quality == pytest.approx(quality_together, abs=0.005)
 
 
 @pytest.mark.parametrize("matcher", ["phase", "features"])

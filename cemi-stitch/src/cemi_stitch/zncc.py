@@ -15,6 +15,9 @@ from torch import Tensor
 #: Standard deviation, on the [0, 1] scale, below which a patch holds nothing to compare.
 MIN_CONTRAST = 1e-4
 
+#: First and last but one of some lines (rows or columns), int64 (n, shifts) each.
+Lines = tuple[Tensor, Tensor]
+
 
 def overlap_zncc(
     first: Tensor, second: Tensor, centre: Tensor, reach: tuple[int, int], min_overlap: Tensor
@@ -45,23 +48,24 @@ def overlap_zncc(
     first, second, centre = _meeting(first, second, centre, reach)
     size = _room(first, second, centre, reach)
     window = _window(centre, reach, size)
-    valid_a, valid_b = torch.isfinite(first), torch.isfinite(second)
-    a, b = _centred(first, valid_a), _centred(second, valid_b)
-    spectrum_a, spectrum_b = _spectrum(a, size), _spectrum(b, size)
-    product = _correlate(spectrum_a, spectrum_b, size, window)
-    if bool(valid_a.all()) and bool(valid_b.all()):
+    if bool(torch.isfinite(first.sum() + second.sum())):
+        a, b = (picture - picture.mean((-2, -1), keepdim=True) for picture in (first, second))
+        spectrum_a, spectrum_b = _spectrum(a, size), _spectrum(b, size)
         rows_a, columns_a = _extent(centre, reach, first.shape[-2:], second.shape[-2:])
         rows_b, columns_b = _extent(-centre, reach, second.shape[-2:], first.shape[-2:], mirrored=True)
-        count = rows_a.sum(-1)[:, :, None].double() * columns_a.sum(-1)[:, None, :]
-        sum_a, square_a = rectangle_sums(a, rows_a, columns_a)
-        sum_b, square_b = rectangle_sums(b, rows_b, columns_b)
+        count = (rows_a[1] - rows_a[0])[:, :, None].double() * (columns_a[1] - columns_a[0])[:, None, :]
+        moments_a, moments_b = _rectangle_sums(a, rows_a, columns_a), _rectangle_sums(b, rows_b, columns_b)
     else:
+        valid_a, valid_b = torch.isfinite(first), torch.isfinite(second)
+        a, b = _centred(first, valid_a), _centred(second, valid_b)
+        spectrum_a, spectrum_b = _spectrum(a, size), _spectrum(b, size)
         mask_a, mask_b = _spectrum(valid_a.to(a.dtype), size), _spectrum(valid_b.to(a.dtype), size)
         count = _correlate(mask_a, mask_b, size, window).round().clamp_min(0)
-        sum_a, sum_b = _correlate(spectrum_a, mask_b, size, window), _correlate(mask_a, spectrum_b, size, window)
-        square_a = _correlate(_spectrum(a * a, size), mask_b, size, window)
-        square_b = _correlate(mask_a, _spectrum(b * b, size), size, window)
-    return _normalise(product, count, (sum_a, square_a), (sum_b, square_b), min_overlap)
+        square_a, square_b = _spectrum(a * a, size), _spectrum(b * b, size)
+        moments_a = tuple(_correlate(part, mask_b, size, window) for part in (spectrum_a, square_a))
+        moments_b = tuple(_correlate(mask_a, part, size, window) for part in (spectrum_b, square_b))
+    product = _correlate(spectrum_a, spectrum_b, size, window)
+    return _normalise(product, count, moments_a, moments_b, min_overlap)
 
 
 def _meeting(first: Tensor, second: Tensor, centre: Tensor, reach: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
@@ -128,32 +132,36 @@ def _correlate(spectrum_a: Tensor, spectrum_b: Tensor, size: tuple[int, int], wi
 
 def _extent(
     centre: Tensor, reach: tuple[int, int], own: torch.Size, other: torch.Size, mirrored: bool = False
-) -> tuple[Tensor, Tensor]:
-    """Return which of a picture's rows and columns are in the overlap, (n, shifts, side), for every shift."""
+) -> tuple[Lines, Lines]:
+    """Return the rows and the columns of a picture that are in the overlap, for every shift of the window."""
     bounds = []
     for axis in (0, 1):
         step = torch.arange(-reach[axis], reach[axis] + 1, device=centre.device)
-        shift = (centre[:, axis : axis + 1] + (-step if mirrored else step))[:, :, None]
-        place = torch.arange(own[axis], device=centre.device)
-        bounds.append(((place >= shift) & (place < shift + other[axis])).to(torch.float32))
+        shift = centre[:, axis : axis + 1] + (-step if mirrored else step)
+        start = shift.clamp(0, own[axis])
+        bounds.append((start, torch.maximum((shift + other[axis]).clamp(0, own[axis]), start)))
     return bounds[0], bounds[1]
 
 
-def rectangle_sums(image: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the sums of ``image`` (n, h, w) and of its square over every rectangle of rows and columns.
+def _rectangle_sums(image: Tensor, rows: Lines, columns: Lines) -> tuple[Tensor, Tensor]:
+    """Return the sums of ``image`` (n, h, w) and of its square over every rectangle of rows and columns, float64."""
+    return _sums(image, rows, columns), _sums(image * image, rows, columns)
 
-    ``rows`` (n, r, h) and ``columns`` (n, c, w) are 1 for the lines that belong to a rectangle, else 0; the sums are
-    float64, shape (n, r, c).
-    """
-    across = columns.transpose(1, 2)
-    return (rows @ image @ across).double(), (rows @ (image * image) @ across).double()
+
+def _sums(values: Tensor, rows: Lines, columns: Lines) -> Tensor:
+    pad = torch.nn.functional.pad
+    table = pad(values.cumsum(-2), (0, 0, 1, 0))
+    top, bottom = (table.gather(1, line[:, :, None].expand(-1, -1, table.shape[2])) for line in rows)
+    table = pad((bottom - top).cumsum(-1, dtype=torch.float64), (1, 0))
+    left, right = (table.gather(2, line[:, None, :].expand(-1, table.shape[1], -1)) for line in columns)
+    return right - left
 
 
 def _normalise(
     product: Tensor,
     count: Tensor,
-    moments_a: tuple[Tensor, Tensor],
-    moments_b: tuple[Tensor, Tensor],
+    moments_a: tuple[Tensor, ...],
+    moments_b: tuple[Tensor, ...],
     min_overlap: Tensor,
 ) -> tuple[Tensor, Tensor]:
     pixels = count.clamp_min(1)
@@ -195,13 +203,8 @@ def template_zncc(patches: Tensor, templates: Tensor, reach: int, sizes: Tensor 
     size = (next_fast_len(int(patches.shape[-2]), True), next_fast_len(int(patches.shape[-1]), True))
     spectrum = _spectrum(level, size) * _spectrum(flat, size).conj()
     product = torch.fft.irfft(torch.fft.ifft(spectrum, dim=-2)[:, :span], n=size[1])[..., :span]
-    lines = []
-    for axis in (0, 1):
-        start = torch.arange(span, device=device)[None, :, None]
-        place = torch.arange(int(level.shape[1 + axis]), device=device)
-        inside = (place >= start) & (place < start + sizes[:, axis, None, None])
-        lines.append(inside.to(torch.float32))
-    total, square = rectangle_sums(level, lines[0], lines[1])
+    start = torch.arange(span, device=device).expand(len(templates), -1)
+    total, square = _rectangle_sums(level, (start, start + sizes[:, :1]), (start, start + sizes[:, 1:]))
     pixels = sizes.prod(1)[:, None, None].double()
     scatter, own = square - total**2 / pixels, (flat * flat).sum((-2, -1), keepdim=True)
     good = torch.minimum(scatter, own) > pixels * MIN_CONTRAST**2
