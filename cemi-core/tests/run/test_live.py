@@ -136,8 +136,8 @@ def test_a_file_whose_pixels_are_still_being_written_is_placed_when_they_have_co
     Image.fromarray(arrays[1]).save(tmp_path / "whole.png")
     whole = (tmp_path / "whole.png").read_bytes()
     slow = folder / "t1.png"
-    half = len(whole) // 2
-    slow.write_bytes(whole[:half] + bytes(len(whole) - half - 12) + whole[-12:])  # its full length, half of the pixels
+    start = whole.index(b"IDAT") + 4
+    slow.write_bytes(whole[:start] + bytes(len(whole) - start - 12) + whole[-12:])  # its full length, but no pixels yet
     live = LiveLayout(Knowing(places | {"t1.png": places["t1.tif"]}), opened, SerialExecutor())
     looks = []
 
