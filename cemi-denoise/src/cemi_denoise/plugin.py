@@ -40,6 +40,12 @@ def cemi_denoisers() -> Iterable[DenoiserPlugin]:
         factory="cemi_denoise.nonlocal_means:make",
         settings="cemi_denoise.nonlocal_means:NlmSettings",
     )
+    yield DenoiserPlugin(
+        "onnx",
+        "A network from an ONNX file; needs the extra 'onnx'.",
+        factory="cemi_denoise.onnx_file:make",
+        settings="cemi_denoise.onnx_file:OnnxSettings",
+    )
 
 
 @hookimpl

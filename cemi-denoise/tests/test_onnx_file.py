@@ -1,0 +1,86 @@
+"""An ONNX file keeps the contract of a denoiser, whatever its channels and strides, and is refused in a sentence."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+from scipy.ndimage import uniform_filter
+
+from cemi_core.errors import InputError, MissingDependencyError
+from cemi_core.testing import DenoiserTests, make_plugin, textured_image
+
+REASON = "not installed: pip install 'cemi-denoise[onnx]' onnx"
+
+
+def write_mean_model(path, channels=1, size=("h", "w"), noise=False, stride=1):
+    """Write a model that takes the mean of 5 x 5 px; with a noise input, adds it; with a stride, is smaller."""
+    onnx = pytest.importorskip("onnx", reason=REASON)
+    pytest.importorskip("onnxruntime", reason=REASON)
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    attributes = {"kernel_shape": [5, 5], "pads": [2, 2, 2, 2], "strides": [stride, stride], "count_include_pad": 1}
+    nodes = [helper.make_node("AveragePool", ["x"], ["mean"], **attributes)]
+    nodes.append(
+        helper.make_node("Add", ["mean", "noise"], ["y"]) if noise else helper.make_node("Identity", ["mean"], ["y"])
+    )
+    inputs = [helper.make_tensor_value_info("x", kind, [1, channels, *size])]
+    inputs += [helper.make_tensor_value_info("noise", kind, [1])] if noise else []
+    graph = helper.make_graph(
+        nodes, "mean", inputs, [helper.make_tensor_value_info("y", kind, [1, channels, "a", "b"])]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, path)
+    return str(path)
+
+
+@pytest.fixture
+def model(tmp_path):
+    return write_mean_model(tmp_path / "mean.onnx")
+
+
+class TestOnnx(DenoiserTests):
+    @pytest.fixture(autouse=True)
+    def _written(self, model):
+        self.model = model
+
+    def make(self):
+        return make_plugin("denoise", "onnx", model=self.model)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_grey_pictures_go_through_models_of_one_and_of_three_channels(tmp_path, channels):
+    image = textured_image((70, 90))
+    denoiser = make_plugin("denoise", "onnx", model=write_mean_model(tmp_path / "m.onnx", channels))
+    np.testing.assert_allclose(denoiser(image), uniform_filter(image, 5, mode="reflect"), atol=1e-5)
+    assert denoiser.reach == 8
+
+
+def test_a_model_with_a_noise_input_is_told_the_noise(tmp_path):
+    path = write_mean_model(tmp_path / "m.onnx", noise=True)
+    flat = np.full((64, 64), 0.5, np.float32)
+    np.testing.assert_allclose(make_plugin("denoise", "onnx", model=path, noise=0.1)(flat), 0.6, atol=1e-6)
+    with pytest.raises(InputError, match="wants to be told the noise"):
+        make_plugin("denoise", "onnx", model=path)
+
+
+def test_a_file_that_does_not_fit_is_refused_in_a_sentence(tmp_path):
+    corrupt = tmp_path / "corrupt.onnx"
+    corrupt.write_bytes(b"no model")
+    cases = {
+        str(tmp_path / "none.onnx"): "there is no ONNX file",
+        write_mean_model(tmp_path / "fixed.onnx", size=(64, 64)): "64 x 64 px only",
+        write_mean_model(tmp_path / "four.onnx", channels=4): "4 channels",
+        write_mean_model(tmp_path / "half.onnx", stride=2): "keeps the size",
+        str(corrupt): "cannot be read as an ONNX model",
+    }
+    for path, reason in cases.items():
+        with pytest.raises(InputError, match=reason):
+            make_plugin("denoise", "onnx", model=path)
+
+
+def test_without_onnxruntime_one_sentence_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    (tmp_path / "m.onnx").write_bytes(b"")
+    with pytest.raises(MissingDependencyError, match=r"pip install 'cemi-denoise\[onnx\]'"):
+        make_plugin("denoise", "onnx", model=str(tmp_path / "m.onnx"))
