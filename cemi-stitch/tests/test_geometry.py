@@ -127,7 +127,8 @@ def moving(speeds: Sequence[float], scan_s: float) -> tuple[LocalShifts, np.ndar
             bent = (speeds[i + 1] * there - speeds[i] * here) * scan_s / SHAPE[0]
             deviation.append(rng.normal([0.0, bent], 0.05))
     first_px = np.array(first)
-    return LocalShifts(np.array(pair), first_px, first_px - [130, 0], np.array(deviation)), np.array(ends)
+    alike = np.tile(np.eye(2), (len(pair), 1, 1))
+    return LocalShifts(np.array(pair), first_px, first_px - [130, 0], np.array(deviation), alike), np.array(ends)
 
 
 def test_the_shear_of_recordings_shows_where_passes_differ_in_speed() -> None:

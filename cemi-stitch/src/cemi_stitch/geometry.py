@@ -18,6 +18,7 @@ from cemi_core.model.frame import Frame, FrameSource
 from cemi_core.model.layout import Layout, ScanGeometry
 from cemi_stitch.local_shifts import LocalShifts, local_shifts
 from cemi_stitch.pairs import nominal_positions
+from cemi_stitch.turned import as_affine, frame_turns, suspicious_pairs
 
 #: Pairs whose local shifts are measured, at most and at least.
 MOST_PAIRS, FEWEST_PAIRS = 40, 6
@@ -33,19 +34,54 @@ LEAST_SPEED_CHANGE = 0.2
 LEAST_LINES = 8
 
 
-def with_geometry(source: FrameSource, layout: Layout, smoothing_px: float) -> Layout:
-    """Return the layout with its scan geometry, and notes on what is worth a correction."""
+def with_geometry(source: FrameSource, layout: Layout, smoothing_px: float, turned: Sequence[int] = ()) -> Layout:
+    """Return the layout with its scan geometry, maps of turned frames, and notes on what is worth a correction.
+
+    Parameters
+    ----------
+    source : FrameSource
+    layout : Layout
+        Of frames as ``source`` gives them.
+    smoothing_px : float
+        Gaussian before local shifts are measured, px.
+    turned : sequence of int
+        Frames that were straightened already; what is left of their turn is told however small it is.
+    """
     known = layout.component == 0
     geometry = against_stage(source.frames, layout.positions_px, known)
     kept = [p for p in layout.pairs if p.kept and known[p.first]]
     chosen = np.random.default_rng(0).permutation(len(kept))[:MOST_PAIRS]  # of all directions, whatever their order
     picks = [kept[n] for n in np.sort(chosen).tolist()]
+    affine = None
     if len(picks) >= FEWEST_PAIRS:
-        local = local_shifts(source, picks, smoothing_px)
-        ends = np.array([(pair.first, pair.second) for pair in picks], np.int64)[local.pair]
-        geometry = from_local_shifts(geometry, local, ends, layout.shapes, signed_speed(source.frames, layout))
+        drawn = {(pair.first, pair.second) for pair in picks}
+        others = [p for p in suspicious_pairs(layout, turned) if (p.first, p.second) not in drawn]
+        local = local_shifts(source, [*picks, *others], smoothing_px)
+        of_pair = np.array([(pair.first, pair.second) for pair in [*picks, *others]], np.int64)
+        usual = local.part(local.pair < len(picks))
+        speed = signed_speed(source.frames, layout)
+        geometry = from_local_shifts(geometry, usual, of_pair[usual.pair], layout.shapes, speed)
+        unbent = without_bend(local, usual, of_pair, layout.shapes)
+        affine = as_affine(len(layout), frame_turns(len(layout), unbent, of_pair, layout.shapes, turned))
     notes = _notes(geometry, layout.shapes.max(axis=0), any(frame.time_s is not None for frame in source.frames))
-    return replace(layout, geometry=geometry, notes=(*layout.notes, *notes))
+    return replace(layout, geometry=geometry, affine=affine, notes=(*layout.notes, *notes))
+
+
+def without_bend(
+    local: LocalShifts, usual: LocalShifts, ends: NDArray[np.int64], shapes: NDArray[np.int64]
+) -> LocalShifts:
+    """Return local shifts without what the bend that all frames share, as ``usual`` shows it, puts into them.
+
+    ``ends`` holds the frames of each pair, by the numbers in ``local.pair`` and ``usual.pair``.
+    """
+    bend = _bend(usual, ends[usual.pair], shapes)
+    if len(bend) < 4 * bend.shape[1]:
+        return local
+    found, covariance = _fit_with_error(bend, _centred(usual.deviation_px, usual.pair), usual.pair)
+    distortion = _distortion(found, covariance)
+    if not distortion["distortion_px"] > SURE * distortion["distortion_px_error"]:
+        return local
+    return replace(local, deviation_px=local.deviation_px - _bend(local, ends[local.pair], shapes) @ found)
 
 
 def against_stage(frames: Sequence[Frame], positions_px: NDArray[np.float64], known: NDArray[np.bool_]) -> ScanGeometry:
@@ -158,11 +194,8 @@ def from_local_shifts(
     speed : ndarray, shape (n,)
         See `signed_speed`.
     """
-    half = shapes.max(axis=0) / 2
-    first = (local.first_px - (shapes[ends[:, 0]] - 1) / 2) / half
-    second = (local.second_px - (shapes[ends[:, 1]] - 1) / 2) / half
-    # What a frame's pixel shows lies bend(u) further than its place; the shift of a pair gains second minus first.
-    bend = _centred(_powers(second) - _powers(first), local.pair)
+    bend = _bend(local, ends, shapes)
+    half, first, second = _within(local, ends, shapes)
     typical = float(np.nanmedian(np.abs(speed))) if np.isfinite(speed).any() else np.nan
     drift = speed / typical if typical > 0 else np.full(len(speed), np.nan)
     lines = (drift[ends[:, 1]] * second[:, 0] - drift[ends[:, 0]] * first[:, 0]) * half[0]
@@ -179,6 +212,25 @@ def from_local_shifts(
         shear, error = float(found[-1, 1]), float(np.sqrt(covariance[1][-1, -1]))
         geometry = replace(geometry, shear_px_per_line=shear, shear_px_per_line_error=error)
     return replace(geometry, **_distortion(found, covariance))
+
+
+def _within(
+    local: LocalShifts, ends: NDArray[np.int64], shapes: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return half the largest frame, px, and the places of blocks within first and second frame, -1 to 1."""
+    half = shapes.max(axis=0) / 2
+    first = (local.first_px - (shapes[ends[:, 0]] - 1) / 2) / half
+    second = (local.second_px - (shapes[ends[:, 1]] - 1) / 2) / half
+    return half, first, second
+
+
+def _bend(local: LocalShifts, ends: NDArray[np.int64], shapes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return what each term of the bend puts into local shifts, shape (m, 7).
+
+    What a frame's pixel shows lies bend(u) further than its place; the shift of a pair gains second minus first.
+    """
+    _, first, second = _within(local, ends, shapes)
+    return _centred(_powers(second) - _powers(first), local.pair)
 
 
 def _powers(place: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemi_core.model.mosaic import Box, Patch
+from cemi_stitch.straighten import straightened
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def pieces(patches: Sequence[Patch], box: Box) -> Iterator[Piece]:
     """Yield what each frame shows of ``box``; frames that do not reach it are left out.
 
     Frames are shifted by fractions of a pixel with cubic interpolation (Keys, IEEE Trans. ASSP 29 (1981) 1153,
-    a = -1/2).
+    a = -1/2); turned ones are straightened by cubic splines, and show nothing beyond the rectangle of their place.
     """
     for patch in patches:
         height, width = patch.image.shape
@@ -70,7 +71,10 @@ def pieces(patches: Sequence[Patch], box: Box) -> Iterator[Piece]:
         if rows is None or columns is None:
             continue
         (top, bottom, y), (left, right, x) = rows, columns
-        image = _resampled(patch.image, y, bottom - top, x, right - left)
+        if patch.affine is None:
+            image = _resampled(patch.image, y, bottom - top, x, right - left)
+        else:
+            image = straightened(patch.image, patch.affine, (y, x), (bottom - top, right - left))
         known: NDArray[np.bool_] | None = np.isfinite(image)
         if known.all():
             known = None

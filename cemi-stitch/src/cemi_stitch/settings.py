@@ -44,6 +44,11 @@ class KorniaSettings(Settings):
     false_match_rate: float = Field(
         1e-3, gt=0, lt=1, description="Share of pairs that cannot overlap but may pass the quality threshold."
     )
+    turned_frames: Literal["straighten", "report"] = Field(
+        "straighten",
+        description="Single frames that are turned, stretched or sheared against the others by half a pixel or more: "
+        "straighten, matched and blended upright, and said in the notes; report, only said.",
+    )
     flat_field: Literal["auto", "none"] = Field(
         "auto",
         description="Shading that all frames share: auto, estimated from overlaps and the mean of at least 12 frames, "

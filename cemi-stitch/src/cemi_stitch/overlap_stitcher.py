@@ -1,0 +1,197 @@
+"""A stitcher that compares overlapping frames in pairs: all but the comparison, from frames to layout and mosaic."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cemi_core.errors import InputError
+from cemi_core.model.frame import FrameSource
+from cemi_core.model.layout import Layout, PairShift
+from cemi_core.model.mosaic import Box, Patch
+from cemi_core.model.result import Result
+from cemi_core.model.stages import Runtime
+from cemi_core.sources.array import ArraySource
+from cemi_stitch.average import average
+from cemi_stitch.blend import feather, nearest
+from cemi_stitch.exposure import equalised
+from cemi_stitch.fixed_pattern import FrameSums
+from cemi_stitch.flat_field import MIN_FRAMES, estimate_flat_field
+from cemi_stitch.geometry import with_geometry
+from cemi_stitch.layouts import solve_layout
+from cemi_stitch.multiband import MARGIN_PX, multiband
+from cemi_stitch.pairs import may_stand_still
+from cemi_stitch.quality import judge_layout
+from cemi_stitch.settings import KorniaSettings
+from cemi_stitch.spread import Journal, Progress, batches, no_progress, spread
+from cemi_stitch.straighten import as_laid_out
+from cemi_stitch.thumbnails import Thumbnail, survey_frames, thumbnail_factor
+from cemi_stitch.upright import Rematch, note_on_turned, with_upright_frames
+
+#: Frames whose thumbnails one task makes.
+FRAMES_PER_TASK = 32
+
+Frames = FrameSource | Sequence[NDArray[Any]]
+#: Thumbnails of all frames, and sums of the frames where a fixed pattern could be mistaken for no shift.
+Survey = tuple[list[Thumbnail], FrameSums | None]
+
+
+def as_frames(frames: Frames) -> FrameSource:
+    """Return ``frames`` as a source: a list of 2-D arrays is wrapped, a source is returned as it is."""
+    return frames if isinstance(frames, FrameSource) else ArraySource(frames)
+
+
+class OverlapStitcher(ABC):
+    """A stitcher that compares overlapping frames in pairs; a new matcher is one method, `match`.
+
+    Parameters
+    ----------
+    settings : KorniaSettings, optional
+    runtime : Runtime, optional
+        Device, threads per task and seed.
+    """
+
+    def __init__(self, settings: KorniaSettings | None = None, runtime: Runtime | None = None) -> None:
+        self.settings = settings or KorniaSettings()
+        self.runtime = runtime or Runtime()
+        self._in_hand: tuple[FrameSource, Survey] | None = None  # while `place` runs, so as to read once
+
+    @abstractmethod
+    def match(
+        self,
+        frames: FrameSource,
+        executor: Executor | None = None,
+        *,
+        progress: Progress | None = None,
+        journal: Journal | None = None,
+    ) -> list[PairShift]:
+        """Return the shifts of pairs of frames, kept or dropped with the reason.
+
+        Parameters
+        ----------
+        frames : FrameSource
+        executor : Executor, optional
+            Runs the batches; None runs them here.
+        progress : callable, optional
+            Called with (what is going on, done, total).
+        journal : Journal, optional
+            Keeps finished batches, so that a run that was killed goes on where it stopped.
+        """
+
+    def solve(self, frames: Frames, shifts: Sequence[PairShift]) -> Layout:
+        """Return the layout that all shifts together give, without brightness correction.
+
+        Frames that look turned against the others have a map in ``affine``; `place` straightens them.
+        """
+        source = as_frames(frames)
+        layout = solve_layout(source.frames, shifts, self.settings.tolerance)
+        return with_geometry(source, layout, self.settings.smoothing_px)
+
+    def place(
+        self,
+        frames: Frames,
+        executor: Executor | None = None,
+        *,
+        progress: Progress | None = None,
+        journal: Journal | None = None,
+    ) -> Layout:
+        """Return the layout of frames, or of a plain list of 2-D arrays: match, solve, equalise."""
+        source = as_frames(frames)
+        if not len(source.frames):
+            raise InputError("there are no frames to stitch")
+        self._in_hand = (source, self._survey(source, executor, progress or no_progress))
+        try:
+            shifts = self.match(source, executor, progress=progress, journal=journal)
+            layout = self._upright(source, self.solve(source, shifts), executor, progress or no_progress)
+            return self.equalise(source, layout, executor, progress=progress)
+        finally:
+            self._in_hand = None
+
+    def rematch(self, executor: Executor | None, progress: Progress) -> Rematch | None:
+        """Return how pairs of straightened frames are matched anew: windows in, shifts out; None: they are not."""
+        return None
+
+    def _upright(self, source: FrameSource, layout: Layout, executor: Executor | None, progress: Progress) -> Layout:
+        if layout.affine is None:
+            return layout
+        if self.settings.turned_frames == "report":
+            note = note_on_turned(source.frames, layout, "straightened by turned_frames: straighten")
+            return replace(layout, affine=None, notes=(*layout.notes, note))
+        return with_upright_frames(source, layout, self.settings, self.rematch(executor, progress))
+
+    def equalise(
+        self, frames: Frames, layout: Layout, executor: Executor | None = None, *, progress: Progress | None = None
+    ) -> Layout:
+        """Return the layout with the shading of all frames and a gain and offset per frame, as far as settings want.
+
+        Both come from the overlaps of kept pairs; see `estimate_flat_field` and `equalised`.
+        """
+        if self.settings.flat_field == "none" and not self.settings.equalise:
+            return layout
+        source = as_frames(frames)
+        factor = thumbnail_factor([frame.shape for frame in source.frames])
+        small, _ = self._survey(source, executor, progress or no_progress)
+        flat_field, looked_for = None, self.settings.flat_field == "auto" and len(small) >= MIN_FRAMES
+        if looked_for:
+            flat_field = estimate_flat_field(small, factor, layout.positions_px, layout.pairs)
+            layout = replace(layout, flat_field=flat_field)
+        if self.settings.equalise:
+            gain, offset = equalised(small, factor, layout.positions_px, layout.pairs, flat_field, looked_for)
+            layout = replace(layout, gain=gain, offset=offset)
+        return layout
+
+    def judge(
+        self, frames: Frames, layout: Layout, executor: Executor | None = None, *, progress: Progress | None = None
+    ) -> Result:
+        """Return how good a layout of these frames is: score, maps, weak places; see `judge_layout`.
+
+        Frames are judged as they go into the mosaic: without the shading that all share, and upright.
+        """
+        seen = as_laid_out(as_frames(frames), layout)
+        return judge_layout(seen, layout, executor, threads=self.runtime.threads, progress=progress)
+
+    def blend(self, patches: Sequence[Patch], box: Box) -> NDArray[np.float32]:
+        """Return the mosaic in ``box``, float32 (height, width), NaN where no patch reaches; see the setting `blend`.
+
+        ``patches`` should hold all frames that reach ``box`` grown by `blend_margin_px`.
+        """
+        if self.settings.blend == "average":
+            return average(patches, box)[0]
+        return {"feather": feather, "none": nearest, "multiband": multiband}[self.settings.blend](patches, box)
+
+    @property
+    def blend_margin_px(self) -> int:
+        """How far from a box a frame may lie and still have a say in it, px."""
+        return MARGIN_PX if self.settings.blend == "multiband" else 0
+
+    @property
+    def offers_looks(self) -> bool:
+        """Whether `blend_with_looks` tells more than `blend`: how many frames made each pixel."""
+        return self.settings.blend == "average"
+
+    def blend_with_looks(self, patches: Sequence[Patch], box: Box) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the average of all frames in ``box`` and the effective number of looks; see `average`."""
+        return average(patches, box)
+
+    def _survey(self, source: FrameSource, executor: Executor | None, progress: Progress) -> Survey:
+        """Read all frames once: their thumbnails and, where "no shift" is a possible answer, their sums."""
+        if self._in_hand is not None and self._in_hand[0] is source:
+            return self._in_hand[1]
+        factor, total = thumbnail_factor([frame.shape for frame in source.frames]), len(source.frames)
+        add_up = may_stand_still(source.frames, self.settings.min_overlap, self.settings.tolerance)
+        calls = [
+            (source, part, factor, self.runtime.threads, add_up) for part in batches(range(total), FRAMES_PER_TASK)
+        ]
+        small: list[Thumbnail] = []
+        sums: FrameSums | None = None
+        for part, some in spread(executor, survey_frames, calls):
+            small += part
+            sums = some if sums is None or some is None else sums.joined(some)
+            progress("reading frames", len(small), total)
+        return small, sums
