@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cemi_core.plugins import DenoiserPlugin, MetricPlugin, hookimpl
+from cemi_core.plugins import CommandPlugin, DenoiserPlugin, MetricPlugin, hookimpl
 
 
 @hookimpl
@@ -89,4 +89,15 @@ def cemi_metrics() -> Iterable[MetricPlugin]:
         "How far the power spectra lie apart, over all frequencies.",
         factory="cemi_denoise.metrics:make_power_spectrum",
         label="spectrum off (dB)",
+    )
+
+
+@hookimpl
+def cemi_commands() -> Iterable[CommandPlugin]:
+    """Yield the training of the networks."""
+    yield CommandPlugin(
+        "train denoiser",
+        "Train a denoising network on your own pictures.",
+        command="cemi_denoise.train_command:denoiser",
+        settings="cemi_denoise.train_recipe:TrainingRecipe",
     )

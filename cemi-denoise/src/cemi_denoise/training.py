@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -74,6 +74,8 @@ class Training:
         Needed for SEMGAN.
     discriminator : nn.Module, optional
         Needed for SEMGAN.
+    share_gradients : callable, optional
+        Called with the parameters after each backward pass; averages their gradients over several processes.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Training:
         device: str = "cpu",
         perceptual_loss: PerceptualLoss | None = None,
         discriminator: nn.Module | None = None,
+        share_gradients: Callable[[Iterable[nn.Parameter]], None] | None = None,
     ) -> None:
         self.plan = plan
         self.device = torch.device(device)
@@ -90,6 +93,9 @@ class Training:
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.optimizer = torch.optim.Adam(self.network.parameters(), plan.learning_rate)
         self.step_number = 0
+        self._share_gradients = share_gradients or (lambda parameters: None)
+        # 16-bit floats end at 6e-8, so that small gradients are lost unless the loss is scaled up
+        self._scaler = torch.amp.GradScaler(self.device.type, enabled=plan.autocast == "float16")
         self._adversary: _Adversary | None = None
         if plan.stage == "semgan":
             if perceptual_loss is None or discriminator is None:
@@ -119,12 +125,12 @@ class Training:
             losses |= more
         if not math.isfinite(float(total.detach())):
             raise InputError(f"the training diverged at step {self.step_number}; lower the learning rate")
-        self.optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        self.optimizer.step()
+        self._descend(total, self.network, self.optimizer)
         if self._adversary is not None:
             with self._autocast():
-                losses["discriminator"] = self._adversary.learn(output.detach(), target, self.step_number)
+                losses["discriminator"] = self._adversary.discriminator_loss(output.detach(), target, self.step_number)
+            self._descend(losses["discriminator"], self._adversary.discriminator, self._adversary.optimizer)
+        self._scaler.update()
         self._follow()
         self.step_number += 1
         return {name: float(value.detach()) for name, value in losses.items()}
@@ -137,6 +143,8 @@ class Training:
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
+        if self._scaler.is_enabled():
+            state["scaler"] = self._scaler.state_dict()
         if self._adversary is not None:
             state["discriminator"] = self._adversary.discriminator.state_dict()
             state["discriminator_optimizer"] = self._adversary.optimizer.state_dict()
@@ -147,10 +155,18 @@ class Training:
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if self._scaler.is_enabled():
+            self._scaler.load_state_dict(state["scaler"])
         if self._adversary is not None:
             self._adversary.discriminator.load_state_dict(state["discriminator"])
             self._adversary.optimizer.load_state_dict(state["discriminator_optimizer"])
         self.step_number = int(state["step"])
+
+    def _descend(self, loss: Tensor, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        self._scaler.scale(loss).backward()
+        self._share_gradients(network.parameters())
+        self._scaler.step(optimizer)
 
     def _follow(self) -> None:
         """Let the moving average follow; faster in the beginning, when there is nothing to average yet."""
@@ -181,13 +197,9 @@ class _Adversary:
             "adversarial": gan_loss(self.discriminator(output).float(), True),
         }
 
-    def learn(self, output: Tensor, target: Tensor, step: int) -> Tensor:
-        """Train the discriminator by one step and return its loss."""
+    def discriminator_loss(self, output: Tensor, target: Tensor, step: int) -> Tensor:
+        """Return what the discriminator itself is trained to make small at this step."""
         self.discriminator.requires_grad_(True)
         for group in self.optimizer.param_groups:
             group["lr"] = self.plan.rate_at(step)
-        loss = gan_loss(self.discriminator(target).float(), True) + gan_loss(self.discriminator(output).float(), False)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
-        return loss.detach()
+        return gan_loss(self.discriminator(target).float(), True) + gan_loss(self.discriminator(output).float(), False)

@@ -37,6 +37,28 @@ Batches = Callable[[int], Batch]
 
 
 @dataclass(frozen=True)
+class MixedBatches:
+    """Batches of several kinds of data, each with its share of the steps.
+
+    Attributes
+    ----------
+    parts : sequence of (float, Batches)
+        Each with its share.
+    seed : int
+    """
+
+    parts: Sequence[tuple[float, Batches]]
+    seed: int = 0
+
+    def __call__(self, step: int) -> Batch:
+        """Return the batch of this step, from one of the parts."""
+        shares = np.array([share for share, _ in self.parts], float)
+        # a third number, so that the choice has nothing to do with what the parts draw for the same step
+        index = np.random.default_rng((self.seed, step, 1)).choice(len(shares), p=shares / shares.sum())
+        return self.parts[int(index)][1](step)
+
+
+@dataclass(frozen=True)
 class DegradedPatches:
     """Random patches of clean pictures, mirrored and turned, with noise.
 
@@ -106,3 +128,65 @@ class DegradedPatches:
             patch = 1 - patch
         mean = patch.mean()
         return np.clip(mean + np.float32(rng.uniform(*self.contrast)) * (patch - mean), 0, 1, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class SeenTwice:
+    """Two registered views of one field.
+
+    Attributes
+    ----------
+    noisy, target : ndarray of float32, shape (h, w)
+        In [0, 1], finite.
+    noise : float
+        Standard deviation of the noise of ``noisy``.
+    """
+
+    noisy: NDArray[np.float32]
+    target: NDArray[np.float32]
+    noise: float
+
+
+@dataclass(frozen=True)
+class PairedPatches:
+    """Random patches of real pairs, mirrored; never turned, because noise hangs together along the scan line.
+
+    Attributes
+    ----------
+    pairs : sequence of SeenTwice
+        Larger ones are taken from more often.
+    patch_px, batch, seed, told_error, told_nothing
+        As in `DegradedPatches`.
+    contrast : tuple of float
+        Range of the factor by which grey levels, and with them the noise, are spread around a patch's mean.
+    """
+
+    pairs: Sequence[SeenTwice]
+    patch_px: int = 128
+    batch: int = 8
+    seed: int = 0
+    contrast: tuple[float, float] = (0.6, 1.4)
+    told_error: float = 0.1
+    told_nothing: float = 0.15
+
+    def __call__(self, step: int) -> Batch:
+        """Return the batch of this step."""
+        rng = np.random.default_rng((self.seed, step))
+        sizes = np.array([pair.noisy.size for pair in self.pairs], float)
+        chosen = rng.choice(len(sizes), self.batch, p=sizes / sizes.sum())
+        noisy, target, noise = zip(*(self._patch(self.pairs[int(index)], rng) for index in chosen), strict=True)
+        told = np.array(noise) * np.exp(self.told_error * rng.standard_normal(self.batch))
+        told *= rng.random(self.batch) >= self.told_nothing
+        stacked = (torch.from_numpy(np.stack(patches)[:, None]) for patches in (noisy, target))
+        return Batch(*stacked, torch.from_numpy(told.astype(np.float32)))
+
+    def _patch(
+        self, pair: SeenTwice, rng: np.random.Generator
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
+        y, x = (int(rng.integers(edge - self.patch_px + 1)) for edge in pair.noisy.shape)
+        place = slice(y, y + self.patch_px), slice(x, x + self.patch_px)
+        step_y, step_x = (int(rng.choice((-1, 1))) for _ in range(2))
+        noisy, target = (view[place][::step_y, ::step_x] for view in (pair.noisy, pair.target))
+        factor, mean = np.float32(rng.uniform(*self.contrast)), target.mean()
+        noisy, target = (np.clip(mean + factor * (view - mean), 0, 1, dtype=np.float32) for view in (noisy, target))
+        return noisy, target, float(factor) * pair.noise

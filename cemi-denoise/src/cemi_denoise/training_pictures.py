@@ -1,0 +1,129 @@
+"""The clean pictures that a training reads, and why some of them are left out."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cemi_core.errors import InputError
+from cemi_core.model.frame import to_unit_range
+from cemi_core.sources.files import find_files
+from cemi_core.sources.float_range import common_range, finite_range
+from cemi_core.sources.read_image import IMAGE_SUFFIXES, read_pixels
+
+log = logging.getLogger("cemi")
+
+#: Share of black and white pixels above which a picture tells nothing of grey levels.
+_MOST_SATURATED = 0.5
+
+
+def digest_of(arrays: Iterable[NDArray[Any]]) -> str:
+    """Return a hash of all pixels of some arrays, in order."""
+    found = hashlib.blake2b(digest_size=12)
+    for array in arrays:
+        found.update(f"{array.shape}{array.dtype}".encode())
+        found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures in memory, in the order of their names.
+
+    Attributes
+    ----------
+    arrays : tuple of ndarray, each (h, w)
+        uint8, uint16, or float32 in [0, 1].
+    """
+
+    arrays: tuple[NDArray[Any], ...]
+
+    def summary(self) -> str:
+        """Return in words how much there is."""
+        pixels = sum(array.size for array in self.arrays)
+        return f"{len(self.arrays)} picture{'s'[: len(self.arrays) != 1]} ({pixels / 1e6:.1f} Mpx)"
+
+
+def read_pictures(path: str | Sequence[str], smallest_px: int, saturation_matters: bool = True) -> Pictures:
+    """Read grey pictures to train on; those that teach nothing are left out, and the log says why.
+
+    Parameters
+    ----------
+    path : str or sequence of str
+        Files, folders, patterns.
+    smallest_px : int
+        A picture with a shorter side is left out.
+    saturation_matters : bool
+        Whether a picture that is mostly black and white is left out.
+
+    Raises
+    ------
+    InputError
+        A file cannot be read or holds NaN, or no picture is left.
+    """
+    files = find_files(path, IMAGE_SUFFIXES, "images")
+    kept: list[NDArray[Any]] = []
+    reasons: list[str] = []
+    for file in files:
+        pixels = read_pixels(file)
+        if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+            raise InputError(f"'{file}' holds pixels that are no numbers (NaN): crop them away, or leave it out")
+        reason = _useless(pixels, smallest_px, saturation_matters)
+        if reason:
+            reasons.append(f"'{file}' {reason}")
+        else:
+            kept.append(pixels)
+    if not kept:
+        more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+        raise InputError(f"no picture can be trained on: {reasons[0]}{more}")
+    for reason in reasons:
+        log.warning("left out: %s", reason)
+    return Pictures(tuple(_scaled(kept)))
+
+
+def _useless(pixels: NDArray[Any], smallest_px: int, saturation_matters: bool) -> str:
+    """Return why a picture teaches nothing, or an empty text."""
+    height, width = pixels.shape
+    if min(height, width) < smallest_px:
+        return f"has {width} x {height} px, less than a patch of {smallest_px} px: lower 'patch_px'"
+    low, high = finite_range(pixels)
+    if low == high:
+        return "is empty: all its pixels are equal"
+    if saturation_matters and pixels.dtype.kind == "u":
+        share = np.mean((pixels == 0) | (pixels == np.iinfo(pixels.dtype).max))
+        if share > _MOST_SATURATED:
+            return f"is saturated: {share:.0%} of its pixels are black or white"
+    return ""
+
+
+def _scaled(arrays: list[NDArray[Any]]) -> list[NDArray[Any]]:
+    """Bring floats beyond [0, 1] into it, all alike, so that grey levels can still be compared."""
+    floats = [array for array in arrays if array.dtype.kind == "f"]
+    if not floats:
+        return arrays
+    limits = common_range(finite_range(array) for array in floats)
+    return [to_unit_range(array, limits) if array.dtype.kind == "f" else array for array in arrays]
+
+
+def noisy_frames(path: str | Sequence[str]) -> list[NDArray[np.float32]]:
+    """Return frames to measure the noise of, float32 in [0, 1].
+
+    Raises
+    ------
+    InputError
+        As `read_pictures`.
+    """
+    return [to_unit_range(array) for array in read_pictures(path, 64, saturation_matters=False).arrays]
+
+
+def same_files(first: str | Sequence[str], second: str | Sequence[str]) -> list[Path]:
+    """Return the files that both name."""
+    one, two = (find_files(path, IMAGE_SUFFIXES, "images") for path in (first, second))
+    return sorted({file.resolve() for file in one} & {file.resolve() for file in two})

@@ -1,0 +1,127 @@
+"""From the section ``data`` of a training recipe to batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cemi_core.errors import InputError
+from cemi_denoise.degrade import Degradation, SemDegradation, SyntheticDegradation
+from cemi_denoise.noise_model import estimate_noise_model
+from cemi_denoise.sem_noise import sem_degradation_like
+from cemi_denoise.train_recipe import ModesSettings, SemSettings, SyntheticSettings, TrainingRecipe
+from cemi_denoise.training_data import Batches, DegradedPatches, MixedBatches, PairedPatches
+from cemi_denoise.training_pairs import open_pairs
+from cemi_denoise.training_pictures import digest_of, noisy_frames, read_pictures, same_files
+
+
+@dataclass(frozen=True)
+class OpenedData:
+    """Batches, and what they are made from.
+
+    Attributes
+    ----------
+    batches : Batches
+    digest : str
+        Of all pixels that the batches are made from.
+    summary : tuple of str
+        One line for each kind of data.
+    """
+
+    batches: Batches
+    digest: str
+    summary: tuple[str, ...]
+
+
+def open_training_data(recipe: TrainingRecipe) -> OpenedData:
+    """Return what a recipe trains on.
+
+    Raises
+    ------
+    InputError
+        A picture cannot be read, or none can be used.
+    """
+    data = recipe.data
+    return _opened(
+        data,
+        {
+            "patch_px": recipe.patch_px,
+            "batch": recipe.batch,
+            "seed": recipe.seed,
+            "contrast": data.contrast,
+            "inverted": data.inverted,
+            "told_error": data.told_error,
+            "told_nothing": data.told_nothing,
+        },
+    )
+
+
+def open_validation_data(recipe: TrainingRecipe) -> OpenedData | None:
+    """Return what a recipe measures the network on, or None; the network is told the true noise there.
+
+    Raises
+    ------
+    InputError
+        A picture cannot be read, or none can be used, or one is trained on as well.
+    """
+    data = recipe.validation
+    if data is None:
+        return None
+    if data.images is not None and recipe.data.images is not None:
+        twice = same_files(data.images, recipe.data.images)
+        if twice:
+            raise InputError(f"'{twice[0]}' is both trained on and measured on; leave it out of one of them")
+    varied = {"patch_px": recipe.patch_px, "batch": data.batch, "seed": data.seed}
+    return _opened(data, {**varied, "told_error": 0.0, "told_nothing": 0.0})
+
+
+def _opened(data: ModesSettings, varied: dict[str, Any]) -> OpenedData:
+    parts = [part for part in (_degraded(data, varied), _paired(data, varied)) if part is not None]
+    shares = [(share, opened.batches) for share, opened in parts]
+    return OpenedData(
+        shares[0][1] if len(shares) == 1 else MixedBatches(shares, int(varied["seed"])),
+        "-".join(opened.digest for _, opened in parts),
+        tuple(line for _, opened in parts for line in opened.summary),
+    )
+
+
+def _degraded(data: ModesSettings, varied: dict[str, Any]) -> tuple[float, OpenedData] | None:
+    """Return clean pictures with noise and their share of the batches, or None if there are to be none."""
+    if data.images is None:
+        return None
+    kinds: list[tuple[str, float, Degradation]] = []
+    if data.sem is not None:
+        kinds.append(("sem", data.sem.share, _sem(data.sem)))
+    if data.synthetic is not None:
+        kinds.append(("synthetic", data.synthetic.share, _synthetic(data.synthetic)))
+    pictures = read_pictures(data.images, int(varied["patch_px"]))
+    total = sum(share for _, share, _ in kinds)
+    words = ", ".join(f"{name} {100 * share / total:.0f} %" for name, share, _ in kinds)
+    batches = DegradedPatches(pictures.arrays, [(share, degradation) for _, share, degradation in kinds], **varied)
+    line = f"{pictures.summary()} with noise put on ({words})"
+    return total, OpenedData(batches, digest_of(pictures.arrays), (line,))
+
+
+def _paired(data: ModesSettings, varied: dict[str, Any]) -> tuple[float, OpenedData] | None:
+    """Return real pairs and their share of the batches, or None if there are to be none."""
+    if data.pairs is None:
+        return None
+    pairs = open_pairs(data.pairs, int(varied["patch_px"]))
+    kept = {name: value for name, value in varied.items() if name != "inverted"}
+    digest = digest_of(view for pair in pairs for view in (pair.noisy, pair.target))
+    pixels = sum(pair.noisy.size for pair in pairs)
+    line = f"{len(pairs)} pairs of fast and slow scans ({pixels / 1e6:.1f} Mpx)"
+    return data.pairs.share, OpenedData(PairedPatches(pairs, **kept), digest, (line,))
+
+
+def _sem(settings: SemSettings) -> SemDegradation:
+    given = settings.model_dump(exclude={"share", "noise_of"})
+    if settings.noise_of is None:
+        return SemDegradation(**given)
+    measured = sem_degradation_like(estimate_noise_model(noisy_frames(settings.noise_of)))
+    kept = {name: given[name] for name in ("jitter_px", "line_brightness", "quantised")}
+    return replace(measured, **kept)
+
+
+def _synthetic(settings: SyntheticSettings) -> SyntheticDegradation:
+    return SyntheticDegradation(**settings.model_dump(exclude={"share"}))
