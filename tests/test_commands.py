@@ -43,6 +43,24 @@ def test_stitch_writes_a_mosaic_and_the_promised_table(cemi, tile_folder, tmp_pa
         assert mosaic.read_valid(Box(20, 20, 50, 50)).all()
 
 
+def test_stitch_that_averages_writes_how_many_frames_made_each_pixel(cemi, tile_folder, tmp_path):
+    folder, positions, _ = tile_folder
+    for suffix in (".h5", ".ome.zarr"):
+        out = tmp_path / f"m{suffix}"
+        plain = cemi("stitch", folder, "--out", out, "--positions", positions, "--json", "--quiet")
+        assert json.loads(plain.out)["looks"] is None
+        settings = ("--positions", positions, "--set", "blend=average")
+        answer = cemi("stitch", folder, "--out", out, *settings, "--json", "--quiet")
+        assert answer.code == 0, answer.err
+        path = tmp_path / f"m-looks{suffix}"
+        assert json.loads(answer.out)["looks"] == str(path)
+        with open_mosaic(out) as mosaic, open_mosaic(path) as looks:
+            box = Box(0, 0, *mosaic.shape)
+            number, seen = looks.read(box), mosaic.read_valid(box)
+            assert looks.shape == mosaic.shape
+            assert (number[seen] >= 1 - 1e-3).all() and 3.5 <= number.max() <= 4.01  # four tiles meet at corners
+
+
 def test_stitch_finds_its_way_without_any_positions(cemi, tile_folder, tmp_path):
     folder, _, truth = tile_folder
     layout = tmp_path / "layout.csv"

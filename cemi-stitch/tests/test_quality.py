@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from cemi_core.model.flat_field import spread_over
 from cemi_core.model.layout import Layout, PairShift
 from cemi_core.sources.array import ArraySource
 from cemi_stitch.loops import loop_closures
@@ -212,3 +214,18 @@ def test_the_noise_of_a_frame_is_read_from_the_frame_alone():
     noise = make_small_frame(rng.normal(0.5, 0.1, (300, 300)).astype(np.float32), 2)
     inner = noise.levels.astype(float)[5:-5, 5:-5]
     assert noise.noise == pytest.approx(inner.std(), rel=0.1)
+
+
+def test_frames_are_judged_without_the_shading_that_all_share(record):
+    """Stripes across every frame, as dirt or a detector leaves them, would else disagree wherever frames overlap."""
+    flat_field = np.tile(1 + 0.3 * (-1.0) ** np.arange(16), (16, 1))
+    plain = record()
+    shaded = record(change=lambda _, frame: (0.7 * frame * spread_over(flat_field, frame.shape)).astype(np.float32))
+    layout = placed(plain)
+
+    def agreement(source, layout):
+        return summary(KorniaStitcher().judge(source, layout))["agreement_median"]
+
+    clean = agreement(plain.source, layout)
+    assert agreement(shaded.source, replace(layout, flat_field=flat_field)) == pytest.approx(clean, abs=0.01)
+    assert agreement(shaded.source, layout) < clean - 0.1

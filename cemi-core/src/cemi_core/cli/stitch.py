@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,9 @@ def stitch(
 ) -> None:
     """Stitch overlapping IMAGES (files, folders or patterns) into one mosaic.
 
+    A stitcher that averages frames (--set blend=average) also writes how many made each pixel, beside the mosaic
+    (NAME-looks.h5).
+
     With --follow DIR the images are placed while they appear; an overview beside the mosaic (NAME-overview.png) and the
     table of --layout are refreshed.
     """
@@ -84,8 +88,9 @@ def stitch(
         raise UsageError(f"--executor {machine.kind} writes from several processes: name --out with .ome.zarr")
     more = {"positions": str(positions)} if positions else {}
     source_choice, choice = choose_with_source("stitch", use, images, parse_settings(overrides), more)
-    _require_places(out, (layout_path, quality), set(input_paths(source_choice)))
     stitcher = make(choice.plugin, choice.settings, machine.runtime())
+    looks = _looks_path(out) if getattr(stitcher, "offers_looks", False) else None
+    _require_places([out, *([looks] if looks else [])], (layout_path, quality), set(input_paths(source_choice)))
     if quality is not None and not offers_judge(stitcher):
         raise UsageError(f"the stitcher '{choice.name}' does not judge its layouts; leave --quality out")
     with (
@@ -102,7 +107,7 @@ def stitch(
         context.folder.inner.mkdir()
         frames = StoredFrames(keep_frames(source_choice, context).outputs[0])
         layout = call_place(stitcher, frames, executor, progress=progress)
-        write_mosaic(stitcher, layout, frames, out, context)
+        write_mosaic(stitcher, layout, frames, out, context, looks)
         if quality is not None:
             judged = call_judge(stitcher, frames, layout, executor, progress=progress)
             write_quality_json(quality, choice.name, judged)
@@ -114,6 +119,7 @@ def stitch(
     residuals = layout.residual_px[np.isfinite(layout.residual_px)]
     answer = {
         "mosaic": str(out),
+        "looks": str(looks) if looks else None,
         "height_px": height,
         "width_px": width,
         "frames": len(layout),
@@ -129,6 +135,8 @@ def stitch(
         click.echo(json.dumps(answer))
         return
     click.echo(f"{out}: {height} x {width} px from {len(layout)} frames")
+    if looks is not None:
+        click.echo(f"{looks}: how many frames made each pixel")
     residual = answer["median_residual_px"]
     said = f"median residual {residual:.3f} px" if residual is not None else "no pair kept"
     click.echo(
@@ -141,20 +149,27 @@ def stitch(
         click.echo(note, err=True)
 
 
-def _require_places(out: Path, tables: tuple[Path | None, ...], inputs: set[Path]) -> None:
+def _looks_path(out: Path) -> Path:
+    """Return where the number of looks is written: beside the mosaic ``out``, in its format."""
+    suffix = ".ome.zarr" if out.name.endswith(".ome.zarr") else ".h5"
+    return out.with_name(f"{out.name.removesuffix(suffix)}-looks{suffix}")
+
+
+def _require_places(mosaics: Sequence[Path], tables: tuple[Path | None, ...], inputs: set[Path]) -> None:
     """Find out before the long work whether what comes of it can be written, and that it replaces nothing of value."""
     from cemi_core.errors import UsageError
     from cemi_core.store.atomic import require_folder_of
     from cemi_core.store.protocol import open_mosaic
 
-    for path in (out, *tables):
+    for path in (*mosaics, *tables):
         if path is not None:
             require_folder_of(path)
             if path.absolute() in inputs:
                 raise UsageError(f"{path} is one of the images, which would be overwritten; choose another name")
             if path.is_dir() and not path.name.endswith(".ome.zarr"):
                 raise UsageError(f"{path} is a folder; choose another name")
-    if out.name.endswith(".ome.zarr") and out.is_file():
-        raise UsageError(f"{out} is a file in the way of the mosaic's folder; choose another name")
-    if out.name.endswith(".ome.zarr") and out.exists():
-        open_mosaic(out).close()  # refuses to replace anything but a mosaic
+    for path in mosaics:
+        if path.name.endswith(".ome.zarr") and path.is_file():
+            raise UsageError(f"{path} is a file in the way of the mosaic's folder; choose another name")
+        if path.name.endswith(".ome.zarr") and path.exists():
+            open_mosaic(path).close()  # refuses to replace anything but a mosaic
