@@ -112,21 +112,9 @@ def test_the_inner_loop_on_the_cpu_is_the_plain_correlation(reach: int) -> None:
     patches, templates, _ = planted_templates(reach, [(12, 17), (150, 130)])
     for patch, template in zip(patches, templates, strict=True):
         height, width = template.shape
-        patch[:height, :width] += template  # the highest is in the corner, so that all are computed
         windows = [patch[y:, x:][:height, :width].ravel() for y, x in np.ndindex(2 * reach + 1, 2 * reach + 1)]
         plain = [np.corrcoef(window, template.ravel())[0, 1] for window in windows]
         assert np.abs(template_zncc_on_cpu(patch - patch.mean(), template, reach).ravel() - plain).max() <= 1e-4
-
-
-def test_a_peak_in_the_middle_needs_only_its_neighbours() -> None:
-    (patch,), (template,), _ = planted_templates(2, [(40, 50)])
-    patch[2:42, 2:52] += template
-    found = template_zncc_on_cpu(patch - patch.mean(), template, 2)
-    for y, x in np.ndindex(3, 3):
-        window = patch[y + 1 : y + 41, x + 1 : x + 51]
-        assert found[y + 1, x + 1] == pytest.approx(np.corrcoef(window.ravel(), template.ravel())[0, 1], abs=1e-4)
-    assert found[2, 2] == found.max() > 0.6
-    assert not found[0].any() and not found[:, -1].any()
 
 
 @pytest.mark.parametrize("reach", [2, 5])
