@@ -24,7 +24,8 @@ from cemi_core.cli.main import run
 from cemi_core.errors import InputError, RunInUseError, StorageError
 from cemi_core.run.folder import RunFolder
 from cemi_denoise.train_recipe import TrainingRecipe
-from cemi_denoise.train_run import Limits, Machine, start_training, train
+from cemi_denoise.train_run import Limits, train
+from cemi_denoise.train_start import Machine, start_training
 from cemi_denoise.training import Plan, Training
 from cemi_denoise.training_data import Batch
 from cemi_denoise.weights import load_weights
@@ -92,7 +93,7 @@ class Slopes(nn.Module):
 
 @pytest.fixture
 def slopes(monkeypatch):
-    monkeypatch.setattr("cemi_denoise.train_run.load_perceptual_loss", lambda folder: Slopes())
+    monkeypatch.setattr("cemi_denoise.train_start.load_perceptual_loss", lambda folder: Slopes())
 
 
 def test_a_training_learns_to_take_out_noise(recipe, tmp_path, pictures):

@@ -16,14 +16,16 @@ if TYPE_CHECKING:
     from cemi_denoise.train_run import Outcome
 
 
-def card_of(recipe: TrainingRecipe, data: Sequence[str], outcome: Outcome) -> dict[str, Any]:
+def card_of(
+    recipe: TrainingRecipe, data: Sequence[str], measured_on: Sequence[str], outcome: Outcome
+) -> dict[str, Any]:
     """Return plain data that say how weights came about.
 
     Parameters
     ----------
     recipe : TrainingRecipe
-    data : sequence of str
-        What was trained on, in words.
+    data, measured_on : sequence of str
+        What was trained on and measured on, in words.
     outcome : Outcome
     """
     settings = recipe.model_dump(mode="json", exclude={"data", "validation", "every", "network", "tensorboard"})
@@ -33,6 +35,7 @@ def card_of(recipe: TrainingRecipe, data: Sequence[str], outcome: Outcome) -> di
         **settings,
         "steps_done": outcome.step,
         "data": list(data),
+        "measured_on": list(measured_on),
         "scores": _rounded(outcome.scores),
         "scores_of_noisy": _rounded(outcome.noisy_scores),
         "hours": round(outcome.seconds / 3600, 2),
@@ -75,7 +78,7 @@ def card_text(name: str, architecture: Mapping[str, Any], card: Mapping[str, Any
     if card["start_from"]:
         lines.append(f"- Started from: {card['start_from'].replace(chr(92), '/').rpartition('/')[2]}.")
     if "losses" in card:
-        lines.append("- Losses: " + ", ".join(f"{key} {value:g}" for key, value in card["losses"].items()) + ".")
+        lines.append("- Losses: " + ", ".join(f"{key} {value}" for key, value in card["losses"].items()) + ".")
     lines += [f"- Made with {card['made_with']}, {card['made_on']}.", "", *_table(card), *_use(card)]
     return "\n".join(lines) + "\n"
 
@@ -85,7 +88,7 @@ def _table(card: Mapping[str, Any]) -> list[str]:
         return ["No pictures were set aside to measure it on.", ""]
     rows = [f"| {key} | {card['scores_of_noisy'].get(key, '')} | {value} |" for key, value in card["scores"].items()]
     return [
-        "On patches that it did not learn from, with noise put on them (semi-synthetic), mean:",
+        f"Measured on patches that it did not learn from: {'; '.join(card['measured_on'])}; mean:",
         "",
         "| | noisy | denoised |",
         "|---|---|---|",

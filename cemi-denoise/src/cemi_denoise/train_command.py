@@ -15,7 +15,8 @@ from cemi_core.cli.options import messages, plain_json, set_option
 
 if TYPE_CHECKING:
     from cemi_denoise.train_recipe import TrainingRecipe
-    from cemi_denoise.train_run import Machine, Outcome
+    from cemi_denoise.train_run import Outcome
+    from cemi_denoise.train_start import Machine
 
 
 @click.command(
@@ -55,7 +56,8 @@ def denoiser(
 
     from cemi_core.run.progress import shown_progress
     from cemi_denoise.train_recipe import read_training_recipe
-    from cemi_denoise.train_run import Limits, Machine, train
+    from cemi_denoise.train_run import Limits, train
+    from cemi_denoise.train_start import Machine
 
     settings = read_training_recipe(recipe, overrides)
     out = out or Path("runs") / recipe.stem
@@ -95,7 +97,7 @@ def stopped_softly() -> Iterator[Callable[[], bool]]:
 def _plan(settings: TrainingRecipe, machine: Machine) -> dict[str, Any]:
     """Return what would be trained, after opening everything that it needs."""
     from cemi_denoise.networks import parameter_count
-    from cemi_denoise.train_run import start_training
+    from cemi_denoise.train_start import start_training
     from cemi_denoise.training_sources import open_training_data, open_validation_data
 
     data, checked = open_training_data(settings), open_validation_data(settings)

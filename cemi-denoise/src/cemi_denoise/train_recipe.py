@@ -87,6 +87,14 @@ class PairsSettings(Settings):
     )
 
 
+class OverlapsSettings(Settings):
+    """Your own frames, which show a place twice where they overlap: no clean picture is needed (Noise2Noise)."""
+
+    share: float = Field(1.0, gt=0, description="Share of the batches, against the other kinds of data.")
+    run: InputPath = Field(description="Run folder of 'cemi recipe' with its frames and their layout.")
+    most: int = Field(96, ge=1, le=2000, description="Overlaps to take at most; each needs up to 2 MB of memory.")
+
+
 class ModesSettings(Settings):
     """Kinds of data, each with its share of the batches."""
 
@@ -96,12 +104,15 @@ class ModesSettings(Settings):
     sem: SemSettings | None = Field(None, description="Clean pictures with a microscope's noise; {} for the defaults.")
     synthetic: SyntheticSettings | None = Field(None, description="Clean pictures degraded as photographs are.")
     pairs: PairsSettings | None = Field(None, description="Fast and slow scans of the same fields.")
+    overlaps: OverlapsSettings | None = Field(
+        None, description="Overlapping frames: four fifths are trained on, and the rest is for 'validation'."
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
         degraded = [name for name in ("sem", "synthetic") if getattr(self, name) is not None]
-        if not degraded and self.pairs is None:
-            raise ValueError("name at least one kind of data: sem, synthetic, pairs")
+        if not degraded and self.pairs is None and self.overlaps is None:
+            raise ValueError("name at least one kind of data: sem, synthetic, pairs, overlaps")
         if degraded and self.images is None:
             raise ValueError(f"'{degraded[0]}' puts noise on clean pictures: name them in 'images'")
         if not degraded and self.images is not None:
@@ -174,9 +185,12 @@ class NetworkSettings(Settings):
 
 
 class LossSettings(Settings):
-    """Weights of the losses of SEMGAN; SEMNET has the first alone."""
+    """Weights of the losses of SEMGAN; SEMNET has the error of the grey levels alone."""
 
-    l1: float = Field(1.0, ge=0, description="Absolute error of the grey levels.")
+    grey_error: Literal["auto", "absolute", "squared"] = Field(
+        "auto", description="auto: squared with 'overlaps', whose targets are noisy (their mean counts); else absolute."
+    )
+    l1: float = Field(1.0, ge=0, description="Error of the grey levels.")
     perceptual: float = Field(1.0, ge=0, description="Difference as VGG19 sees it.")
     adversarial: float = Field(0.1, ge=0, description="What a discriminator says.")
 

@@ -17,35 +17,18 @@ from cemi_core.run.folder import RunFolder
 from cemi_core.run.progress import Progress, silent
 from cemi_core.store.atomic import atomic_path, storage_errors
 from cemi_denoise.checkpoints import load_checkpoint, save_checkpoint
-from cemi_denoise.losses import load_perceptual_loss
-from cemi_denoise.networks import UNetDiscriminator, build_network
 from cemi_denoise.train_card import card_of, card_text
 from cemi_denoise.train_log import TrainLog
-from cemi_denoise.train_recipe import NetworkSettings, TrainingRecipe
+from cemi_denoise.train_recipe import TrainingRecipe
 from cemi_denoise.train_scores import Examination, choose_metrics, write_sample
-from cemi_denoise.training import Plan, Training
+from cemi_denoise.train_start import Machine, start_training
+from cemi_denoise.training import Training
 from cemi_denoise.training_sources import OpenedData, open_training_data, open_validation_data
-from cemi_denoise.weights import load_weights, save_weights
+from cemi_denoise.weights import save_weights
 
 log = logging.getLogger("cemi")
 
 CHECKPOINT, WEIGHTS, CARD = "checkpoint.pt", "weights.safetensors", "weights.md"
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Where a training runs.
-
-    Attributes
-    ----------
-    device : str
-        A torch device name.
-    weights_dir : str or None
-        Folder with the weights that 'start_from' and the losses name.
-    """
-
-    device: str = "cpu"
-    weights_dir: str | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +48,9 @@ class Limits:
     steps: int | None = None
     seconds: float | None = None
     stop: Callable[[], bool] = lambda: False
+
+
+_THIS_MACHINE, _NO_LIMITS = Machine(), Limits()
 
 
 @dataclass(frozen=True)
@@ -93,70 +79,11 @@ class Outcome:
         return self.step >= self.steps
 
 
-def plan_of(recipe: TrainingRecipe) -> Plan:
-    """Return how a recipe trains its network."""
-    return Plan(
-        stage=recipe.stage,
-        steps=recipe.steps,
-        learning_rate=recipe.learning_rate,
-        schedule=recipe.schedule,
-        average=recipe.average,
-        l1=recipe.losses.l1,
-        perceptual=recipe.losses.perceptual,
-        adversarial=recipe.losses.adversarial,
-        autocast=recipe.precision,
-    )
-
-
-def start_training(recipe: TrainingRecipe, machine: Machine) -> tuple[Training, dict[str, Any]]:
-    """Return a training before its first step, and the architecture of its network.
-
-    Raises
-    ------
-    InputError
-        The weights to start from, or those of the perceptual loss, are missing, damaged or of another network.
-    """
-    _require_device(machine.device)
-    torch.manual_seed(recipe.seed)
-    wanted = None if recipe.network is None else recipe.network.architecture()
-    if recipe.start_from:
-        start = load_weights(recipe.start_from, machine.weights_dir)
-        network, architecture = start.network, dict(start.architecture)
-        if wanted is not None:
-            expected = {name: value.shape for name, value in build_network(wanted).state_dict().items()}
-            if expected != {name: value.shape for name, value in network.state_dict().items()}:
-                raise InputError(
-                    f"'start_from' {recipe.start_from} holds the network {_words(architecture)}, and 'network' asks "
-                    f"for {_words(wanted)}; leave 'network' out, or take other weights"
-                )
-    else:
-        architecture = wanted or NetworkSettings().architecture()
-        network = build_network(architecture)
-    perceptual = discriminator = None
-    if recipe.stage == "semgan":
-        perceptual = load_perceptual_loss(machine.weights_dir)
-        discriminator = UNetDiscriminator(recipe.discriminator_features)
-    return Training(network, plan_of(recipe), machine.device, perceptual, discriminator), architecture
-
-
-def _words(architecture: dict[str, Any]) -> str:
-    rest = ", ".join(f"{key} {value}" for key, value in architecture.items() if key != "name")
-    return f"{architecture['name']} ({rest})"
-
-
-def _require_device(device: str) -> None:
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"--device {device} cannot be used here: {reason}; '--device cpu' always can") from error
-
-
 def identity_of(recipe: TrainingRecipe, data: OpenedData) -> dict[str, Any]:
     """Return what makes a training this one: all that the weights depend on."""
     settings = recipe.model_dump(mode="json", exclude={"every", "tensorboard", "stored_as", "validation"})
     # folders may be moved: the pixels count, not their paths
-    for mode, names in (("sem", ("noise_of",)), ("pairs", ("ld", "hd"))):
+    for mode, names in (("sem", ("noise_of",)), ("pairs", ("ld", "hd")), ("overlaps", ("run",))):
         for name in names:
             (settings["data"][mode] or {}).pop(name, None)
     settings["data"].pop("images")
@@ -168,8 +95,8 @@ def identity_of(recipe: TrainingRecipe, data: OpenedData) -> dict[str, Any]:
 def train(
     recipe: TrainingRecipe,
     out: Path,
-    machine: Machine = Machine(),
-    limits: Limits = Limits(),
+    machine: Machine = _THIS_MACHINE,
+    limits: Limits = _NO_LIMITS,
     progress: Progress = silent,
 ) -> Outcome:
     """Train a network, or go on with it, and write its weights.
@@ -207,7 +134,7 @@ def train(
     with ExitStack() as stack:
         _require_no_other_run(folder)
         stack.enter_context(folder.opened_for_writing())
-        run = _Run(recipe, out, training, architecture, data, examination)
+        run = _Run(recipe, out, training, architecture, data, examination, checked.summary if checked else ())
         stack.callback(run.log.close)
         return run.go(limits, progress)
 
@@ -228,9 +155,11 @@ class _Run:
         architecture: dict[str, Any],
         data: OpenedData,
         examination: Examination | None,
+        measured_on: tuple[str, ...],
     ) -> None:
         self.recipe, self.out, self.training = recipe, out, training
-        self.architecture, self.data, self.examination = architecture, data, examination
+        self.architecture, self.data = architecture, data
+        self.examination, self.measured_on = examination, measured_on
         self.identity = identity_of(recipe, data)
         self.seconds_before = 0.0
         self.started = time.monotonic()
@@ -307,7 +236,7 @@ class _Run:
             self.scores = self.examination.scores(self.training.average)
             noisy = self.examination.scores(None)
         outcome = Outcome(self.training.step_number, self.recipe.steps, self.seconds, self.scores, noisy)
-        card = card_of(self.recipe, self.data.summary, outcome)
+        card = card_of(self.recipe, self.data.summary, self.measured_on, outcome)
         half = self.recipe.stored_as == "float16"
         save_weights(self.out / WEIGHTS, self.training.average, self.architecture, card, half)
         with atomic_path(self.out / CARD) as partial:
@@ -315,5 +244,6 @@ class _Run:
         return outcome
 
     def _columns(self) -> tuple[str, ...]:
-        losses = ("l1", "perceptual", "adversarial", "discriminator") if self.recipe.stage == "semgan" else ("l1",)
-        return (*losses, *(self.examination.metrics if self.examination is not None else ()))
+        grey = self.training.plan.grey_name
+        more = ("perceptual", "adversarial", "discriminator") if self.recipe.stage == "semgan" else ()
+        return (grey, *more, *(self.examination.metrics if self.examination is not None else ()))

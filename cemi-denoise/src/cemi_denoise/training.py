@@ -36,8 +36,11 @@ class Plan:
         Whether the learning rate falls to a fiftieth along a cosine; short trainings gain by it.
     average : float
         Share of the old weights in the moving average at each step; the average is what is used afterwards.
+    grey_error : {"absolute", "squared"}
+        What is made small of the difference of grey levels. A noisy target (Noise2Noise) needs the squared error: only
+        its mean is the specimen, and counted electrons have another median.
     l1, perceptual, adversarial : float
-        Weights of the losses of SEMGAN.
+        Weights of the losses of SEMGAN; the first is that of the error of the grey levels.
     autocast : {"float32", "bfloat16", "float16"}
         Type of the numbers inside the convolutions.
     """
@@ -47,10 +50,16 @@ class Plan:
     learning_rate: float = 1e-4
     schedule: Literal["constant", "cosine"] = "constant"
     average: float = 0.999
+    grey_error: Literal["absolute", "squared"] = "absolute"
     l1: float = 1.0
     perceptual: float = 1.0
     adversarial: float = 0.1
     autocast: Literal["float32", "bfloat16", "float16"] = "float32"
+
+    @property
+    def grey_name(self) -> str:
+        """Name of the error of the grey levels in logs."""
+        return {"absolute": "l1", "squared": "l2"}[self.grey_error]
 
     def rate_at(self, step: int) -> float:
         """Return the learning rate at a step."""
@@ -116,8 +125,9 @@ class Training:
         with self._autocast():
             output = self.network(noisy, noise)
         output = output.float()
-        losses = {"l1": functional.l1_loss(output, target)}
-        total = self.plan.l1 * losses["l1"]
+        grey = {"absolute": functional.l1_loss, "squared": functional.mse_loss}[self.plan.grey_error](output, target)
+        losses = {self.plan.grey_name: grey}
+        total = self.plan.l1 * grey
         if self._adversary is not None:
             with self._autocast():
                 more = self._adversary.losses_of(output, target)

@@ -8,9 +8,11 @@ from typing import Any
 from cemi_core.errors import InputError
 from cemi_denoise.degrade import Degradation, SemDegradation, SyntheticDegradation
 from cemi_denoise.noise_model import estimate_noise_model
+from cemi_denoise.overlaps import OverlapPatches, split_overlaps
 from cemi_denoise.sem_noise import sem_degradation_like
 from cemi_denoise.train_recipe import ModesSettings, SemSettings, SyntheticSettings, TrainingRecipe
 from cemi_denoise.training_data import Batches, DegradedPatches, MixedBatches, PairedPatches
+from cemi_denoise.training_overlaps import open_overlaps
 from cemi_denoise.training_pairs import open_pairs
 from cemi_denoise.training_pictures import digest_of, noisy_frames, read_pictures, same_files
 
@@ -53,6 +55,7 @@ def open_training_data(recipe: TrainingRecipe) -> OpenedData:
             "told_error": data.told_error,
             "told_nothing": data.told_nothing,
         },
+        _Overlaps(recipe.seed, held_out=False),
     )
 
 
@@ -72,11 +75,21 @@ def open_validation_data(recipe: TrainingRecipe) -> OpenedData | None:
         if twice:
             raise InputError(f"'{twice[0]}' is both trained on and measured on; leave it out of one of them")
     varied = {"patch_px": recipe.patch_px, "batch": data.batch, "seed": data.seed}
-    return _opened(data, {**varied, "told_error": 0.0, "told_nothing": 0.0})
+    told = {"told_error": 0.0, "told_nothing": 0.0}
+    return _opened(data, {**varied, **told}, _Overlaps(recipe.seed, held_out=True))
 
 
-def _opened(data: ModesSettings, varied: dict[str, Any]) -> OpenedData:
-    parts = [part for part in (_degraded(data, varied), _paired(data, varied)) if part is not None]
+@dataclass(frozen=True)
+class _Overlaps:
+    """Which overlaps of a run: a seed chooses some, and how they are split, for training and validation alike."""
+
+    seed: int
+    held_out: bool
+
+
+def _opened(data: ModesSettings, varied: dict[str, Any], which: _Overlaps) -> OpenedData:
+    found = (_degraded(data, varied), _paired(data, varied), _overlapping(data, varied, which))
+    parts = [part for part in found if part is not None]
     shares = [(share, opened.batches) for share, opened in parts]
     return OpenedData(
         shares[0][1] if len(shares) == 1 else MixedBatches(shares, int(varied["seed"])),
@@ -112,6 +125,19 @@ def _paired(data: ModesSettings, varied: dict[str, Any]) -> tuple[float, OpenedD
     pixels = sum(pair.noisy.size for pair in pairs)
     line = f"{len(pairs)} pairs of fast and slow scans ({pixels / 1e6:.1f} Mpx)"
     return data.pairs.share, OpenedData(PairedPatches(pairs, **kept), digest, (line,))
+
+
+def _overlapping(data: ModesSettings, varied: dict[str, Any], which: _Overlaps) -> tuple[float, OpenedData] | None:
+    """Return overlaps of frames and their share of the batches, or None if there are to be none."""
+    if data.overlaps is None:
+        return None
+    found = open_overlaps(data.overlaps, int(varied["patch_px"]), which.seed)
+    overlaps = split_overlaps(found)[int(which.held_out)]
+    kept = {name: varied[name] for name in ("patch_px", "batch", "seed", "told_error")}
+    pixels = sum(overlap.noisy.size for overlap in overlaps)
+    line = f"{len(overlaps)} overlaps of frames ({pixels / 1e6:.1f} Mpx), each seen twice with independent noise"
+    digest = digest_of(view for overlap in overlaps for view in (overlap.noisy, overlap.target))
+    return data.overlaps.share, OpenedData(OverlapPatches(overlaps, found.noise, **kept), digest, (line,))
 
 
 def _sem(settings: SemSettings) -> SemDegradation:

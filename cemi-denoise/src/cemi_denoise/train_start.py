@@ -1,0 +1,98 @@
+"""A training before its first step: the network and what it is up against, from the recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from cemi_core.errors import InputError
+from cemi_denoise.losses import load_perceptual_loss
+from cemi_denoise.networks import UNetDiscriminator, build_network
+from cemi_denoise.train_recipe import NetworkSettings, TrainingRecipe
+from cemi_denoise.training import Plan, Training
+from cemi_denoise.weights import load_weights
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where a training runs.
+
+    Attributes
+    ----------
+    device : str
+        A torch device name.
+    weights_dir : str or None
+        Folder with the weights that 'start_from' and the losses name.
+    """
+
+    device: str = "cpu"
+    weights_dir: str | None = None
+
+
+def plan_of(recipe: TrainingRecipe) -> Plan:
+    """Return how a recipe trains its network."""
+    return Plan(
+        stage=recipe.stage,
+        steps=recipe.steps,
+        learning_rate=recipe.learning_rate,
+        schedule=recipe.schedule,
+        average=recipe.average,
+        l1=recipe.losses.l1,
+        perceptual=recipe.losses.perceptual,
+        adversarial=recipe.losses.adversarial,
+        autocast=recipe.precision,
+        grey_error=_grey_error(recipe),
+    )
+
+
+def _grey_error(recipe: TrainingRecipe) -> Literal["absolute", "squared"]:
+    chosen = recipe.losses.grey_error
+    if chosen == "auto":
+        return "absolute" if recipe.data.overlaps is None else "squared"
+    return chosen
+
+
+def start_training(recipe: TrainingRecipe, machine: Machine) -> tuple[Training, dict[str, Any]]:
+    """Return a training before its first step, and the architecture of its network.
+
+    Raises
+    ------
+    InputError
+        The weights to start from, or those of the perceptual loss, are missing, damaged or of another network.
+    """
+    _require_device(machine.device)
+    torch.manual_seed(recipe.seed)
+    wanted = None if recipe.network is None else recipe.network.architecture()
+    if recipe.start_from:
+        start = load_weights(recipe.start_from, machine.weights_dir)
+        network, architecture = start.network, dict(start.architecture)
+        if wanted is not None:
+            expected = {name: value.shape for name, value in build_network(wanted).state_dict().items()}
+            if expected != {name: value.shape for name, value in network.state_dict().items()}:
+                raise InputError(
+                    f"'start_from' {recipe.start_from} holds the network {_words(architecture)}, and 'network' asks "
+                    f"for {_words(wanted)}; leave 'network' out, or take other weights"
+                )
+    else:
+        architecture = wanted or NetworkSettings().architecture()
+        network = build_network(architecture)
+    perceptual = discriminator = None
+    if recipe.stage == "semgan":
+        perceptual = load_perceptual_loss(machine.weights_dir)
+        discriminator = UNetDiscriminator(recipe.discriminator_features)
+    return Training(network, plan_of(recipe), machine.device, perceptual, discriminator), architecture
+
+
+def _words(architecture: dict[str, Any]) -> str:
+    rest = ", ".join(f"{key} {value}" for key, value in architecture.items() if key != "name")
+    return f"{architecture['name']} ({rest})"
+
+
+def _require_device(device: str) -> None:
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"--device {device} cannot be used here: {reason}; '--device cpu' always can") from error
