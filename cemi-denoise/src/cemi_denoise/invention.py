@@ -45,6 +45,8 @@ _SMALLEST_PX = 32
 _FAINTEST_NOISE = 1 / 255 / math.sqrt(12)
 #: Difference of the noise's correlation along and across the lines from which pictures are not turned by 90 degrees.
 _LINE_CORRELATED = 0.1
+#: Spread, in units of the noise, from which there is something to see.
+_VISIBLE = 0.01
 
 
 @dataclass(frozen=True)
@@ -249,7 +251,7 @@ def _worst_pictures(
     if disagreements:
         pair, (_, picture) = max(disagreements.items(), key=lambda item: item[1][0].share)
         pictures[f"Disagreement at its worst: {names[pair[0]]} and {names[pair[1]]}"] = picture
-    turned = {index: look for index, look in looks.items() if look.uncertainty > 0}
+    turned = {index: look for index, look in looks.items() if look.uncertainty > _VISIBLE}
     if turned:
         index = max(turned, key=lambda n: turned[n].uncertainty)
         pictures[f"Spread at its worst: {names[index]}"] = turned[index].pictures["uncertainty"]

@@ -69,7 +69,10 @@ class BlockInfo:
 class Denoiser(Protocol):
     """Removes noise from pictures; pure, no state between calls, picklable.
 
-    It may also offer ``adapt(frames, layout) -> Denoiser``, which learns from overlapping frames.
+    It may also offer ``adapt(frames, layout) -> Denoiser``, which learns from overlapping frames, and ``judge(raw,
+    denoised, layout, executor) -> Result``: how far its work on these frames (before and after; ``layout`` None for
+    windows of a mosaic) can be trusted. Its table ``summary`` has the columns ``quantity``, ``value``, ``limit`` and
+    ``verdict``; a verdict that begins with "doubtful" is named at the top of the report.
     """
 
     @property

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from cemi_core.report.numbers import column_text
 
@@ -52,6 +57,13 @@ def text_table(heads: Sequence[str], rows: Iterable[Sequence[Any]], caption: str
     columns = [column_text([row[n] if n < len(row) else None for row in listed]) for n in range(len(heads))]
     texts = tuple(zip(*(column for column, _ in columns))) if listed else ()
     return TextTable(tuple(str(head) for head in heads), texts, tuple(numeric for _, numeric in columns), caption)
+
+
+def png(picture: NDArray[np.uint8]) -> bytes:
+    """Return a picture (h, w) or (h, w, 3) as PNG."""
+    stream = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(picture, dtype=np.uint8)).save(stream, format="png", optimize=True)
+    return stream.getvalue()
 
 
 def list_title(title: str, total: int) -> str:

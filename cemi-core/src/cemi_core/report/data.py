@@ -70,6 +70,8 @@ class ReportData:
         Largest memory of the run, MB.
     quality : Result or None
         How good the stitching is, where the stitcher says it.
+    denoising : sequence of Result
+        How far the work of each denoiser can be trusted, where it says it.
     """
 
     title: str
@@ -90,6 +92,7 @@ class ReportData:
     warnings: Sequence[str] = ()
     peak_memory_mb: float | None = None
     quality: Result | None = None
+    denoising: Sequence[Result] = ()
 
     @property
     def pixel_size_um(self) -> float | None:

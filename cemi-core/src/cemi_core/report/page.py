@@ -9,6 +9,7 @@ import jinja2
 import cemi_core
 from cemi_core.report import sections
 from cemi_core.report.data import PluginUse, ReportData, StepTime
+from cemi_core.report.denoising_section import denoising
 from cemi_core.report.quality_section import quality
 from cemi_core.report.summary import doubts, facts
 from cemi_core.store.atomic import atomic_path
@@ -44,6 +45,7 @@ def render_report(data: ReportData) -> str:
             picture=sections.picture(data.mosaic, data.layout, data.pixel_size_um) if data.mosaic is not None else None,
             placement=sections.placement(data, data.layout) if data.layout is not None and len(data.layout) else None,
             quality=quality(data.quality, data.layout, data.pixel_size_um) if data.quality is not None else None,
+            denoising=[denoising(result) for result in data.denoising],
             quantities=measured,
             profiles=sections.profiles(data),
             related=sections.relations(data),

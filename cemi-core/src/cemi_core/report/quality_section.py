@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from cemi_core.model.grid import Grid
 from cemi_core.model.layout import Layout
 from cemi_core.model.result import GridMap, Result, Table
-from cemi_core.report.blocks import Folded, Plate, TextTable, list_title, text_table
+from cemi_core.report.blocks import Folded, Plate, TextTable, list_title, png, text_table
 from cemi_core.report.figures import ACCENT, SECOND, drawn, encode, new_figure
 from cemi_core.report.map_figures import map_figure
 
@@ -83,7 +80,7 @@ def quality(result: Result, layout: Layout | None, pixel_size_um: float | None) 
         notes=result.notes,
         summary=_summary_table(result),
         plates=tuple(plates),
-        places=tuple(Plate(_png(picture), name) for name, picture in result.overlays.items() if picture.size),
+        places=tuple(Plate(png(picture), name) for name, picture in result.overlays.items() if picture.size),
         tables=tuple(
             text_table([_words(head) for head in table.columns], table.rows, _words(table.name))
             for name, table in tables.items()
@@ -158,9 +155,3 @@ def histogram_figure(table: Table) -> bytes | None:
     axes.grid(axis="y")
     axes.set_axisbelow(True)
     return encode(figure)
-
-
-def _png(picture: NDArray[np.uint8]) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(picture, dtype=np.uint8)).save(stream, format="png", optimize=True)
-    return stream.getvalue()

@@ -11,6 +11,7 @@ from cemi_core.model.layout import Layout
 from cemi_core.model.result import GridMap, Relation, turned_alike
 from cemi_core.model.units import format_length
 from cemi_core.report.data import ReportData
+from cemi_core.report.denoising_section import denoising_doubts
 from cemi_core.report.numbers import correlation_text, count_text, p_value_text, value_text
 from cemi_core.report.quality_section import quality_doubts, score_text
 from cemi_core.report.reasons import kept_mask, pair_residuals_px
@@ -202,4 +203,6 @@ def doubts(data: ReportData) -> list[str]:
         own += _placement_doubts(data.layout)
     if data.quality is not None:
         own += quality_doubts(data.quality)
+    for result in data.denoising:
+        own += denoising_doubts(result)
     return list(dict.fromkeys([*own, *_number_doubts(data)]))

@@ -13,11 +13,12 @@ import h5py
 
 from cemi_core.errors import InputError
 from cemi_core.model.grid import Grid
-from cemi_core.model.result import GridMap, PropertyTable
+from cemi_core.model.result import GridMap, PropertyTable, Result
 from cemi_core.recipe.check import CheckedRecipe, Choice
 from cemi_core.report.data import PluginUse, ReportData, StepTime
 from cemi_core.report.map_figures import map_figure
 from cemi_core.report.page import write_report
+from cemi_core.run.denoise_quality import load_judgements
 from cemi_core.run.folder import RunFolder
 from cemi_core.run.measure import grid_of, load_result, profiles_of, read_property_table
 from cemi_core.run.place import load_layout
@@ -49,6 +50,7 @@ class Ending:
     title: str
     mosaic_step: str
     analyze_steps: tuple[str, ...]
+    judge_steps: tuple[str, ...]
     recipe: CheckedRecipe
     choices: tuple[Choice, ...]
     step_names: tuple[str, ...]
@@ -72,10 +74,9 @@ def _write_run(file: h5py.File, ending: Ending, folder: RunFolder) -> None:
     quality = load_quality(folder)
     if quality is not None:
         write_result(file.create_group("quality"), quality)
+    _write_results(file.create_group("denoising"), load_judgements(folder, ending.judge_steps))
     results = [load_result(folder.output_of(step)) for step in ending.analyze_steps]
-    parent = file.create_group("results")
-    for number, result in enumerate(results):
-        write_result(parent.create_group(f"{number:02d}-{result.analyzer.replace('/', '_')}"), result)
+    _write_results(file.create_group("results"), results)
     with open_mosaic(folder.output_of(ending.mosaic_step)) as mosaic:
         grid = grid_of(ending.recipe.grid, mosaic)
         profiles = profiles_of(results, grid, mosaic.pixel_size_um)
@@ -105,6 +106,11 @@ def _write_run(file: h5py.File, ending: Ending, folder: RunFolder) -> None:
     file["about"] = json.dumps(about)
 
 
+def _write_results(group: h5py.Group, results: Sequence[Result]) -> None:
+    for number, result in enumerate(results):
+        write_result(group.create_group(f"{number:02d}-{result.analyzer.replace('/', '_')}"), result)
+
+
 @contextmanager
 def opened_run(folder: RunFolder) -> Iterator[ReportData]:
     """Yield everything that ``run.h5`` knows, with the mosaic open for reading.
@@ -124,6 +130,7 @@ def opened_run(folder: RunFolder) -> Iterator[ReportData]:
         mosaic_path = folder.path / about["mosaic"]
         layout, results = read_layout(file["layout"]), [read_result(g) for _, g in sorted(file["results"].items())]
         quality = read_result(file["quality"]) if "quality" in file else None
+        denoising = [read_result(g) for _, g in sorted(file["denoising"].items())] if "denoising" in file else []
         profiles, relations = read_profiles(file["profiles"]), read_relations(file["relations"])
         warnings = read_texts(file, "warnings")
     with ExitStack() as stack:
@@ -147,6 +154,7 @@ def opened_run(folder: RunFolder) -> Iterator[ReportData]:
             warnings=warnings,
             peak_memory_mb=about["peak_memory_mb"],
             quality=quality,
+            denoising=denoising,
         )
 
 

@@ -16,6 +16,7 @@ from cemi_core.errors import InputError
 from cemi_core.model.settings import Settings
 from cemi_core.plugins.manager import make
 from cemi_core.recipe.check import CheckedRecipe, Choice
+from cemi_core.run.denoise_quality import judge_frames, judge_mosaic, offers_judgement
 from cemi_core.run.executors import open_executor
 from cemi_core.run.fingerprint import InputFingerprints, input_paths
 from cemi_core.run.finish import Ending, finish_run
@@ -70,12 +71,13 @@ def plan_flow(recipe: CheckedRecipe, fingerprints: InputFingerprints, machine: M
         return {**inputs_of, "with": {k: v for k, v in inputs_of["with"].items() if k not in skipped}}
 
     steps = [Step("frames", "Frames", described(recipe.source), (), partial(keep_frames, recipe.source))]
-    frames_step = _add_frame_denoisers(recipe, described, steps, machine)
+    frames_step, judging = _add_frame_denoisers(recipe, described, steps, machine)
     place = partial(place_frames, recipe.stitcher, frames_step, "layout")
     steps.append(Step("layout", "Layout", placing(recipe.stitcher), (frames_step,), place))
-    mosaic_step = _add_mosaic(recipe, described, steps, frames_step)
+    mosaic_step, judging_mosaic = _add_mosaic(recipe, described, steps, frames_step, machine)
     quality = partial(judge_stitching, recipe.stitcher, frames_step)
     steps.append(Step("quality", "Stitching quality", placing(recipe.stitcher), ("layout", frames_step), quality))
+    steps += [*judging, *judging_mosaic]
     analyze_steps = []
     grid = recipe.grid.model_dump(mode="json") if recipe.grid else None
     for number, choice in enumerate(recipe.analyzers):
@@ -91,28 +93,43 @@ def plan_flow(recipe: CheckedRecipe, fingerprints: InputFingerprints, machine: M
         steps.append(Step("relate", "Relate", relate_inputs, (mosaic_step, *analyze_steps), relate))
     after = tuple(step.name for step in steps)
     choices = choices_of(recipe)
-    ending = Ending(recipe.title or recipe.path.stem, mosaic_step, tuple(analyze_steps), recipe, choices, after)
+    judge_steps = tuple(step.name for step in (*judging, *judging_mosaic))
+    title = recipe.title or recipe.path.stem
+    ending = Ending(title, mosaic_step, tuple(analyze_steps), judge_steps, recipe, choices, after)
     steps.append(Step("report", "Report", {"title": ending.title}, after, partial(finish_run, ending), False))
     return Flow(tuple(steps), choices, inputs)
 
 
-def _add_frame_denoisers(recipe: CheckedRecipe, described: Any, steps: list[Step], machine: Machine) -> str:
-    """Add the denoisers on frames and return the step that gives the frames to stitch."""
+def _add_frame_denoisers(
+    recipe: CheckedRecipe, described: Any, steps: list[Step], machine: Machine
+) -> tuple[str, list[Step]]:
+    """Add the denoisers on frames; return the step that gives the frames to stitch, and steps that judge them later."""
     before = "frames"
+    judging = []
     for number, choice in enumerate(recipe.denoisers):
         if choice.on != "mosaic":
             name = f"denoise-{number}-{choice.name}"
             after: tuple[str, ...] = (before,)
             raw_layout: str | None = None
-            if wants_layout(make(choice.plugin, choice.settings, machine.runtime())):
+            denoiser = make(choice.plugin, choice.settings, machine.runtime())
+            if wants_layout(denoiser):
                 raw_layout = f"layout-for-{name}"
                 place = partial(place_frames, recipe.stitcher, before, raw_layout)
                 steps.append(Step(raw_layout, f"Layout for {choice.name}", described(recipe.stitcher), after, place))
                 after = (before, raw_layout)
             work = partial(_denoise_with_layout, choice, before, name, raw_layout)
             steps.append(Step(name, f"Denoise frames with {choice.name}", described(choice), after, work))
+            if offers_judgement(denoiser):
+                judging.append(_judging(choice, described(choice), before, name, judge_frames, ("layout",)))
             before = name
-    return before
+    return before, judging
+
+
+def _judging(choice: Choice, inputs: Any, before: str, name: str, work: Any, more: tuple[str, ...] = ()) -> Step:
+    """Return the step in which a denoiser judges the step ``name`` of its own."""
+    own = f"judge-{name}"
+    after = (before, name, *more)
+    return Step(own, f"Quality of {choice.name}", inputs, after, partial(work, choice, before, name, own))
 
 
 def _denoise_with_layout(choice: Choice, before: str, name: str, raw_layout: str | None, context: Context) -> Outcome:
@@ -120,14 +137,17 @@ def _denoise_with_layout(choice: Choice, before: str, name: str, raw_layout: str
     return denoise_frames(choice, before, name, layout, context)
 
 
-def _add_mosaic(recipe: CheckedRecipe, described: Any, steps: list[Step], frames_step: str) -> str:
-    """Add the picture and the denoisers on it, and return the step that gives the finished mosaic."""
+def _add_mosaic(
+    recipe: CheckedRecipe, described: Any, steps: list[Step], frames_step: str, machine: Machine
+) -> tuple[str, list[Step]]:
+    """Add the picture and the denoisers on it; return the step of the finished mosaic, and steps that judge them."""
     on_mosaic = [choice for choice in recipe.denoisers if choice.on == "mosaic"]
     work = partial(render_mosaic, recipe.stitcher, "layout", frames_step, not on_mosaic)
     steps.append(
         Step("mosaic", "Mosaic", described(recipe.stitcher, final=not on_mosaic), ("layout", frames_step), work)
     )
     before = "mosaic"
+    judging = []
     for number, choice in enumerate(on_mosaic):
         final = number == len(on_mosaic) - 1
         name = f"denoise-mosaic-{number}-{choice.name}"
@@ -135,8 +155,10 @@ def _add_mosaic(recipe: CheckedRecipe, described: Any, steps: list[Step], frames
         steps.append(
             Step(name, f"Denoise the mosaic with {choice.name}", described(choice, final=final), (before,), work)
         )
+        if offers_judgement(make(choice.plugin, choice.settings, machine.runtime())):
+            judging.append(_judging(choice, described(choice), before, name, judge_mosaic))
         before = name
-    return before
+    return before, judging
 
 
 def dry_run(recipe: CheckedRecipe, folder: RunFolder, machine: Machine) -> list[Verdict]:
