@@ -166,7 +166,7 @@ def _judged(
         gain**2 * model_hd.smoothed_variance(grey_hd, SMOOTHING_PX),
     )
     hd = (np.float32(gain) * hd + np.float32(offset)).astype(np.float32)
-    agreement = _agreement(comparable(ld), comparable(hd), smoothed_noise)
+    agreement = agreement_of(comparable(ld), comparable(hd), smoothed_noise)
     if agreement < _LEAST_AGREEMENT:
         return RejectedPair(name, f"the images agree in {agreement:.0%} only of what their noise allows")
     return RegisteredPair(name, ld, hd, noise, warp, gain, offset, agreement)
@@ -204,8 +204,16 @@ def matched_greys(
     return gain, offset
 
 
-def _agreement(first: NDArray[np.float32], second: NDArray[np.float32], noise: tuple[float, float]) -> float:
-    """Return the correlation of two pictures over what it would be if they differed by their noise alone."""
+def agreement_of(first: NDArray[np.float32], second: NDArray[np.float32], noise: tuple[float, float]) -> float:
+    """Return the correlation of two pictures over what it would be if they differed by their noise alone.
+
+    Parameters
+    ----------
+    first, second : ndarray of float32, shape (h, w)
+        As `comparable` gives them.
+    noise : tuple of float
+        Variance of the noise in each of the two.
+    """
     variances = [max(float(p.var()) - n, 0.0) for p, n in zip((first, second), noise, strict=True)]
     structure = float(np.sqrt(variances[0] * variances[1]))
     common = float(np.mean((first - first.mean()) * (second - second.mean())))

@@ -53,6 +53,11 @@ class Match:
         return math.atanh(min(max(self.quality, -0.9999), 0.9999)) * math.sqrt(self.pixels)
 
 
+def is_significant(quality: float, pixels: int) -> bool:
+    """Return whether a correlation of smoothed pictures is more than chance."""
+    return Match((0, 0), quality, pixels).significance >= CHANCE
+
+
 def comparable(image: Picture, smoothing_px: float = SMOOTHING_PX) -> Picture:
     """Return a picture (h, w) smoothed against noise and without slow shading, mean about 0."""
     fine = cv2.GaussianBlur(image, (0, 0), smoothing_px, borderType=cv2.BORDER_REFLECT)
