@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from cemi_core.model.layout import PairShift
 from cemi_core.model.stages import Runtime, Stitcher
 from cemi_core.plugins import StitcherPlugin
-from cemi_stitch import stitcher as stitcher_module
+from cemi_stitch import pair_matching
 from cemi_stitch.plugin import cemi_stitchers
 from cemi_stitch.settings import KorniaSettings
 from cemi_stitch.spread import batches, spread
@@ -62,7 +62,7 @@ def test_batches_in_the_journal_are_not_matched_again(record: Record, monkeypatc
     def refuse(*_: object) -> list[PairShift]:
         raise AssertionError("matched again")
 
-    monkeypatch.setattr(stitcher_module, "match_windows", refuse)
+    monkeypatch.setattr(pair_matching, "match_windows", refuse)
     again = KorniaStitcher().place(recording.source, journal=journal)
     assert again.pairs == first.pairs
     assert np.array_equal(again.positions_px, first.positions_px)

@@ -20,6 +20,7 @@ from cemi_core.model.stages import Runtime
 from cemi_core.sources.array import ArraySource
 from cemi_stitch.average import average
 from cemi_stitch.blend import feather, nearest
+from cemi_stitch.doubt import looked_at_again
 from cemi_stitch.exposure import equalised
 from cemi_stitch.fixed_pattern import FrameSums
 from cemi_stitch.flat_field import MIN_FRAMES, estimate_flat_field
@@ -108,10 +109,15 @@ class OverlapStitcher(ABC):
         self._in_hand = (source, self._survey(source, executor, progress or no_progress))
         try:
             shifts = self.match(source, executor, progress=progress, journal=journal)
-            layout = self._upright(source, self.solve(source, shifts), executor, progress or no_progress)
+            layout = self._without_doubt(source, self.solve(source, shifts), executor)
+            layout = self._upright(source, layout, executor, progress or no_progress)
             return self.equalise(source, layout, executor, progress=progress)
         finally:
             self._in_hand = None
+
+    def _without_doubt(self, source: FrameSource, layout: Layout, executor: Executor | None) -> Layout:
+        pairs = looked_at_again(source, layout.pairs, self.settings.smoothing_px, self.runtime.threads, executor)
+        return layout if pairs == list(layout.pairs) else self.solve(source, pairs)
 
     def rematch(self, executor: Executor | None, progress: Progress) -> Rematch | None:
         """Return how pairs of straightened frames are matched anew: windows in, shifts out; None: they are not."""
