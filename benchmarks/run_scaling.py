@@ -2,28 +2,41 @@
 
     python benchmarks/run_scaling.py [--recordings DIR] [--repeat 3]
     python benchmarks/run_scaling.py --paper      # 3,902 frames, which take 3 minutes and 2.4 GB to make
+    python benchmarks/run_scaling.py --video 4    # recordings of 4 passes of 99 scans, instead of stills
 
 Frames are stills of `cemi virtual-sem ehea --size medium` (44 % x 32 % overlap), twice as many over twice the travel.
 Each run is a process of its own (`cemi recipe`, two threads), so that its peak memory is its own; times are those of
 the steps "layout" (match, solve, equalise) and "mosaic" (blend, pyramid) in provenance.json. The reading of the TIFFs
 into the run folder is listed beside them. Wanted: 400 frames in at most 30 s and 1.5 GB; 800 in at most 2.2 times the
 time and 1.2 times the memory.
+
+``--video``: recordings of the screen at 5 frames a second, about 14 frames to a scan, of which the run takes what
+it needs. Printed in CPU seconds, which other work on the machine hardly changes: the whole run, reading alone
+(decoding, finding the picture, the scan fronts and the motion, putting scans together), and decoding alone, the floor.
+The last line is an extrapolation to the paper's scale, no measurement.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
+import os
+import resource
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import NamedTuple
 
+import av
 import numpy as np
 
+from cemi_core.testing import make_plugin
+from cemi_virtual_sem.settings import session_settings
 from cemi_virtual_sem.verdict import judge_run
 
 CEMI = [sys.executable, "-m", "cemi_core.cli"]
@@ -32,10 +45,16 @@ RECIPE = """\
 recipe: 1
 source: {{use: images, with: {{path: {folder}/frames/*.tif, positions: {folder}/positions.csv, pixel_size: 222 nm}}}}
 """
+VIDEO_RECIPE = """\
+recipe: 1
+source: {{use: video, with: {{path: {folder}/pass*.mp4, pixel_size: 222 nm}}}}
+"""
+#: Way of the stage in one pass of `--video`, px: half of a pass of the size "medium".
+VIDEO_TRAVEL_PX = 13930
 
 
 class Measured(NamedTuple):
-    """One run: seconds of the steps, peak memory (MB), median and largest position error (px), components."""
+    """One run: seconds of the steps, peak memory (MB), median and largest position error (px), components, frames."""
 
     read_s: float
     layout_s: float
@@ -44,6 +63,7 @@ class Measured(NamedTuple):
     error_px: float
     worst_px: float
     components: int
+    frames: int
 
 
 def record(folder: Path, frames: int, seed: int) -> None:
@@ -62,11 +82,65 @@ def record_paper(folder: Path) -> None:
         subprocess.run([*CEMI, *command], check=True, stderr=subprocess.DEVNULL)
 
 
-def measure(recording: Path) -> Measured:
+def record_video(folder: Path, passes: int) -> None:
+    """Make recordings of ``passes`` passes if they are not there."""
+    if not (folder / "truth.h5").exists():
+        command = ["virtual-sem", "ehea", "--out", str(folder), "--size", "medium", "--mode", "video", "--seed", "1"]
+        size = ["--set", f"passes={passes}", "--set", f"travel_px={VIDEO_TRAVEL_PX}", "--force"]
+        subprocess.run([*CEMI, *command, *size], check=True, stderr=subprocess.DEVNULL)
+
+
+def reading_cpu_s(folder: Path) -> float:
+    """Return the CPU time of reading all passes in this process, s."""
+    source = make_plugin("source", "video", path=str(folder / "pass*.mp4"), pixel_size="222 nm")
+    start = time.process_time()
+    for row in range(len(source.passes)):
+        for _ in source.read_pass(row):
+            pass
+    return time.process_time() - start
+
+
+def decoding_cpu_s(folder: Path) -> float:
+    """Return the CPU time of decoding all passes to grey and nothing else, in one thread, s."""
+    start = time.process_time()
+    for path in sorted(folder.glob("pass*.mp4")):
+        with av.open(str(path)) as container:
+            container.streams.video[0].thread_count = 1
+            for frame in container.decode(video=0):
+                frame.to_ndarray(format="gray")
+    return time.process_time() - start
+
+
+def print_video(folder: Path) -> None:
+    """Print what a run on recordings costs, and what follows for the paper's scale."""
+    with (folder / "screen.csv").open(newline="") as stream:
+        shown = sum(1 for _ in csv.DictReader(stream))
+    with (folder / "scans.csv").open(newline="") as stream:
+        scans = sum(1 for _ in csv.DictReader(stream))
+    megabytes = sum(path.stat().st_size for path in folder.glob("pass*.mp4")) / 1e6
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    run = measure(folder, VIDEO_RECIPE)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    whole = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    reading, decoding = reading_cpu_s(folder), decoding_cpu_s(folder)
+    print(f"{shown} video frames, {megabytes:.0f} MB, {scans} scans, {run.frames} kept; load {os.getloadavg()[0]:.1f}")
+    print(f"whole run {whole:.1f} CPU s; reading {reading:.1f}, of which decoding to grey {decoding:.1f}")
+    print(f"a video frame: reading {1e3 * reading / shown:.2f} ms, decoding {1e3 * decoding / shown:.2f} ms of CPU")
+    print(f"steps (wall): read {run.read_s:.1f} s, place {run.layout_s:.1f} s, render {run.mosaic_s:.1f} s")
+    print(f"peak {run.peak_mb:.0f} MB, error median {run.error_px:.3f}, largest {run.worst_px:.2f} px")
+    paper = session_settings("ehea", "paper")
+    frames = paper.passes * paper.scans_per_pass * shown / scans
+    print(
+        f"extrapolated to {paper.passes} passes of {paper.scans_per_pass} scans: {frames:,.0f} video frames, "
+        f"reading {frames * reading / shown / 60:.0f} CPU min, of which decoding {frames * decoding / shown / 60:.0f}"
+    )
+
+
+def measure(recording: Path, text: str = RECIPE) -> Measured:
     """Run the recipe once in a process of its own."""
     with tempfile.TemporaryDirectory() as name:
         recipe, out = Path(name) / "r.yaml", Path(name) / "run"
-        recipe.write_text(RECIPE.format(folder=recording.resolve()))
+        recipe.write_text(text.format(folder=recording.resolve()))
         command = [*CEMI, "recipe", str(recipe), "--out", str(out), "--quiet", "--workers", "2"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         facts = json.loads((out / "provenance.json").read_text())
@@ -81,6 +155,7 @@ def measure(recording: Path) -> Measured:
             float(np.median(verdict.position_error_px)),
             float(verdict.position_error_px.max()),
             verdict.components,
+            len(verdict.position_error_px),
         )
 
 
@@ -90,7 +165,14 @@ def main() -> int:
     parser.add_argument("--recordings", type=Path, default=Path("runs/bench"))
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--paper", action="store_true", help="Only the paper's scale, once.")
+    parser.add_argument("--video", type=int, metavar="PASSES", help="Only recordings of so many passes, once.")
     options = parser.parse_args()
+    if options.video:
+        folder = options.recordings / f"video-{options.video}"
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        record_video(folder, options.video)
+        print_video(folder)
+        return 0
     if options.paper:
         folder = options.recordings / "paper"
         folder.parent.mkdir(parents=True, exist_ok=True)
