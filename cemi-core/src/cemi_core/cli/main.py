@@ -88,7 +88,7 @@ def run(args: list[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted. What is finished is kept: the same command goes on from there.", err=True)
+        click.echo("Interrupted. A run folder keeps what is finished: the same command goes on from there.", err=True)
         return INTERRUPTED
     except BrokenPipeError:
         # The reader (head, less) has gone; keep the interpreter from complaining when it flushes.

@@ -260,7 +260,9 @@ def follow_folder(
                 last_shown, shown = time.monotonic(), len(live.frames)
             time.sleep(poll_seconds)
     except KeyboardInterrupt:
-        log.info("stopped watching; solving all %d frames (Ctrl-C again to give up)", len(live.frames))
+        count = len(live.frames)
+        what = f"solving all {count} frames (Ctrl-C again to give up)" if count else "no frame has come"
+        log.info("stopped watching; %s", what)
 
 
 def _words(frame: LiveFrame) -> str:
