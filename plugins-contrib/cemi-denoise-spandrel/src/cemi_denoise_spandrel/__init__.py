@@ -1,0 +1,12 @@
+"""Model files that spandrel loads, as denoisers of CEMI."""
+
+from cemi_core.plugins.lazy import lazy_names
+
+__version__ = "0.1.0"
+
+_HOMES = {"SpandrelDenoiser": "denoiser", "SpandrelSettings": "denoiser"}
+__getattr__ = lazy_names(__name__, _HOMES)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOMES]
