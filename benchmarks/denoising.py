@@ -2,7 +2,8 @@
 
     make bench-denoising                                # CEMI's own
     make bench-denoising-peers                          # the peers' own environment first, then everything
-    python benchmarks/denoising.py --tools none nlm --groups fast --seeds 0
+    python benchmarks/denoising.py --tools none nlm --groups fast --seeds 0 --json nlm.json
+    python benchmarks/denoising.py --tables nlm.json other.json      # tables of records that were written before
 
 Pictures (`benchmarks/denoising_peers/cases.py`): ``light``, ``fast`` and ``heavy`` are real micrographs of specimens
 that no training has seen, with added noise of three levels (semi-synthetic); ``virtual`` are fast scans of the virtual
@@ -12,7 +13,8 @@ distance from the field itself (the other scores make no sense there). Means ove
 of that mean over the seeds of the noise.
 
 Every tool that takes a noise level is told the true one; ``gaussian`` and ``median`` are given the size that makes
-their PSNR highest in each group. CEMI's networks measure the noise themselves. One thread, CPU seconds.
+their PSNR highest in each group. CEMI's networks measure the noise themselves; ``n2v`` learns from the noisy pictures of
+each group (its time holds the training). One thread, CPU seconds.
 """
 
 from __future__ import annotations
@@ -49,6 +51,8 @@ TRIED = {
     "median": [{"size_px": size} for size in (3, 5)],
 }
 TOLD_THE_NOISE = ("wiener", "tv", "nlm")
+#: Denoisers that learn from the noisy pictures of a group before they denoise them.
+LEARNING = ("n2v",)
 #: What the tables show: a heading and the digits after the point.
 TITLES = {
     "psnr": ("PSNR, dB", 2),
@@ -78,6 +82,8 @@ def run_ours(name: str, cases: list[tuple[Case, Picture, Picture]]) -> list[Answ
         return [{"results": [noisy], "cpu_s": [0.0]} for _, noisy, _ in cases]
     if name not in {found.name for found in registry().of_stage("denoise")}:
         return [{"missing": f"no denoiser '{name}' is installed"}] * len(cases)
+    if name in LEARNING:
+        return run_learner(name, cases)
     answers = []
     for case, noisy, _ in cases:
         answer: Answer = {"results": [], "cpu_s": []}
@@ -87,6 +93,24 @@ def run_ours(name: str, cases: list[tuple[Case, Picture, Picture]]) -> list[Answ
             answer["results"].append(denoise_image(denoiser, noisy))
             answer["cpu_s"].append(time.process_time() - start)
         answers.append(answer)
+    return answers
+
+
+def run_learner(name: str, cases: list[tuple[Case, Picture, Picture]]) -> list[Answer]:
+    """Let a denoiser learn from the noisy pictures of each group, then denoise them; training is part of the time."""
+    from cemi_core.run.tiles import denoise_image
+    from cemi_core.sources.array import ArraySource
+    from cemi_core.testing import make_plugin
+
+    answers: list[Answer] = [{} for _ in cases]
+    for group in {case.group for case, _, _ in cases}:
+        members = [index for index, (case, _, _) in enumerate(cases) if case.group == group]
+        start = time.process_time()
+        denoiser = make_plugin("denoise", name).adapt(ArraySource([cases[i][1] for i in members]), None)
+        results = [denoise_image(denoiser, cases[i][1]) for i in members]
+        share = (time.process_time() - start) / len(members)
+        for index, result in zip(members, results, strict=True):
+            answers[index] = {"results": [result], "cpu_s": [share]}
     return answers
 
 
@@ -208,7 +232,12 @@ def main() -> None:
     parser.add_argument("--weights-dir", help="folder with the weights of LPIPS, if its package is not installed")
     parser.add_argument("--peers", type=Path, default=HERE.parent / ".venv-peers-denoise" / "bin" / "python")
     parser.add_argument("--json", type=Path, help="write every record to this file")
+    parser.add_argument("--tables", nargs="+", type=Path, metavar="JSON", help="only print the tables of these records")
     options = parser.parse_args()
+    if options.tables:
+        rows = [row for path in options.tables for row in json.loads(path.read_text())]
+        print_tables(rows, options.tools, options.groups)
+        return
     print(f"{platform.machine()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}, seeds {options.seeds}")
     with tempfile.TemporaryDirectory() as folder:
         rows = compare(options, Path(folder))
