@@ -9,7 +9,7 @@ from scipy.ndimage import convolve1d, gaussian_filter, map_coordinates
 
 from cemi_core.errors import InputError
 from cemi_denoise.pair_registration import RegisteredPair, RejectedPair, register_pair
-from cemi_denoise.pairs import PairPatches, load_pairs, split_pairs
+from cemi_denoise.pairs import load_pairs
 from cemi_denoise.warp import Warp, common_box, resampled
 
 LD_NOISE = 0.11  # 60 electrons per pixel at white, and the amplifier
@@ -196,36 +196,12 @@ def test_one_bad_pair_does_not_cost_the_others(folder, tmp_path):
     assert len(found.pairs) == 1
     assert {p.name: p.reason for p in found.rejected}["field10_LD.tif"] == "there is no HD image of the same name"
     assert any("field2_HD.tif" in p.reason for p in found.rejected)
+    assert "same field" in load_pairs([folder / "field1_LD.tif"], [folder / "field2_HD.tif"]).rejected[0].reason
 
 
 def test_files_that_make_no_pairs_are_refused_in_a_sentence(folder):
     ld = sorted(folder.glob("*LD.tif"))
     with pytest.raises(InputError, match="no HD image"):
         load_pairs(ld, [])
-    with pytest.raises(InputError, match=r"none of the 1 pairs .* do not show the same field"):
-        load_pairs([folder / "field1_LD.tif"], [folder / "field2_HD.tif"])
     with pytest.raises(InputError, match="give as many of each"):
         load_pairs([folder / "field1_LD.tif"], [folder / "field2_HD.tif", folder / "field10_HD.tif"])
-
-
-def test_patches_of_a_pair_show_one_place_and_depend_on_the_step_alone(folder):
-    pairs = load_pairs(sorted(folder.glob("*LD.tif")), sorted(folder.glob("*HD.tif"))).pairs
-    batches = PairPatches(pairs, patch_px=64, batch=6, seed=1)
-    batch = batches(5)
-    assert batch.noisy.shape == batch.target.shape == (6, 1, 64, 64)
-    np.testing.assert_array_equal(batch.noisy, batches(5).noisy)
-    assert not np.array_equal(batch.noisy, batches(6).noisy)
-    rest = (batch.noisy - batch.target).numpy()
-    assert rest.std() == pytest.approx(np.hypot(LD_NOISE, HD_NOISE), rel=0.1)
-    assert set(np.round(batch.noise.numpy(), 1)) <= {0.0, np.float32(0.1)}
-    with pytest.raises(InputError, match="lower 'patch_px'"):
-        PairPatches(pairs, patch_px=512)
-
-
-def test_what_is_held_out_is_not_trained_on(folder):
-    pairs = load_pairs(sorted(folder.glob("*LD.tif")), sorted(folder.glob("*HD.tif"))).pairs
-    train, held = split_pairs(pairs)
-    assert (len(train), len(held)) == (2, 1)
-    (upper,), (lower,) = split_pairs(pairs[:1], held_out=0.4)
-    assert upper.ld.shape[0] + lower.ld.shape[0] == pairs[0].ld.shape[0]
-    np.testing.assert_array_equal(np.concatenate([upper.hd, lower.hd]), pairs[0].hd)

@@ -13,7 +13,6 @@ from cemi_denoise.noise_model import NoiseModel, estimate_noise_model
 from cemi_denoise.sem_noise import sem_degradation_like, smear_weights
 from cemi_denoise.train_recipe import TrainingRecipe
 from cemi_denoise.training_data import Batch, DegradedPatches, MixedBatches, PairedPatches, SeenTwice
-from cemi_denoise.training_pairs import file_pairs
 from cemi_denoise.training_pictures import read_pictures
 from cemi_denoise.training_sources import open_training_data
 
@@ -94,17 +93,6 @@ def test_floats_beyond_one_are_scaled_alike(tmp_path):
     tifffile.imwrite(tmp_path / "b.tif", one / 2)
     a, b = read_pictures(str(tmp_path), 32).arrays
     assert a.max() == pytest.approx(1.0) and b.max() == pytest.approx(0.5)
-
-
-def test_scans_make_pairs_by_name_or_by_order_or_not_at_all(tmp_path):
-    for name in ("ld/a1.tif", "ld/a2.tif", "hd/a2.tif", "hd/a1.tif", "other/x.tif", "other/y.tif", "three/a.tif"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        tifffile.imwrite(tmp_path / name, np.zeros((8, 8), np.uint8))
-    ld, hd, other = (str(tmp_path / folder) for folder in ("ld", "hd", "other"))
-    assert [(a.name, b.name) for a, b in file_pairs(ld, hd)] == [("a1.tif", "a1.tif"), ("a2.tif", "a2.tif")]
-    assert [(a.name, b.name) for a, b in file_pairs(ld, other)] == [("a1.tif", "x.tif"), ("a2.tif", "y.tif")]
-    with pytest.raises(InputError, match="2 LD and 1 HD images do not make pairs"):
-        file_pairs(ld, str(tmp_path / "three"))
 
 
 @pytest.fixture
