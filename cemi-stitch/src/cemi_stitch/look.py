@@ -83,15 +83,15 @@ def _middle(bounds: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     return [(start + c, stop - c) for (start, stop), c in zip(bounds, cut, strict=True)]
 
 
-def seen_on_cpu(first: Tensor, second: Tensor, look: Look) -> Sight:
-    """Look at two pictures (h, w) on the CPU."""
+def seen_on_cpu(first: Tensor, second: Tensor, look: Look, every: int = 1) -> Sight:
+    """Look at two pictures (h, w) on the CPU; ``every`` so many rows and columns of the template are enough."""
     cut = pieces(first.shape, second.shape, look)
     if cut is None:
         return TOO_SMALL
     (height, width), sigma = cut.size, shading_sigma_px(second.shape)
     patch = _part(first, cut.patch, (height + 2 * look.reach, width + 2 * look.reach))
     patch, template = (without_shading(part, sigma).numpy() for part in (patch, _part(second, cut.template, cut.size)))
-    return sight(template_zncc_on_cpu(patch, template, look.reach), height * width)
+    return sight(template_zncc_on_cpu(patch, template, every), height * width)
 
 
 def sight(surface: NDArray[np.float32], pixels: int) -> Sight:

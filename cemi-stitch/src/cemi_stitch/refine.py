@@ -49,7 +49,7 @@ def _one(frames: PreparedFrames, window: Window, search: Search[Peaks]) -> Peaks
         look = next(search)
         while True:
             first, second = frames.level(window.first, look.level), frames.second(window.second, look.level)
-            look = search.send(seen_on_cpu(first, second, look))
+            look = search.send(seen_on_cpu(first, second, look, frames.enough(look.level)))
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]
 
