@@ -55,6 +55,7 @@ def denoiser(
     import torch
 
     from cemi_core.run.progress import shown_progress
+    from cemi_denoise.train_processes import only_follows
     from cemi_denoise.train_recipe import read_training_recipe
     from cemi_denoise.train_run import Limits, train
     from cemi_denoise.train_start import Machine
@@ -63,6 +64,7 @@ def denoiser(
     out = out or Path("runs") / recipe.stem
     torch.set_num_threads(threads)
     machine = Machine(device, weights)
+    quiet = quiet or only_follows()
     with messages(quiet):
         if dry_run:
             _tell(_plan(settings, machine), as_json)
@@ -70,7 +72,8 @@ def denoiser(
         with stopped_softly() as stopped, shown_progress(quiet) as progress:
             limits = Limits(steps, None if minutes is None else 60 * minutes, stopped)
             outcome = train(settings, out, machine, limits, progress)
-    _tell(_answer(outcome, out), as_json)
+    if not only_follows():
+        _tell(_answer(outcome, out), as_json)
     if stopped():
         raise KeyboardInterrupt
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,15 @@ from cemi_core.run.folder import RunFolder
 from cemi_core.run.progress import Progress, silent
 from cemi_core.store.atomic import atomic_path, storage_errors
 from cemi_denoise.checkpoints import load_checkpoint, save_checkpoint
+from cemi_denoise.train_ahead import MadeAhead
 from cemi_denoise.train_card import card_of, card_text
 from cemi_denoise.train_log import TrainLog
+from cemi_denoise.train_processes import Processes, join_processes
 from cemi_denoise.train_recipe import TrainingRecipe
 from cemi_denoise.train_scores import Examination, choose_metrics, write_sample
 from cemi_denoise.train_start import Machine, start_training
 from cemi_denoise.training import Training
+from cemi_denoise.training_data import Batches
 from cemi_denoise.training_sources import OpenedData, open_training_data, open_validation_data
 from cemi_denoise.weights import save_weights
 
@@ -79,7 +83,7 @@ class Outcome:
         return self.step >= self.steps
 
 
-def identity_of(recipe: TrainingRecipe, data: OpenedData) -> dict[str, Any]:
+def identity_of(recipe: TrainingRecipe, data: OpenedData, processes: int = 1) -> dict[str, Any]:
     """Return what makes a training this one: all that the weights depend on."""
     settings = recipe.model_dump(mode="json", exclude={"every", "tensorboard", "stored_as", "validation"})
     # folders may be moved: the pixels count, not their paths
@@ -89,6 +93,7 @@ def identity_of(recipe: TrainingRecipe, data: OpenedData) -> dict[str, Any]:
     settings["data"].pop("images")
     settings["data"]["pixels"] = data.digest
     settings["start_from"] = Path(recipe.start_from).name
+    settings["processes"] = processes
     return settings
 
 
@@ -125,18 +130,34 @@ def train(
     """
     data = open_training_data(recipe)
     checked = open_validation_data(recipe)
-    training, architecture = start_training(recipe, machine)
-    examination = None
-    if recipe.validation is not None and checked is not None:
-        batches = tuple(checked.batches(index) for index in range(recipe.validation.batches))
-        examination = Examination(batches, choose_metrics(recipe.validation.metrics, machine.weights_dir))
-    folder = RunFolder(out)
+    processes = join_processes(machine.device)
+    training, architecture = start_training(recipe, machine, processes)
+    identity = identity_of(recipe, data, processes.count)
+    batches = processes.own(data.batches)
     with ExitStack() as stack:
+        if training.device.type != "cpu":  # where the CPU would only be slowed down by it
+            batches = stack.enter_context(closing(MadeAhead(batches, min(8, os.cpu_count() or 1))))
+        steps = _Steps(training, batches, processes, limits, recipe)
+        if processes.rank > 0:
+            _restore(training, out, identity)
+            for _ in steps.taken():
+                pass
+            return Outcome(training.step_number, recipe.steps, 0.0, {}, {})
+        examination = None
+        if recipe.validation is not None and checked is not None:
+            held = tuple(checked.batches(index) for index in range(recipe.validation.batches))
+            examination = Examination(
+                held, choose_metrics(recipe.validation.metrics, machine.weights_dir), checked.summary
+            )
+        folder = RunFolder(out)
         _require_no_other_run(folder)
         stack.enter_context(folder.opened_for_writing())
-        run = _Run(recipe, out, training, architecture, data, examination, checked.summary if checked else ())
+        run = _Run(recipe, out, training, architecture, data, examination, identity)
         stack.callback(run.log.close)
-        return run.go(limits, progress)
+        for losses in steps.taken():
+            run.after_step(losses)
+            progress("training", training.step_number, recipe.steps)
+        return run.finish()
 
 
 def _require_no_other_run(folder: RunFolder) -> None:
@@ -144,8 +165,47 @@ def _require_no_other_run(folder: RunFolder) -> None:
         raise InputError(f"{folder.path} holds a run of 'cemi recipe'; choose another --out for the training")
 
 
+def _restore(training: Training, out: Path, identity: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Let a training go on from the checkpoint in a folder, and return what else is in it; empty if there is none."""
+    content = load_checkpoint(out / CHECKPOINT, identity)
+    if content is None:
+        return {}
+    training.restore(content["training"])
+    return content
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """The steps that one call takes."""
+
+    training: Training
+    batches: Batches
+    processes: Processes
+    limits: Limits
+    recipe: TrainingRecipe
+
+    def taken(self) -> Iterator[dict[str, float]]:
+        """Take one step after the other until a limit, and yield its losses."""
+        limits, started = self.limits, time.monotonic()
+        last = self.recipe.steps if limits.steps is None else min(self.recipe.steps, limits.steps)
+        while self.training.step_number < last:
+            late = limits.seconds is not None and time.monotonic() - started >= limits.seconds
+            if self.processes.any(late or limits.stop()):
+                return
+            yield self._take()
+
+    def _take(self) -> dict[str, float]:
+        try:
+            return self.training.step(self.batches(self.training.step_number))
+        except torch.OutOfMemoryError as error:
+            raise InputError(
+                f"a batch of {self.recipe.batch} patches of {self.recipe.patch_px} px does not fit into the memory of "
+                f"{self.training.device}; lower 'batch' or 'patch_px', or set precision: bfloat16"
+            ) from error
+
+
 class _Run:
-    """A training with its folder."""
+    """A training with its folder: what is written, and when."""
 
     def __init__(
         self,
@@ -155,51 +215,29 @@ class _Run:
         architecture: dict[str, Any],
         data: OpenedData,
         examination: Examination | None,
-        measured_on: tuple[str, ...],
+        identity: dict[str, Any],
     ) -> None:
         self.recipe, self.out, self.training = recipe, out, training
         self.architecture, self.data = architecture, data
-        self.examination, self.measured_on = examination, measured_on
-        self.identity = identity_of(recipe, data)
-        self.seconds_before = 0.0
-        self.started = time.monotonic()
-        sums: dict[str, float] = {}
-        content = load_checkpoint(out / CHECKPOINT, self.identity)
-        if content is not None:
-            training.restore(content["training"])
-            self.seconds_before, sums = float(content["seconds"]), dict(content["sums"])
+        self.examination, self.identity = examination, identity
+        self.started = self.saved_at = time.monotonic()
+        content = _restore(training, out, identity)
+        if content:
             log.info("going on from step %d of %d", training.step_number, recipe.steps)
+        self.seconds_before = float(content.get("seconds", 0.0))
         with storage_errors(out):
             (out / "samples").mkdir(exist_ok=True)
+        sums = dict(content.get("sums", {}))
         self.log = TrainLog(out, self._columns(), training.step_number, sums, recipe.tensorboard)
-        self.saved_at = time.monotonic()
-        self.scores: dict[str, float] = {}
 
     @property
     def seconds(self) -> float:
         """Time of the training so far, over all calls."""
         return self.seconds_before + time.monotonic() - self.started
 
-    def go(self, limits: Limits, progress: Progress) -> Outcome:
-        """Train until the end or a limit."""
-        steps = self.recipe.steps
-        last = steps if limits.steps is None else min(steps, limits.steps)
-        while self.training.step_number < last and not limits.stop():
-            if limits.seconds is not None and time.monotonic() - self.started >= limits.seconds:
-                break
-            self._step()
-            progress("training", self.training.step_number, steps)
-        return self._finish()
-
-    def _step(self) -> None:
-        every, step = self.recipe.every, self.training.step_number + 1
-        try:
-            losses = self.training.step(self.data.batches(step - 1))
-        except torch.OutOfMemoryError as error:
-            raise InputError(
-                f"a batch of {self.recipe.batch} patches of {self.recipe.patch_px} px does not fit into the memory of "
-                f"{self.training.device}; lower 'batch' or 'patch_px', or set precision: bfloat16"
-            ) from error
+    def after_step(self, losses: dict[str, float]) -> None:
+        """Write down what is due after a step."""
+        every, step = self.recipe.every, self.training.step_number
         self.log.add(losses)
         examined = self.examination is not None and step % every.validation == 0
         if examined or step % every.log == 0:
@@ -212,11 +250,11 @@ class _Run:
 
     def _report(self, examined: bool) -> None:
         step = self.training.step_number
+        scores: dict[str, float] = {}
         if examined and self.examination is not None:
-            self.scores = self.examination.scores(self.training.average)
-        rate = self.training.plan.rate_at(step - 1)
-        means = self.log.write(step, self.seconds, rate, self.scores if examined else {})
-        values = {**means, **(self.scores if examined else {})}
+            scores = self.examination.scores(self.training.average)
+        means = self.log.write(step, self.seconds, self.training.plan.rate_at(step - 1), scores)
+        values = {**means, **scores}
         log.info("step %d: %s", step, ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
 
     def _draw(self) -> None:
@@ -228,15 +266,15 @@ class _Run:
         save_checkpoint(self.out / CHECKPOINT, self.identity, content)
         self.saved_at = time.monotonic()
 
-    def _finish(self) -> Outcome:
+    def finish(self) -> Outcome:
         """Leave a checkpoint, and weights that can be used even if the training is not finished."""
         self._save()
-        noisy: dict[str, float] = {}
+        scores, noisy = {}, {}
         if self.examination is not None:
-            self.scores = self.examination.scores(self.training.average)
-            noisy = self.examination.scores(None)
-        outcome = Outcome(self.training.step_number, self.recipe.steps, self.seconds, self.scores, noisy)
-        card = card_of(self.recipe, self.data.summary, self.measured_on, outcome)
+            scores, noisy = (self.examination.scores(network) for network in (self.training.average, None))
+        outcome = Outcome(self.training.step_number, self.recipe.steps, self.seconds, scores, noisy)
+        measured_on = self.examination.summary if self.examination is not None else ()
+        card = card_of(self.recipe, self.data.summary, measured_on, outcome)
         half = self.recipe.stored_as == "float16"
         save_weights(self.out / WEIGHTS, self.training.average, self.architecture, card, half)
         with atomic_path(self.out / CARD) as partial:

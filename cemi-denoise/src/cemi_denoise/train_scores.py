@@ -30,10 +30,13 @@ class Examination:
     batches : tuple of Batch
     metrics : mapping
         By name.
+    summary : tuple of str
+        Where the patches are from, in words.
     """
 
     batches: tuple[Batch, ...]
     metrics: Mapping[str, Metric]
+    summary: tuple[str, ...] = ()
 
     def scores(self, network: DenoisingNetwork | None) -> dict[str, float]:
         """Return the mean of each metric over all patches; without a network, of the noisy patches themselves."""

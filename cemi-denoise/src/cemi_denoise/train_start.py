@@ -10,6 +10,7 @@ import torch
 from cemi_core.errors import InputError
 from cemi_denoise.losses import load_perceptual_loss
 from cemi_denoise.networks import UNetDiscriminator, build_network
+from cemi_denoise.train_processes import Processes
 from cemi_denoise.train_recipe import NetworkSettings, TrainingRecipe
 from cemi_denoise.training import Plan, Training
 from cemi_denoise.weights import load_weights
@@ -54,15 +55,25 @@ def _grey_error(recipe: TrainingRecipe) -> Literal["absolute", "squared"]:
     return chosen
 
 
-def start_training(recipe: TrainingRecipe, machine: Machine) -> tuple[Training, dict[str, Any]]:
+def start_training(
+    recipe: TrainingRecipe, machine: Machine, processes: Processes | None = None
+) -> tuple[Training, dict[str, Any]]:
     """Return a training before its first step, and the architecture of its network.
+
+    Parameters
+    ----------
+    recipe : TrainingRecipe
+    machine : Machine
+    processes : Processes, optional
+        Those that train together; by default this one alone.
 
     Raises
     ------
     InputError
         The weights to start from, or those of the perceptual loss, are missing, damaged or of another network.
     """
-    _require_device(machine.device)
+    processes = processes or Processes(machine.device)
+    _require_device(processes.device)
     torch.manual_seed(recipe.seed)
     wanted = None if recipe.network is None else recipe.network.architecture()
     if recipe.start_from:
@@ -82,7 +93,8 @@ def start_training(recipe: TrainingRecipe, machine: Machine) -> tuple[Training, 
     if recipe.stage == "semgan":
         perceptual = load_perceptual_loss(machine.weights_dir)
         discriminator = UNetDiscriminator(recipe.discriminator_features)
-    return Training(network, plan_of(recipe), machine.device, perceptual, discriminator), architecture
+    share = processes.share_gradients
+    return Training(network, plan_of(recipe), processes.device, perceptual, discriminator, share), architecture
 
 
 def _words(architecture: dict[str, Any]) -> str:
