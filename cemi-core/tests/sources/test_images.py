@@ -163,6 +163,17 @@ def test_damage_in_the_middle_is_an_error_when_read(tmp_path: Path) -> None:
         source.read(0)
 
 
+def test_a_png_whose_end_was_never_written_is_damaged_not_a_picture(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(picture(3, (200, 300))).save(path)
+    whole = path.read_bytes()
+    for kept in (0.3, 0.6, 0.9):  # its full length, but zeros for the rest, as a broken-off copy leaves it
+        some = round(kept * len(whole))
+        path.write_bytes(whole[:some] + bytes(len(whole) - some - 12) + whole[-12:])
+        with pytest.raises(InputError, match=r"a\.png.*damaged"):
+            open_images(tmp_path).read(0)
+
+
 def test_mixed_depths_name_two_files(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", picture(0))
     tifffile.imwrite(tmp_path / "b.tif", picture(0, dtype=np.uint16))

@@ -158,6 +158,11 @@ def _stored_pixels(path: Path, page: int) -> NDArray[Any]:
     if magic.startswith(_PNG_MAGIC) and magic[24] == 16:  # Pillow would cut 16-bit colour to 8 bits
         pixels: NDArray[Any] = imagecodecs.png_decode(path.read_bytes())
         return pixels
+    if magic.startswith(
+        _PNG_MAGIC
+    ):  # Pillow fills what a copy has lost with anything, unless the checksums are asked for
+        with _pillow(path) as image:
+            image.verify()
     with _pillow(path) as image:
         return np.asarray(image.convert("RGB") if image.mode in ("P", "CMYK", "YCbCr") else image)
 
