@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from cemi_core.model.settings import InputPath, Settings
 from cemi_core.model.stages import Runtime
 from cemi_denoise.picture_model import REACH_DESCRIPTION, PictureModel, Reach, measured_reach_px
 from cemi_denoise_spandrel.model_file import ModelFile, open_model
+
+#: Windows of 8 px and strides up to 16 px are padded inside many networks, of which spandrel knows nothing.
+_GRID_PX = 16
 
 
 class SpandrelSettings(Settings):
@@ -75,7 +79,7 @@ def make(settings: SpandrelSettings, runtime: Runtime) -> SpandrelDenoiser:
     """
     path = Path(settings.model)
     file = ModelFile(str(path), path.stat().st_mtime_ns if path.is_file() else 0, runtime.device)
-    multiple = open_model(file).size_requirements.multiple_of
+    multiple = math.lcm(open_model(file).size_requirements.multiple_of, _GRID_PX)
     reach = settings.reach_px
     torch.set_num_threads(runtime.threads)
     if reach == "auto":
