@@ -109,7 +109,8 @@ class Training:
         if plan.stage == "semgan":
             if perceptual_loss is None or discriminator is None:
                 raise ValueError("SEMGAN needs a perceptual loss and a discriminator")
-            self._adversary = _Adversary(perceptual_loss.to(self.device), discriminator.to(self.device), plan)
+            critics = (m.to(self.device, memory_format=torch.channels_last) for m in (perceptual_loss, discriminator))
+            self._adversary = _Adversary(*critics, plan)
 
     def step(self, batch: Batch) -> dict[str, float]:
         """Take one step and return the losses by name.
