@@ -1,14 +1,22 @@
 """Claims about the recipe of a training: what it means, and one sentence with its place for every mistake."""
 
+import re
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from cemi_core.recipe.check import RecipeError
+from cemi_core.recipe.yaml_tree import parse_yaml
 from cemi_denoise.degrade import SemDegradation, SyntheticDegradation
 from cemi_denoise.networks import build_network, parameter_count
-from cemi_denoise.train_recipe import NetworkSettings, SemSettings, SyntheticSettings, read_training_recipe
+from cemi_denoise.train_recipe import (
+    NetworkSettings,
+    SemSettings,
+    SyntheticSettings,
+    TrainingRecipe,
+    read_training_recipe,
+)
 
 SHIPPED = sorted((Path(__file__).parents[1] / "training").glob("*.yaml"))
 
@@ -30,6 +38,14 @@ def mistakes(tmp_path):
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
 def test_a_training_recipe_that_ships_is_valid(path):
     read_training_recipe(path)
+
+
+def test_the_training_recipes_of_the_user_guide_are_valid():
+    guide = (Path(__file__).parents[2] / "docs/user-guide.md").read_text()
+    shown = [block for block in re.findall(r"```yaml\n(.*?)```", guide, re.S) if "training: 1" in block]
+    assert shown
+    for block in shown:
+        TrainingRecipe.model_validate(parse_yaml(block, "user-guide.md").data)
 
 
 def test_noise_that_is_not_described_is_that_of_the_degradations():
