@@ -47,6 +47,25 @@ def test_frames_of_noise_are_all_left_at_their_nominal_places() -> None:
     assert "none of the 3" in layout.notes[0]
 
 
+def test_frames_that_share_single_particles_are_never_flung() -> None:
+    rng = np.random.default_rng(1)
+    size, step = 240, 210
+    scene = np.full((2 * step + size, 2 * step + size), 0.3, np.float32)
+    for y, x in rng.integers(6, scene.shape[0] - 6, (60, 2)):
+        scene[y - 3 : y + 4, x - 3 : x + 4] = rng.uniform(0.5, 0.9)
+    truth = np.array([(y, x) for y in (0, step, 2 * step) for x in (0, step, 2 * step)], float)
+    arrays = [scene[int(y) : int(y) + size, int(x) : int(x) + size] for y, x in truth]
+    arrays = [np.clip(a + rng.normal(0, 0.03, a.shape), 0, 1).astype(np.float32) for a in arrays]
+    nominal = truth + rng.uniform(-6, 6, truth.shape)
+    source = ArraySource(arrays, positions_px=[(float(y), float(x)) for y, x in nominal], position_tolerance_px=14)
+    layout = OpencvStitcher().place(source)
+    error = layout.positions_px - truth
+    assert np.linalg.norm(error - np.median(error, axis=0), axis=1).max() < 30
+    wrong = [pair for pair in layout.pairs if np.abs(pair.shift_px - truth[pair.second] + truth[pair.first]).max() > 30]
+    assert wrong
+    assert not any(pair.kept for pair in wrong)
+
+
 def test_frames_that_cannot_overlap_are_not_compared() -> None:
     frames = ArraySource(
         [np.zeros((50, 60), np.float32)] * 3,

@@ -29,6 +29,10 @@ class OpencvStitcher:
     Where nominal positions are known, only frames that may overlap are compared; else all with all. Features of all
     frames stay in memory, and the work is done in one task, so the executor stays idle.
 
+    OpenCV lets frames turn and scale freely and believes single particles; so a pair whose shift contradicts the
+    positions that the frames came with (or overlaps nothing) is left out, before and after the bundle adjustment, and
+    what hangs on such pairs alone stands at the nominal place.
+
     Parameters
     ----------
     settings : OpencvSettings, optional
@@ -59,31 +63,36 @@ class OpencvStitcher:
         sizes = np.array([frame.shape for frame in source.frames], np.int64)
         maybe = may_overlap(source.frames)
         features = features_of(source, self.settings.features)
-        matches = matched(features, maybe, self.settings.match_confidence)
-        believed = [match for match in matches if match.confidence >= self.settings.pair_confidence]
-        group = _groups(count, believed)
+        least, window = self.settings.pair_confidence, plausible_shifts(source.frames)
+        pairs = []
+        for match in matched(features, maybe, self.settings.match_confidence):
+            pair = _gated(_pair(match, sizes, least), window)
+            maybe[pair.first, pair.second] &= pair.kept
+            pairs.append(pair)
+        group = _groups(count, [pair for pair in pairs if pair.kept])
         main = np.flatnonzero(group == 0)
-        places = None
-        if len(main) > 1:
-            places = bundled(
-                [features[n] for n in main],
-                maybe[np.ix_(main, main)],
-                sizes[main],
-                self.settings.match_confidence,
-                self.settings.pair_confidence,
-            )
         positions, notes = nominal.copy(), []
-        if places is None:
-            group = np.arange(count)
-            notes.append(f"OpenCV joined none of the {count} frames; they stand where the stage should have been.")
-        else:
-            positions[main] = places + np.median(nominal[main] - places, axis=0)
-            if len(main) < count:
-                notes.append(
-                    f"OpenCV joined {len(main)} of {count} frames; the others stand where the stage should have been."
-                )
-        pairs = [_pair(match, sizes, self.settings.pair_confidence) for match in matches]
+        places = self._bundled(features, maybe, sizes, main) if len(main) > 1 else None
+        if places is not None:
+            solved = np.full((count, 2), np.nan)
+            solved[main] = places
+            pairs = [_gated(pair, window, solved) for pair in pairs]
+            group = _groups(count, [pair for pair in pairs if pair.kept])
+            main = np.flatnonzero(group == 0)
+            positions[main] = solved[main] + np.median(nominal[main] - solved[main], axis=0)
+        if places is None or len(main) < 2:
+            positions, group, main = nominal, np.arange(count), main[:0]
+        if len(main) < count:
+            joined = f"{len(main)} of {count} frames; the others" if len(main) else f"none of the {count} frames; they"
+            notes.append(f"OpenCV joined {joined} stand where the stage should have been.")
         return _layout(source.frames, positions, group, pairs, notes)
+
+    def _bundled(
+        self, features: Sequence[Any], maybe: NDArray[np.bool_], sizes: NDArray[np.int64], main: NDArray[np.int64]
+    ) -> NDArray[np.float64] | None:
+        some = [features[n] for n in main]
+        least = self.settings.pair_confidence
+        return bundled(some, maybe[np.ix_(main, main)], sizes[main], self.settings.match_confidence, least)
 
     def blend(self, patches: Sequence[Patch], box: Box) -> NDArray[np.float32]:
         """Return the mosaic in ``box``, feathered as by the built-in stitcher; NaN where no frame reaches."""
@@ -109,7 +118,38 @@ def may_overlap(frames: Sequence[Frame]) -> NDArray[np.bool_]:
     return (gap < np.maximum(slack[:, None], slack[None])[..., None]).all(axis=2)
 
 
-def _groups(count: int, matches: Sequence[Match]) -> NDArray[np.int64]:
+def plausible_shifts(frames: Sequence[Frame]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the middle and the half width, (n, n, 2) each, px, of the window in which the shift of two frames lies.
+
+    Around the nominal shift by the larger tolerance, or by half a frame where no tolerance is known; every shift that
+    leaves an overlap where a position is not known.
+    """
+    size = np.array([frame.shape for frame in frames], np.float64)
+    either = (size[:, None] + size[None]) / 2
+    if any(frame.position_px is None for frame in frames):
+        return (size[:, None] - size[None]) / 2, either
+    place = np.array([frame.position_px for frame in frames])
+    slack = np.array([frame.position_tolerance_px or max(frame.shape) / 2 for frame in frames])
+    reach = np.maximum(slack[:, None], slack[None])[..., None]
+    return place[None] - place[:, None], np.broadcast_to(reach, either.shape)
+
+
+def _gated(
+    pair: PairShift,
+    window: tuple[NDArray[np.float64], NDArray[np.float64]],
+    solved: NDArray[np.float64] | None = None,
+) -> PairShift:
+    """Drop a kept pair whose measured shift, or the one that was solved for it, is not plausible."""
+    if not pair.kept:
+        return pair
+    shift = np.array(pair.shift_px) if solved is None else solved[pair.second] - solved[pair.first]
+    off = shift - window[0][pair.first, pair.second]
+    if (np.abs(off) <= window[1][pair.first, pair.second]).all():
+        return pair
+    return pair.dropped(f"contradicts the nominal positions by {np.abs(off).max():.0f} px")
+
+
+def _groups(count: int, matches: Sequence[PairShift]) -> NDArray[np.int64]:
     """Return each frame's group of frames joined by matches, numbered from the largest on."""
     first, second = np.array([(m.first, m.second) for m in matches], np.int64).reshape(-1, 2).T
     graph = coo_array((np.ones(len(first)), (first, second)), shape=(count, count))
