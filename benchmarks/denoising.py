@@ -8,13 +8,13 @@
 Pictures (`benchmarks/denoising_peers/cases.py`): ``light``, ``fast`` and ``heavy`` are real micrographs of specimens
 that no training has seen, with added noise of three levels (semi-synthetic); ``virtual`` are fast scans of the virtual
 SEM against their noise-free pictures; ``sem-repeats`` and ``tem-repeats`` are real frames held against another frame of
-the same field: the variance of that frame's noise is subtracted from the mean squared error, so that PSNR tells the
-distance from the field itself (the other scores make no sense there). Means over the pictures, ± the standard deviation
-of that mean over the seeds of the noise.
+the same field: the variance of that frame's noise is subtracted from the mean squared error, so that PSNR (of the mean
+over all repeats) tells the distance from the field itself; the other scores make no sense there. Elsewhere means over
+the pictures, ± the standard deviation of that mean over the seeds of the noise.
 
 Every tool that takes a noise level is told the true one; ``gaussian`` and ``median`` are given the size that makes
-their PSNR highest in each group. CEMI's networks measure the noise themselves; ``n2v`` learns from the noisy pictures of
-each group (its time holds the training). One thread, CPU seconds.
+their error smallest in each group. CEMI's networks measure the noise themselves; ``n2v`` learns from the noisy pictures
+of each group (its time holds the training). One thread, CPU seconds.
 """
 
 from __future__ import annotations
@@ -131,31 +131,35 @@ def run_peer(name: str, folder: Path, python: Path, count: int) -> list[Answer]:
     return [{"results": [results[f"arr_{i}"]], "cpu_s": [said["cpu_s"][i]]} for i in range(count)]
 
 
-def psnr(result: Picture, case: Case, target: Picture) -> float:
-    """Return the peak signal-to-noise ratio in dB for a peak of 1, less the noise of what it is held against."""
-    error = float(np.mean((result.astype(np.float64) - target) ** 2)) - case.other_variance
-    return float(-10 * np.log10(max(error, 1e-7)))
+def error_of(result: Picture, case: Case, target: Picture) -> float:
+    """Return the mean squared error less the noise of what it is held against; may come out below 0."""
+    return float(np.mean((result.astype(np.float64) - target) ** 2)) - case.other_variance
+
+
+def decibels(error: float) -> float:
+    """Return the peak signal-to-noise ratio for a peak of 1."""
+    return float(-10 * np.log10(max(error, 1e-10)))
 
 
 def scores_of(result: Picture, case: Case, target: Picture, metrics: dict[str, Metric]) -> dict[str, float]:
-    """Return all scores of one result; repeats have PSNR only."""
-    scores = {"psnr": psnr(result, case, target)}
-    if case.other_variance == 0:
-        scores |= {name: metric(np.clip(result, 0, 1), target) for name, metric in metrics.items()}
-    return scores
+    """Return all scores of one result; for repeats the error and how certain it is."""
+    error = error_of(result, case, target)
+    if case.other_variance > 0:
+        return {"error": error, "uncertainty": case.other_variance / result.size**0.5}
+    return {"psnr": decibels(error)} | {name: metric(np.clip(result, 0, 1), target) for name, metric in metrics.items()}
 
 
 def rows_of(
     name: str, answers: list[Answer], cases: list[tuple[Case, Picture, Picture]], metrics: dict[str, Metric]
 ) -> list[dict[str, Any]]:
-    """Return one record per case, with the setting that is best for the mean PSNR of its group."""
+    """Return one record per case, with the setting that makes the mean error of its group smallest."""
     by_group: dict[str, list[int]] = defaultdict(list)
     for index, (case, _, _) in enumerate(cases):
         by_group[case.group].append(index)
     rows = []
     for group, members in by_group.items():
-        quality = np.array([[psnr(r, cases[i][0], cases[i][2]) for r in answers[i]["results"]] for i in members])
-        best = int(quality.mean(axis=0).argmax())
+        errors = np.array([[error_of(r, cases[i][0], cases[i][2]) for r in answers[i]["results"]] for i in members])
+        best = int(errors.mean(axis=0).argmin())
         for index in members:
             case, _, target = cases[index]
             result = answers[index]["results"][best]
@@ -164,8 +168,17 @@ def rows_of(
     return rows
 
 
+def repeats_cell(rows: list[dict[str, Any]]) -> str:
+    """Return the PSNR of the mean error over all repeats; a bound where the error is lost in its own uncertainty."""
+    error = float(np.mean([row["error"] for row in rows]))
+    floor = 2 * float(np.mean([row["uncertainty"] for row in rows])) / len(rows) ** 0.5
+    return f"{decibels(error):.2f}" if error > floor else f"over {decibels(floor):.1f}"
+
+
 def cell(rows: list[dict[str, Any]], score: str, digits: int) -> str:
     """Return the mean over pictures, ± its deviation over the seeds."""
+    if score == "psnr" and rows and "error" in rows[0]:
+        return repeats_cell(rows)
     per_seed: dict[int, list[float]] = defaultdict(list)
     for row in rows:
         if score in row:
@@ -180,7 +193,7 @@ def cell(rows: list[dict[str, Any]], score: str, digits: int) -> str:
 def print_tables(rows: list[dict[str, Any]], tools: list[str], groups: list[str]) -> None:
     """Print one table per score, tools down and groups across."""
     for score, (title, digits) in TITLES.items():
-        shown = [g for g in groups if any(row["group"] == g and score in row for row in rows)]
+        shown = [g for g in groups if any(row["group"] == g and (score in row or score == "psnr") for row in rows)]
         if not shown:
             continue
         last = ["CPU s per Mpx"] if score == "psnr" else []

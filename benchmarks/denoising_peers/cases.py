@@ -132,7 +132,7 @@ def tem_repeats(data: Path) -> list[tuple[Case, Picture, Picture]]:
     )
     variance = float(np.mean((one - other) ** 2) / 2)
     return [
-        (Case("tem-repeats", name, variance**0.5, variance), middle(noisy), middle(target))
+        (Case("tem-repeats", name, variance**0.5, variance), noisy, target)
         for name, noisy, target in (("first", one, other), ("second", other, one))
     ]
 
