@@ -8,6 +8,7 @@ from scipy.ndimage import convolve1d, gaussian_filter
 
 from cemi_core.errors import InputError
 from cemi_core.model.mosaic import Box
+from cemi_core.sources.read_image import read_pixels
 from cemi_denoise.noise_model import NoiseModel, estimate_noise_model, estimate_noise_sigma, from_repeats
 from cemi_virtual_sem.detector import Detector, DetectorSettings, line_kernel
 from cemi_virtual_sem.specimens import make_specimen
@@ -136,3 +137,17 @@ def test_what_cannot_be_measured_is_refused_in_a_sentence():
         from_repeats(noise((50, 60), 1), noise((50, 50), 1))
     with pytest.raises(InputError, match="same picture"):
         from_repeats(noise((50, 60), 1), noise((50, 60), 1))
+
+
+def test_real_pictures_of_a_slow_detector_have_correlated_lines(cemi_data):
+    path = sorted((cemi_data / "nasa_ebc").rglob("*.tif"))[0]
+    model = estimate_noise_model([read_pixels(path).astype(np.float32) / 255])
+    assert 0.3 < model.line_correlation[0] < 0.6
+    assert abs(model.across_correlation[0]) < 0.05
+
+
+def test_repeats_that_a_microscope_averaged_share_their_noise(cemi_data):
+    path = cemi_data / "external_scan_sem_frames" / "raster.tif"
+    first, second, later = (read_pixels(path, page).astype(np.float32) / 255 for page in (10, 11, 30))
+    assert from_repeats(first, second).sigma(0.38) < 0.75 * estimate_noise_sigma(first)
+    assert from_repeats(first, later).sigma(0.38) > 0.8 * estimate_noise_sigma(first)

@@ -11,6 +11,7 @@ from scipy.ndimage import convolve1d, gaussian_filter, map_coordinates
 from cemi_core.errors import InputError
 from cemi_core.model.layout import Layout, PairShift
 from cemi_core.sources.array import ArraySource
+from cemi_core.sources.read_image import read_pixels
 from cemi_denoise.overlaps import OverlapPatches, find_overlaps, split_overlaps
 
 SIGMA = 0.09
@@ -169,3 +170,11 @@ def test_what_is_held_out_is_not_trained_on():
     assert not {o.frames for o in train} & {o.frames for o in held}
     (left,), (right,) = split_overlaps(replace(found, overlaps=found.overlaps[:1]))
     assert left.noisy.size + right.noisy.size == found.overlaps[0].noisy.size
+
+
+def test_overlaps_of_real_tiles_are_found_though_the_layout_is_a_pixel_off(cemi_data):
+    tiles = [read_pixels(cemi_data / "stitch2d_bse_tiles" / f"stitch2d_ex[Grid@{column} 1].jpg") for column in (0, 1)]
+    places = np.array([[0, 0], [4.2, 379.1]])  # truly (3, 380)
+    (overlap,) = find_overlaps(ArraySource(tiles), layout_of(places, tiles[0].shape, residual_px=1.0), 64).overlaps
+    assert min(overlap.noisy.shape) > 110
+    assert np.corrcoef(overlap.noisy.ravel(), overlap.target.ravel())[0, 1] > 0.8

@@ -119,7 +119,7 @@ def fit_warp(first: Picture, second: Picture, start: Warp, order: int, reach_px:
     warp = start
     if reach_px > 0:
         blocks = _score_blocks(first, second, start, reach_px)
-        for blur_px, step_order in ((3.0, min(order, 1)), (1.5, order), (0.0, order)):
+        for blur_px, step_order in ((reach_px / 4, min(order, 1)), (reach_px / 8, order), (0.0, order)):
             warp = _climb(blocks, warp.raised(max(step_order, warp.order)), blur_px)
     warp = warp.raised(max(order, warp.order))
     basis = _basis(warp)
@@ -174,11 +174,16 @@ def _climb(blocks: _Blocks, warp: Warp, blur_px: float) -> Warp:
     basis = np.stack(terms(blocks.middle[:, 0], blocks.middle[:, 1], warp.order, warp.shape))
     number = np.arange(len(surface))
 
+    inside = surface.shape[-1] - 1.0
+    steep = float(surface.max())
+
     def loss(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         place = (flat.reshape(2, -1) @ basis).T - blocks.origin
+        outside = place - np.clip(place, 0, inside)  # nothing is known there; a slope leads back
         at = np.stack([number, *place.T])
         height, *slope = (map_coordinates(s, at, order=1, mode="nearest") for s in (surface, *slopes))
-        return -float(height.sum()), -(np.stack(slope) @ basis.T).ravel()
+        uphill = np.stack(slope) - 2 * steep * outside.T
+        return -float(height.sum()) + steep * float((outside**2).sum()), -(uphill @ basis.T).ravel()
 
     found = minimize(loss, warp.coefficients.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 100})
     return Warp(found.x.reshape(2, -1), warp.order, warp.shape)
