@@ -181,17 +181,53 @@ def test_missing_weights_say_what_to_download_and_where_to(
     pair_matcher.cache_clear()
     with pytest.raises(MissingDependencyError, match="checkpoints") as error:
         pair_matcher(name, "cpu")
-    assert features.WEIGHTS[name] in str(error.value)
-    assert str(tmp_path) in str(error.value)
+    for file, url in features.WEIGHTS[name].items():
+        assert url in str(error.value)
+        assert str(tmp_path / "hub" / "checkpoints" / file) in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["disk", "aliked"])
+@pytest.mark.parametrize(("name", "file"), [("disk", "depth-save.pth"), ("xfeat", "xfeat.pt")])
+@pytest.mark.filterwarnings("ignore:Transient failure", "ignore:Failed to load")
+def test_weights_are_found_under_the_names_that_are_asked_for_and_only_the_others_are_missing(
+    name: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(*_: object, **__: object) -> None:
+        raise URLError("no network")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(download, "urlopen", unreachable)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    network = kornia_feature.DISK() if name == "disk" else kornia_feature.XFeatModel()
+    torch.save({"extractor": network.state_dict()} if name == "disk" else network.state_dict(), folder / file)
+    pair_matcher.cache_clear()
+    with pytest.raises(MissingDependencyError, match="lightglue" if name == "disk" else "lighterglue") as error:
+        pair_matcher(name, "cpu")
+    assert features.WEIGHTS[name][file] not in str(error.value)
+
+
+def glue_that_compares_descriptors(side: int) -> torch.nn.Module:
+    """LightGlue whose attention adds nothing, so that it pairs the descriptors that are each other's nearest."""
+    shape = {"input_dim": side, "descriptor_dim": side, "n_layers": 1, "num_heads": 1, "filter_threshold": 0.0}
+    glue = kornia_feature.LightGlue(None, **shape)
+    with torch.no_grad():
+        for parameter in (*glue.transformers.parameters(), *glue.log_assignment.parameters()):
+            parameter.zero_()
+        glue.log_assignment[0].final_proj.weight.copy_(10 * torch.eye(side))
+    return glue
+
+
+@pytest.mark.parametrize("name", ["disk", "aliked", "xfeat"])
 def test_networks_propose_the_shift_even_with_weights_that_learned_nothing(
     record: Record, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(0)
-    network = {"disk": kornia_feature.DISK, "aliked": kornia_feature.ALIKED}[name]
-    monkeypatch.setattr(network, "from_pretrained", lambda *_, **__: network())
+    network = {"disk": kornia_feature.DISK, "aliked": kornia_feature.ALIKED, "xfeat": kornia_feature.XFeat}[name]
+    options = {"detection_threshold": 0.0} if name == "xfeat" else {}
+    monkeypatch.setattr(network, "from_pretrained", lambda *_, **__: network(**options))
+    glue = glue_that_compares_descriptors(64 if name == "xfeat" else 128)
+    monkeypatch.setattr(kornia_feature, "LightGlue", lambda _: glue)
     pair_matcher.cache_clear()
     scene = torch.from_numpy(record("dendritic", rows=1, columns=2, shape=(288, 320)).source.read(0))
     places = pair_matcher(name, "cpu")(scene[:256, :256].contiguous(), scene[32:, 32:288].contiguous())

@@ -1,7 +1,8 @@
 """Local features: keypoints that two pictures share, the shift that most of them agree on, rotation and scale.
 
-SIFT (Lowe, Int. J. Comput. Vis. 60 (2004) 91) needs no weights; DISK, ALIKED, XFeat and LoFTR are networks whose
-weights kornia fetches on first use.
+SIFT (Lowe, Int. J. Comput. Vis. 60 (2004) 91) needs no weights. DISK, ALIKED and XFeat are networks, their keypoints
+paired by another one, LightGlue (Lindenberger et al., ICCV 2023); LoFTR does both in one. kornia fetches the weights on
+first use.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -33,12 +35,23 @@ Points = NDArray[np.float64]
 #: From two pictures (h, w) to the places (y, x) of their matching keypoints, shapes (n, 2).
 PairMatcher = Callable[[Tensor, Tensor], tuple[Points, Points]]
 
-#: Where the weights come from.
-WEIGHTS = {
-    "disk": "https://raw.githubusercontent.com/cvlab-epfl/disk/master/depth-save.pth",
-    "aliked": "https://github.com/Shiaoming/ALIKED/raw/main/models/aliked-n16.pth",
-    "xfeat": "https://github.com/verlab/accelerated_features/raw/main/weights/xfeat.pt",
-    "loftr": "https://cmp.felk.cvut.cz/~mishkdmy/models/loftr_outdoor.ckpt",
+_LIGHTGLUE = "https://github.com/cvg/LightGlue/releases/download/v0.1_arxiv"
+_XFEAT = "https://github.com/verlab/accelerated_features/raw/main/weights"
+#: Where the weights come from, and the names that kornia looks for among those that are there.
+WEIGHTS: dict[str, dict[str, str]] = {
+    "disk": {
+        "depth-save.pth": "https://raw.githubusercontent.com/cvlab-epfl/disk/master/depth-save.pth",
+        "disk_lightglue_v0-1_arxiv-pth": f"{_LIGHTGLUE}/disk_lightglue.pth",
+    },
+    "aliked": {
+        "aliked-n16.pth": "https://github.com/Shiaoming/ALIKED/raw/main/models/aliked-n16.pth",
+        "aliked_lightglue_v0-1_arxiv-pth": f"{_LIGHTGLUE}/aliked_lightglue.pth",
+    },
+    "xfeat": {
+        "xfeat.pt": f"{_XFEAT}/xfeat.pt",
+        "xfeat-lighterglue.pt": f"{_XFEAT}/xfeat-lighterglue.pt",
+    },
+    "loftr": {"loftr_outdoor.ckpt": "https://cmp.felk.cvut.cz/~mishkdmy/models/loftr_outdoor.ckpt"},
 }
 
 
@@ -79,39 +92,62 @@ def pair_matcher(name: str, device: str) -> PairMatcher:
         "loftr": lambda: kornia.LoFTR("outdoor"),
     }
     try:
-        model = makers[name]()
+        model = makers[name]().to(device).eval()
+        glue = kornia.LightGlue(name).to(device).eval() if name in ("disk", "aliked", "xfeat") else None
     except (OSError, RuntimeError, ValueError) as reason:
-        folder = f"{torch.hub.get_dir()}/checkpoints"
-        raise MissingDependencyError(
-            f"the weights of the features '{name}' are not on this machine and could not be fetched ({reason}); "
-            f"download {WEIGHTS.get(name, name)} into {folder}, or use 'features: sift', which needs none"
-        ) from reason
-    model = model.to(device).eval()
-    return _loftr_matcher(model) if name == "loftr" else _descriptor_matcher(model, name)
+        raise MissingDependencyError(_what_is_missing(name, reason)) from reason
+    if name == "loftr":
+        return _loftr_matcher(model)
+    return _sift_matcher(model) if glue is None else _glued_matcher(model, glue, name)
 
 
-def _descriptor_matcher(model: torch.nn.Module, name: str) -> PairMatcher:
+def _what_is_missing(name: str, reason: Exception) -> str:
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    files = WEIGHTS.get(name, {})
+    missing = [f"{url} as {folder / file}" for file, url in files.items() if not (folder / file).exists()]
+    return (
+        f"the weights of the features '{name}' are not on this machine and could not be fetched ({reason}); "
+        f"save {' and '.join(missing or files)}, or use 'features: sift', which needs none"
+    )
+
+
+def _sift_matcher(model: torch.nn.Module) -> PairMatcher:
     from kornia.feature import get_laf_center, match_smnn
-
-    def described(picture: Tensor) -> tuple[Tensor, Tensor]:
-        image = _stretched(picture)[None, None]
-        if name == "sift":
-            frames, _, descriptors = model(image)
-            return get_laf_center(frames)[0], descriptors[0]
-        if name == "xfeat":
-            found = model.detectAndCompute(image)[0]  # type: ignore[operator]
-            return found["keypoints"], found["descriptors"]
-        colour = image.expand(-1, 3, -1, -1)
-        found = model(colour, MOST_POINTS, pad_if_not_divisible=True) if name == "disk" else model(colour)
-        return found[0].keypoints, found[0].descriptors
 
     def matched(first: Tensor, second: Tensor) -> tuple[Points, Points]:
         with torch.inference_mode():
-            (places_a, a), (places_b, b) = described(first), described(second)
-            if min(len(a), len(b)) < 2:
+            (frames_a, _, a), (frames_b, _, b) = (model(_stretched(picture)[None, None]) for picture in (first, second))
+            if min(a.shape[1], b.shape[1]) < 2:
                 return np.zeros((0, 2)), np.zeros((0, 2))
-            _, pairs = match_smnn(a, b, RATIO)
+            _, pairs = match_smnn(a[0], b[0], RATIO)
+        places_a, places_b = get_laf_center(frames_a)[0], get_laf_center(frames_b)[0]
         return _rows_and_columns(places_a[pairs[:, 0]]), _rows_and_columns(places_b[pairs[:, 1]])
+
+    return matched
+
+
+def _glued_matcher(model: torch.nn.Module, glue: torch.nn.Module, name: str) -> PairMatcher:
+    """Return a matcher whose keypoints LightGlue pairs; it sees where they lie, too."""
+
+    def described(picture: Tensor) -> dict[str, Tensor]:
+        image = _stretched(picture)[None, None]
+        if name == "xfeat":
+            found = model.detectAndCompute(image)[0]  # type: ignore[operator]
+            places, descriptors = found["keypoints"], found["descriptors"]
+        else:
+            colour = image.expand(-1, 3, -1, -1)
+            found = model(colour, MOST_POINTS, pad_if_not_divisible=True) if name == "disk" else model(colour)
+            places, descriptors = found[0].keypoints, found[0].descriptors
+        size = torch.tensor([[picture.shape[1], picture.shape[0]]], device=picture.device)
+        return {"keypoints": places[None].float(), "descriptors": descriptors[None].float(), "image_size": size}
+
+    def matched(first: Tensor, second: Tensor) -> tuple[Points, Points]:
+        with torch.inference_mode():
+            a, b = described(first), described(second)
+            if min(a["keypoints"].shape[1], b["keypoints"].shape[1]) < 2:
+                return np.zeros((0, 2)), np.zeros((0, 2))
+            pairs = glue({"image0": a, "image1": b})["matches"][0]
+        return _rows_and_columns(a["keypoints"][0, pairs[:, 0]]), _rows_and_columns(b["keypoints"][0, pairs[:, 1]])
 
     return matched
 
