@@ -70,8 +70,8 @@ def test_called_at_once_it_learns_from_the_picture_itself():
 def test_masks_along_the_line_remove_streaks_that_single_pixels_leave():
     clean = specimen()
     image = noisy(clean, smear=0.6)
-    single, along = (make_plugin("denoise", "n2v", steps=60, mask_px=px)(image) for px in (0, 1))
-    assert error_of(along, clean) < 0.75 * error_of(single, clean)
+    single, along = (make_plugin("denoise", "n2v", steps=40, mask_px=px)(image) for px in (0, 1))
+    assert error_of(along, clean) < 0.85 * error_of(single, clean)
 
 
 def test_how_far_noise_is_correlated_is_measured():
