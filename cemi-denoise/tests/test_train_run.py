@@ -284,6 +284,14 @@ def test_a_training_that_diverges_says_so_and_keeps_its_checkpoint(recipe, tmp_p
         training.step(nothing)
 
 
+def test_a_network_that_does_harm_is_said_to(recipe, tmp_path, caplog):
+    train(recipe(learning_rate=1.0, steps=8), tmp_path / "bad")
+    assert "the network makes the pictures of 'validation' worse: PSNR" in caplog.text
+    caplog.clear()
+    train(recipe(learning_rate=1e-6), tmp_path / "stopped", limits=Limits(steps=1))  # nothing can be said yet
+    assert "worse" not in caplog.text
+
+
 def test_too_little_memory_on_the_device_says_what_to_lower(recipe, tmp_path, monkeypatch):
     def full(self, batch):
         raise torch.OutOfMemoryError("CUDA out of memory")

@@ -273,6 +273,13 @@ class _Run:
         if self.examination is not None:
             scores, noisy = (self.examination.scores(network) for network in (self.training.average, None))
         outcome = Outcome(self.training.step_number, self.recipe.steps, self.seconds, scores, noisy)
+        if outcome.finished and scores.get("psnr", 0.0) < noisy.get("psnr", 0.0):
+            log.warning(
+                "the network makes the pictures of 'validation' worse: PSNR %.2f dB, and %.2f dB before; "
+                "train for longer, or lower the learning rate",
+                scores["psnr"],
+                noisy["psnr"],
+            )
         measured_on = self.examination.summary if self.examination is not None else ()
         card = card_of(self.recipe, self.data.summary, measured_on, outcome)
         half = self.recipe.stored_as == "float16"
