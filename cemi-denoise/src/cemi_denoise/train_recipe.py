@@ -216,7 +216,9 @@ class TrainingRecipe(Settings):
         None, description="The network; by default that of 'start_from', else RRDBNet, small."
     )
     start_from: InputPathOrName = Field(
-        "", description="Weights to start from: a .safetensors file, or the name of shipped ones, such as semnet-small."
+        "",
+        description="Weights to start from: a .safetensors file, the name of shipped ones, such as semnet-small, or "
+        "realesrgan-x4plus for the trunk of the large network.",
     )
     data: DataSettings = Field(description="What is trained on.")
     validation: ValidationSettings | None = Field(None, description="What is measured during the training.")

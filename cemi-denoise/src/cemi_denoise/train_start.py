@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 
 from cemi_core.errors import InputError
+from cemi_denoise import esrgan_trunk
 from cemi_denoise.losses import load_perceptual_loss
 from cemi_denoise.networks import UNetDiscriminator, build_network
 from cemi_denoise.train_processes import Processes
@@ -76,7 +77,11 @@ def start_training(
     _require_device(processes.device)
     torch.manual_seed(recipe.seed)
     wanted = None if recipe.network is None else recipe.network.architecture()
-    if recipe.start_from:
+    if recipe.start_from == esrgan_trunk.NAME:
+        architecture = wanted or NetworkSettings(size="large").architecture()
+        network = build_network(architecture)
+        esrgan_trunk.take_over_trunk(network, esrgan_trunk.find_esrgan(machine.weights_dir))
+    elif recipe.start_from:
         start = load_weights(recipe.start_from, machine.weights_dir)
         network, architecture = start.network, dict(start.architecture)
         if wanted is not None:
