@@ -13,7 +13,7 @@ from cemi_stitch.prepare import shading_block, shading_sigma_px, without_shading
 from cemi_stitch.prepared_frames import PreparedFrames
 from cemi_stitch.zncc import template_zncc
 
-#: Looks that are correlated at once; their transforms take about 30 MB each at full resolution.
+#: Looks that are correlated at once; each takes some 20 MB for a short while at full resolution.
 MOST_TOGETHER = 64
 
 Size = tuple[int, int]

@@ -17,8 +17,8 @@ from cemi_stitch.pairs import Window
 from cemi_stitch.prepared_frames import MatchOptions
 from cemi_stitch.spread import Journal, Progress, batches, no_progress, spread
 
-#: Pairs that one task matches: a good 100 ms.
-PAIRS_PER_TASK = 24
+#: Pairs that one task matches: a good 100 ms; and where a GPU takes all of them at once.
+PAIRS_PER_TASK, PAIRS_TOGETHER = 48, 256
 #: Pairs that cannot overlap, compared to learn what chance gives.
 CHANCE_PAIRS = 40
 #: Axes along which second frames are flipped so that they match only by chance; all three where pairs are few.
@@ -50,7 +50,7 @@ class Matching:
 
 def matched(matching: Matching, windows: Sequence[Window], label: str = "matching") -> list[PairShift]:
     """Return the shifts of all windows, in order."""
-    parts = batches(windows, PAIRS_PER_TASK)
+    parts = batches(windows, PAIRS_TOGETHER if matching.options.together else PAIRS_PER_TASK)
     keys = [_key(part, matching.options) for part in parts]
     journal = matching.journal
     known = [journal.get(key) if journal is not None else None for key in keys]
