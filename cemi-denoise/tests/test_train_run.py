@@ -121,8 +121,9 @@ def test_a_training_leaves_weights_their_card_a_table_and_samples(recipe, tmp_pa
     card = (tmp_path / "mine/weights.md").read_text()
     assert "# mine" in card and "| psnr |" in card and "learning rate 0.001" in card
     rows = rows_of(tmp_path / "mine")
-    assert [row["step"] for row in rows] == ["2", "4", "6"]
-    assert [bool(row["psnr"]) for row in rows] == [False, True, False]
+    assert [row["step"] for row in rows] == ["0", "2", "4", "6"]
+    assert [bool(row["psnr"]) for row in rows] == [True, False, True, False]
+    assert [bool(row["l1"]) for row in rows] == [False, True, True, True]
     assert sorted(path.name for path in (tmp_path / "mine/samples").iterdir()) == ["step-000004.png", "step-000006.png"]
 
 

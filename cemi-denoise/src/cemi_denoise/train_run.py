@@ -229,6 +229,8 @@ class _Run:
             (out / "samples").mkdir(exist_ok=True)
         sums = dict(content.get("sums", {}))
         self.log = TrainLog(out, self._columns(), training.step_number, sums, recipe.tensorboard)
+        if not content and examination is not None:  # what the weights at the start are worth
+            self.log.write(0, 0.0, recipe.learning_rate, examination.scores(training.average))
 
     @property
     def seconds(self) -> float:
