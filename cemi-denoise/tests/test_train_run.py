@@ -195,21 +195,22 @@ def test_killed_without_warning_it_goes_on_to_the_same_weights(recipe, tmp_path)
     assert same(weights_of(tmp_path / "whole"), weights_of(tmp_path / "killed"))
 
 
-def test_a_full_disk_ends_in_one_sentence_and_the_old_checkpoint_stays(recipe, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["checkpoint.pt", "weights.safetensors"])
+def test_a_full_disk_ends_in_one_sentence_and_the_old_file_stays(recipe, tmp_path, monkeypatch, name):
     train(recipe(), tmp_path / "out", limits=Limits(steps=2))
-    old = (tmp_path / "out/checkpoint.pt").read_bytes()
+    old = (tmp_path / "out" / name).read_bytes()
     write = Path.write_bytes
 
     def full(self, data):
-        if self.name.endswith("checkpoint.pt"):
+        if self.name.endswith(name):
             write(self, bytes(data)[:1000])
             raise OSError(errno.ENOSPC, "No space left on device", str(self))
         return write(self, data)
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(StorageError, match=r"no space left on .*checkpoint.pt: free some space"):
+    with pytest.raises(StorageError, match=rf"no space left on .*{name}: free some space"):
         train(recipe(), tmp_path / "out")
-    assert (tmp_path / "out/checkpoint.pt").read_bytes() == old
+    assert (tmp_path / "out" / name).read_bytes() == old
     assert not list((tmp_path / "out").glob(".partial*"))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from cemi_core.errors import InputError
 from cemi_core.store.atomic import atomic_path
@@ -67,7 +67,8 @@ def save_weights(
     tensors = {key: value.detach().to("cpu", dtype).contiguous() for key, value in network.state_dict().items()}
     metadata = {"architecture": json.dumps(dict(architecture)), "card": json.dumps(dict(card))}
     with atomic_path(Path(path)) as partial:
-        save_file(tensors, str(partial), metadata)
+        # as bytes, because safetensors' own writer hides a full disk, and gives the file to its owner alone
+        partial.write_bytes(save(tensors, metadata))
 
 
 def find_weights(name: str, weights_dir: str | Path | None = None) -> Path:
