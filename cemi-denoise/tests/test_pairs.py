@@ -62,6 +62,13 @@ def test_pairs_are_registered_to_a_fifth_of_a_pixel_at_the_noise_of_a_fast_scan(
     assert found.agreement > 0.9
 
 
+def test_large_pictures_are_compared_at_a_part_of_their_size_and_pixels_first(monkeypatch):
+    monkeypatch.setattr("cemi_denoise.pair_registration._COARSE_PIXELS", 20_000)
+    monkeypatch.setattr("cemi_denoise.registration._MOST_PIXELS", 20_000)
+    ld, hd, truth = pair((17.3, -28.6))
+    assert error_px(register_pair(ld, hd), truth) < 0.2
+
+
 def test_a_shift_is_found_to_a_twentieth_of_a_pixel():
     errors = []
     for seed, fraction in enumerate((0.0, 0.25, 0.5, 0.8)):

@@ -7,6 +7,7 @@ splines that do not blur it, and brought to the LD grey levels.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,7 @@ _SMALLEST_SHARE = 0.25
 _LARGEST_CLIPPED_SHARE = 0.2
 _LARGEST_SCALE = 0.05
 _FINE_PX = 0.8
+_COARSE_PIXELS = 3_000_000
 _GREY_SMOOTHING_PX = 2.0
 _LEAST_AGREEMENT = 0.85
 _OVER_CHANCE = 1.5
@@ -90,12 +92,11 @@ def register_pair(
             return RejectedPair(name, f"the {kind} image {reason}")
     if ld.shape == hd.shape and np.array_equal(ld, hd):
         return RejectedPair(name, "both images are the same: give two scans, the second one slower")
-    coarse = comparable(ld), comparable(hd)
-    match = whole_pixel_match(*coarse, _SMALLEST_SHARE)
-    if reason := _by_chance(match, coarse):
-        return RejectedPair(name, reason)
+    shift = _coarse_shift(ld, hd)
+    if isinstance(shift, str):
+        return RejectedPair(name, shift)
     order = DISTORTIONS[distortion]
-    warp = fit_warp(comparable(ld, _FINE_PX), comparable(hd, _FINE_PX), Warp.shift(*match.shift_px, ld.shape), order)
+    warp = fit_warp(comparable(ld, _FINE_PX), comparable(hd, _FINE_PX), Warp.shift(*shift, ld.shape), order)
     if reason := _unlikely(warp):
         return RejectedPair(name, reason)
     top, left, height, width = common_box(warp, hd.shape)
@@ -118,6 +119,17 @@ def _unfit(picture: NDArray[np.float32]) -> str:
     if clipped > _LARGEST_CLIPPED_SHARE:
         return f"is saturated: {clipped:.0%} of its pixels are black or white"
     return ""
+
+
+def _coarse_shift(ld: NDArray[np.float32], hd: NDArray[np.float32]) -> tuple[int, int] | str:
+    """Return the shift to a few pixels, or why there is none; large pictures are compared at a part of their size."""
+    factor = math.ceil(math.sqrt(max(ld.size, hd.size) / _COARSE_PIXELS))
+    small = [cv2.resize(p, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA) for p in (ld, hd)]
+    coarse = comparable(small[0]), comparable(small[1])
+    match = whole_pixel_match(*coarse, _SMALLEST_SHARE)
+    if reason := _by_chance(match, coarse):
+        return reason
+    return match.shift_px[0] * factor, match.shift_px[1] * factor
 
 
 def _by_chance(match: Match, pictures: tuple[NDArray[np.float32], NDArray[np.float32]]) -> str:
