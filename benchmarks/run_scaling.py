@@ -47,7 +47,7 @@ source: {{use: images, with: {{path: {folder}/frames/*.tif, positions: {folder}/
 """
 VIDEO_RECIPE = """\
 recipe: 1
-source: {{use: video, with: {{path: {folder}/pass*.mp4, pixel_size: 222 nm}}}}
+source: {{use: video, with: {{path: {folder}/pass*.mp4, pixel_size: 222 nm, deskew: true}}}}
 """
 #: Way of the stage in one pass of `--video`, px: half of a pass of the size "medium".
 VIDEO_TRAVEL_PX = 13930
@@ -92,7 +92,7 @@ def record_video(folder: Path, passes: int) -> None:
 
 def reading_cpu_s(folder: Path) -> float:
     """Return the CPU time of reading all passes in this process, s."""
-    source = make_plugin("source", "video", path=str(folder / "pass*.mp4"), pixel_size="222 nm")
+    source = make_plugin("source", "video", path=str(folder / "pass*.mp4"), pixel_size="222 nm", deskew=True)
     start = time.process_time()
     for row in range(len(source.passes)):
         for _ in source.read_pass(row):
