@@ -1,4 +1,4 @@
-"""CEMI denoising: classical filters behind the Denoiser protocol."""
+"""CEMI denoising: trained networks and classical filters behind the Denoiser protocol."""
 
 from cemi_core.plugins.lazy import lazy_names
 
@@ -8,6 +8,8 @@ _HOMES = {
     "GaussianDenoiser": "gaussian",
     "MedianDenoiser": "median",
     "NlmDenoiser": "nonlocal_means",
+    "SemganDenoiser": "neural",
+    "SemnetDenoiser": "neural",
     "TvDenoiser": "total_variation",
     "WienerDenoiser": "wiener",
 }

@@ -28,7 +28,8 @@ class _DenseBlock(nn.Module):
             nn.init.zeros_(convolution.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        seen = x
+        # where the convolutions are in bfloat16, the sum that runs through all blocks stays in float32
+        seen = x.to(self.convolutions[0].weight.dtype)
         for convolution in self.convolutions[:-1]:
             seen = torch.cat((seen, functional.leaky_relu(convolution(seen), 0.2)), 1)
         return x + 0.2 * self.convolutions[-1](seen)
@@ -124,7 +125,15 @@ class RRDBNet(DenoisingNetwork):
         Channels of the convolutions at full resolution.
     noise_channel : bool
         Whether the standard deviation of the noise is a second input.
+
+    Attributes
+    ----------
+    strip_rows : int or None
+        Rows, at the reduced resolution, that are brought back to full resolution at a time, where most memory is
+        needed; None for all at once. The answer is the same.
     """
+
+    _MARGIN_ROWS = 5
 
     def __init__(
         self,
@@ -139,6 +148,7 @@ class RRDBNet(DenoisingNetwork):
         if unshuffle not in (1, 2, 4):
             raise ValueError(f"unshuffle is 1, 2 or 4, not {unshuffle}")
         self.unshuffle = unshuffle
+        self.strip_rows: int | None = None
         self.first = nn.Conv2d(self.input_channels * unshuffle**2, features, 3, padding=1)
         self.trunk = nn.Sequential(*(_ResidualInResidual(features, growth) for _ in range(blocks)))
         self.after_trunk = nn.Conv2d(features, features, 3, padding=1)
@@ -154,6 +164,17 @@ class RRDBNet(DenoisingNetwork):
         """Return the correction (n, 1, h, w) for (n, 1 or 2, h, w)."""
         x = self.first(functional.pixel_unshuffle(x, self.unshuffle))
         x = x + self.after_trunk(self.trunk(x))
+        if self.strip_rows is None:
+            return self._upward(x)
+        strips = range(0, x.shape[2], self.strip_rows)
+        return torch.cat([self._upward_strip(x, row, row + self.strip_rows) for row in strips], 2)
+
+    def _upward_strip(self, x: Tensor, top: int, bottom: int) -> Tensor:
+        above = min(top, self._MARGIN_ROWS)
+        strip = self._upward(x[:, :, top - above : bottom + self._MARGIN_ROWS])
+        return strip[:, :, above * self.unshuffle :][:, :, : (bottom - top) * self.unshuffle]
+
+    def _upward(self, x: Tensor) -> Tensor:
         for convolution in self.upward:
             x = functional.leaky_relu(convolution(functional.interpolate(x, scale_factor=2.0, mode="nearest")), 0.2)
         return self.last(functional.leaky_relu(self.reconstruct(x), 0.2))

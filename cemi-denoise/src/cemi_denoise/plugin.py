@@ -46,6 +46,18 @@ def cemi_denoisers() -> Iterable[DenoiserPlugin]:
         factory="cemi_denoise.onnx_file:make",
         settings="cemi_denoise.onnx_file:OnnxSettings",
     )
+    yield DenoiserPlugin(
+        "semnet",
+        "Network trained for the least error: the best grey levels, a little too smooth; 0.5 s per megapixel.",
+        factory="cemi_denoise.neural:make_semnet",
+        settings="cemi_denoise.neural:SemnetSettings",
+    )
+    yield DenoiserPlugin(
+        "semgan",
+        "Network trained to look like a slow scan: sharper than semnet; check it for invention.",
+        factory="cemi_denoise.neural:make_semgan",
+        settings="cemi_denoise.neural:SemganSettings",
+    )
 
 
 @hookimpl

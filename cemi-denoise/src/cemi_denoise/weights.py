@@ -11,11 +11,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 
 from cemi_core.errors import InputError
 from cemi_core.store.atomic import atomic_path
 from cemi_denoise.networks import DenoisingNetwork, build_network
+
+_ARCHITECTURE = "architecture"
 
 
 @dataclass(frozen=True)
@@ -126,3 +128,18 @@ def load_weights(name: str, weights_dir: str | Path | None = None) -> LoadedWeig
         raise InputError(f"{path}: some weights are no numbers; the training that made them diverged")
     network.load_state_dict(tensors)
     return LoadedWeights(network.eval(), architecture, card)
+
+
+def weights_to_bytes(network: DenoisingNetwork, architecture: Mapping[str, Any]) -> bytes:
+    """Return a network as bytes that `network_from_bytes` reads, for sending it to another process."""
+    tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    text = torch.frombuffer(bytearray(json.dumps(dict(architecture)).encode()), dtype=torch.uint8)
+    return save({**tensors, _ARCHITECTURE: text})
+
+
+def network_from_bytes(data: bytes) -> DenoisingNetwork:
+    """Return the network, in evaluation mode on the CPU, that `weights_to_bytes` wrote."""
+    tensors = load(data)
+    network = build_network(json.loads(bytes(tensors.pop(_ARCHITECTURE).tolist())))
+    network.load_state_dict(tensors)
+    return network.eval()
