@@ -1,13 +1,16 @@
 """Claims about the recipe of a training: what it means, and one sentence with its place for every mistake."""
 
+import json
 import re
 from dataclasses import asdict
 from pathlib import Path
 
+import jsonschema
 import pytest
 
+from cemi_core.cli.main import run
 from cemi_core.recipe.check import RecipeError
-from cemi_core.recipe.yaml_tree import parse_yaml
+from cemi_core.recipe.yaml_tree import parse_yaml, read_yaml
 from cemi_denoise.degrade import SemDegradation, SyntheticDegradation
 from cemi_denoise.networks import build_network, parameter_count
 from cemi_denoise.train_recipe import (
@@ -36,8 +39,15 @@ def mistakes(tmp_path):
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
-def test_a_training_recipe_that_ships_is_valid(path):
+def test_a_training_recipe_that_ships_is_valid_and_fits_the_schema(path, capsys):
     read_training_recipe(path)
+    assert run(["schema", "train", "denoiser"]) == 0
+    jsonschema.validate(read_yaml(path).data, json.loads(capsys.readouterr().out))
+
+
+def test_a_command_that_reads_no_file_has_no_schema(capsys):
+    assert run(["schema", "doctor"]) == 2
+    assert "'cemi doctor' reads no file of settings" in capsys.readouterr().err
 
 
 def test_the_training_recipes_of_the_user_guide_are_valid():

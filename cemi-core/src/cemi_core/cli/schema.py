@@ -8,9 +8,22 @@ import click
 
 
 @click.command("schema", epilog="Example: cemi schema > recipe.schema.json")
-def schema() -> None:
-    """Print the JSON Schema of recipes, made from the installed plugins."""
-    from cemi_core.plugins.manager import registry
-    from cemi_core.recipe.json_schema import recipe_json_schema
+@click.argument("command", nargs=-1)
+def schema(command: tuple[str, ...]) -> None:
+    """Print the JSON Schema of recipes, made from the installed plugins.
 
-    click.echo(json.dumps(recipe_json_schema(registry()), indent=2))
+    With COMMAND, such as 'train denoiser', that of the file which this command reads.
+    """
+    from cemi_core.errors import UsageError
+    from cemi_core.plugins.manager import registry
+    from cemi_core.recipe.json_schema import recipe_json_schema, settings_file_json_schema
+
+    name = " ".join(command)
+    if not name:
+        found = recipe_json_schema(registry())
+    else:
+        description = registry().get("command", name).description
+        if description.settings is None:
+            raise UsageError(f"'cemi {name}' reads no file of settings; 'cemi schema' alone is about recipes")
+        found = settings_file_json_schema(description.load_settings(), f"cemi {name}")
+    click.echo(json.dumps(found, indent=2))

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import BaseModel
+
 from cemi_core.plugins.manager import Registered, Registry
 from cemi_core.recipe.schema import STAGE_OF_KEY, Recipe
 
 
 def recipe_json_schema(registry: Registry) -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a recipe; each stage allows the installed plugins with their settings."""
-    schema = Recipe.model_json_schema(by_alias=True)
-    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    schema["title"] = "CEMI recipe"
-    schema["properties"]["extends"] = {
-        "type": "string",
-        "format": "path",
-        "description": "A recipe that this one builds on: maps merge, lists replace.",
-    }
-    # A recipe that extends another one may leave out what the other one says.
-    schema["required"] = []
+    schema = settings_file_json_schema(Recipe, "CEMI recipe")
     definitions = schema.setdefault("$defs", {})
     for key, stage in STAGE_OF_KEY.items():
         part = schema["properties"][key]
@@ -30,6 +23,21 @@ def recipe_json_schema(registry: Registry) -> dict[str, Any]:
         allowed: dict[str, Any] = {"oneOf": choices}
         kept = {k: v for k, v in part.items() if k in ("description", "default")}
         schema["properties"][key] = {**kept, "type": "array", "items": allowed} if is_list else {**kept, **allowed}
+    return schema
+
+
+def settings_file_json_schema(model: type[BaseModel], title: str) -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of a YAML file of settings, which may extend another one."""
+    schema = model.model_json_schema(by_alias=True)
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = title
+    schema["properties"]["extends"] = {
+        "type": "string",
+        "format": "path",
+        "description": "A recipe that this one builds on: maps merge, lists replace.",
+    }
+    # A recipe that extends another one may leave out what the other one says.
+    schema["required"] = []
     return schema
 
 
