@@ -14,6 +14,7 @@ from cemi_core.model.stages import Runtime
 from cemi_core.plugins.manager import make, registry
 from cemi_denoise.disagreement import Views, compare_views, overlap_views, overlapping_pairs
 from cemi_denoise.invention import judge_denoising
+from cemi_denoise.neural import NeuralDenoiser, SemnetDenoiser
 from cemi_denoise.noise_model import NoiseModel
 from cemi_denoise.residual import examine_residual
 from cemi_denoise.uncertainty import opinions_spread, orientation_spread
@@ -258,3 +259,13 @@ def test_edges_that_were_taken_away_show_in_the_residual_with_their_sign():
     assert blurred.edge_correlation > 0.3
     assert sharpened.edge_excess > 1.2
     assert sharpened.edge_correlation < -0.3
+
+
+def test_a_network_trained_to_look_real_is_compared_with_the_one_trained_for_the_least_error():
+    for made, other in (
+        (NeuralDenoiser(weights="semgan-small"), "semnet-small"),
+        (SemnetDenoiser(), None),
+        (HONEST, None),
+    ):
+        second = made.second_opinion()
+        assert (second and second.weights) == other
