@@ -14,7 +14,7 @@ from cemi_denoise.sem_noise import sem_degradation_like, smear_weights
 from cemi_denoise.train_recipe import TrainingRecipe
 from cemi_denoise.training_data import Batch, DegradedPatches, MixedBatches, PairedPatches, SeenTwice
 from cemi_denoise.training_pictures import read_pictures
-from cemi_denoise.training_sources import open_training_data
+from cemi_denoise.training_sources import open_training_data, open_validation_data
 
 
 def equal(one, two):
@@ -128,8 +128,14 @@ def test_real_pairs_are_registered_and_bad_ones_left_out_with_a_reason(scans, ca
 
 
 def test_one_pair_is_not_enough(scans):
-    with pytest.raises(InputError, match="at least 2 pairs are needed to train on, and there are 1"):
+    with pytest.raises(InputError, match="at least 2 pairs are needed here, and there are 1"):
         open_training_data(recipe_of(scans, ld=str(scans / "ld/0.tif"), hd=str(scans / "hd/0.tif")))
+
+
+def test_one_pair_will_do_to_measure_on(scans):
+    one = {"pairs": {"ld": str(scans / "ld/0.tif"), "hd": str(scans / "hd/0.tif"), "distortion": "shift"}}
+    recipe = TrainingRecipe.model_validate({**recipe_of(scans).model_dump(exclude_unset=True), "validation": one})
+    assert open_validation_data(recipe).summary == ("1 pair of fast and slow scans (0.0 Mpx)",)
 
 
 @pytest.mark.parametrize("weights", [(0.0, 0.0), (0.25, -0.08), (0.3, 0.05)])

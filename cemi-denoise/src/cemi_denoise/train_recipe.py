@@ -80,7 +80,7 @@ class PairsSettings(Settings):
     share: float = Field(1.0, gt=0, description="Share of the batches, against the other kinds of data.")
     ld: InputPath | list[InputPath] = Field(description="The fast scans.")
     hd: InputPath | list[InputPath] = Field(
-        description="The slow scans: with the same file names in another folder, or as many in the same order."
+        description="The slow scans: of the same names (but for words such as LD and HD), or as many in the same order."
     )
     distortion: Literal["shift", "affine", "quadratic", "cubic"] = Field(
         "affine", description="How an HD image may be displaced against its LD one."

@@ -13,10 +13,8 @@ from cemi_denoise.training_data import SeenTwice
 
 log = logging.getLogger("cemi")
 
-_FEWEST = 2
 
-
-def open_pairs(settings: PairsSettings, smallest_px: int) -> list[SeenTwice]:
+def open_pairs(settings: PairsSettings, smallest_px: int, fewest: int) -> list[SeenTwice]:
     """Return the pairs that can be trained on; the log says why the others cannot.
 
     Parameters
@@ -24,11 +22,13 @@ def open_pairs(settings: PairsSettings, smallest_px: int) -> list[SeenTwice]:
     settings : PairsSettings
     smallest_px : int
         A pair whose common field has a shorter side is left out.
+    fewest : int
+        How many pairs are needed.
 
     Raises
     ------
     InputError
-        The files do not make pairs, or fewer than two pairs are left.
+        The files do not make pairs, or too few pairs are left.
     """
     files = [find_files(path, IMAGE_SUFFIXES, "images") for path in (settings.ld, settings.hd)]
     found = load_pairs(*files, settings.distortion)
@@ -41,10 +41,10 @@ def open_pairs(settings: PairsSettings, smallest_px: int) -> list[SeenTwice]:
         f"{pair.name}: its common field of {pair.ld.shape[1]} x {pair.ld.shape[0]} px is less than 'patch_px'"
         for pair in small
     ]
-    if len(kept) < _FEWEST:
+    if len(kept) < fewest:
         why = f"; {reasons[0]}" if reasons else ""
         more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
-        raise InputError(f"at least {_FEWEST} pairs are needed to train on, and there are {len(kept)}{why}{more}")
+        raise InputError(f"at least {fewest} pairs are needed here, and there are {len(kept)}{why}{more}")
     for reason in reasons:
         log.warning("pair left out: %s", reason)
     return kept

@@ -55,7 +55,7 @@ def open_training_data(recipe: TrainingRecipe) -> OpenedData:
             "told_error": data.told_error,
             "told_nothing": data.told_nothing,
         },
-        _Overlaps(recipe.seed, held_out=False),
+        _Purpose(recipe.seed, held_out=False),
     )
 
 
@@ -76,19 +76,19 @@ def open_validation_data(recipe: TrainingRecipe) -> OpenedData | None:
             raise InputError(f"'{twice[0]}' is both trained on and measured on; leave it out of one of them")
     varied = {"patch_px": recipe.patch_px, "batch": data.batch, "seed": data.seed}
     told = {"told_error": 0.0, "told_nothing": 0.0}
-    return _opened(data, {**varied, **told}, _Overlaps(recipe.seed, held_out=True))
+    return _opened(data, {**varied, **told}, _Purpose(recipe.seed, held_out=True))
 
 
 @dataclass(frozen=True)
-class _Overlaps:
-    """Which overlaps of a run: a seed chooses some, and how they are split, for training and validation alike."""
+class _Purpose:
+    """What data are for: to train on, or to measure on; ``seed`` splits the overlaps of a run between the two."""
 
     seed: int
     held_out: bool
 
 
-def _opened(data: ModesSettings, varied: dict[str, Any], which: _Overlaps) -> OpenedData:
-    found = (_degraded(data, varied), _paired(data, varied), _overlapping(data, varied, which))
+def _opened(data: ModesSettings, varied: dict[str, Any], purpose: _Purpose) -> OpenedData:
+    found = (_degraded(data, varied), _paired(data, varied, purpose), _overlapping(data, varied, purpose))
     parts = [part for part in found if part is not None]
     shares = [(share, opened.batches) for share, opened in parts]
     return OpenedData(
@@ -115,24 +115,25 @@ def _degraded(data: ModesSettings, varied: dict[str, Any]) -> tuple[float, Opene
     return total, OpenedData(batches, digest_of(pictures.arrays), (line,))
 
 
-def _paired(data: ModesSettings, varied: dict[str, Any]) -> tuple[float, OpenedData] | None:
+def _paired(data: ModesSettings, varied: dict[str, Any], purpose: _Purpose) -> tuple[float, OpenedData] | None:
     """Return real pairs and their share of the batches, or None if there are to be none."""
     if data.pairs is None:
         return None
-    pairs = open_pairs(data.pairs, int(varied["patch_px"]))
+    # one pair alone has a single field, which a network would learn by heart; to measure on, it will do
+    pairs = open_pairs(data.pairs, int(varied["patch_px"]), fewest=1 if purpose.held_out else 2)
     kept = {name: value for name, value in varied.items() if name != "inverted"}
     digest = digest_of(view for pair in pairs for view in (pair.noisy, pair.target))
     pixels = sum(pair.noisy.size for pair in pairs)
-    line = f"{len(pairs)} pairs of fast and slow scans ({pixels / 1e6:.1f} Mpx)"
+    line = f"{len(pairs)} pair{'s' if len(pairs) > 1 else ''} of fast and slow scans ({pixels / 1e6:.1f} Mpx)"
     return data.pairs.share, OpenedData(PairedPatches(pairs, **kept), digest, (line,))
 
 
-def _overlapping(data: ModesSettings, varied: dict[str, Any], which: _Overlaps) -> tuple[float, OpenedData] | None:
+def _overlapping(data: ModesSettings, varied: dict[str, Any], purpose: _Purpose) -> tuple[float, OpenedData] | None:
     """Return overlaps of frames and their share of the batches, or None if there are to be none."""
     if data.overlaps is None:
         return None
-    found = open_overlaps(data.overlaps, int(varied["patch_px"]), which.seed)
-    overlaps = split_overlaps(found)[int(which.held_out)]
+    found = open_overlaps(data.overlaps, int(varied["patch_px"]), purpose.seed)
+    overlaps = split_overlaps(found)[int(purpose.held_out)]
     kept = {name: varied[name] for name in ("patch_px", "batch", "seed", "told_error")}
     pixels = sum(overlap.noisy.size for overlap in overlaps)
     line = f"{len(overlaps)} overlaps of frames ({pixels / 1e6:.1f} Mpx), each seen twice with independent noise"
