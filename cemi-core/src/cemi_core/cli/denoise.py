@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,6 +35,11 @@ if TYPE_CHECKING:
     "come to them, as they came and denoised.",
 )
 @set_option("A setting of the denoiser, or of the source 'images'.")
+@click.option(
+    "--dtype",
+    type=click.Choice(("auto", "float32", "bfloat16")),
+    help="Numbers that a network computes in; short for --set dtype=...",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @machine_options
 def denoise(
@@ -42,6 +48,7 @@ def denoise(
     use: str,
     against: str | None,
     overrides: tuple[str, ...],
+    dtype: str | None,
     as_json: bool,
     quiet: bool,
     **machine_settings: Any,
@@ -62,7 +69,7 @@ def denoise(
 
     terminated_like_interrupted()
     machine = machine_of(machine_settings)
-    settings = {"crop": "none", **parse_settings(overrides)}
+    settings = {"crop": "none", **parse_settings(overrides), **({} if dtype is None else {"dtype": dtype})}
     source_choice, choice = choose_with_source("denoise", use, images, settings, {})
     written: list[str] = []
     failed: list[tuple[str, str]] = []
@@ -71,7 +78,9 @@ def denoise(
     notes: list[str] = []
     with messages(quiet), shown_progress(quiet) as progress:
         source = make(source_choice.plugin, source_choice.settings, machine.runtime())
-        denoiser = make(choice.plugin, choice.settings, machine.runtime())
+        # fewer images than workers: each gets more of the cores
+        threads = machine.workers // max(1, min(machine.workers, len(source.frames)))
+        denoiser = make(choice.plugin, choice.settings, replace(machine.runtime(), threads=threads))
         names = [_file_name(frame.name) for frame in source.frames]
         twice = next((name for name, count in Counter(names).items() if count > 1), None)
         if twice is not None:

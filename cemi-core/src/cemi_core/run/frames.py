@@ -269,7 +269,7 @@ def denoise_frames(choice: Choice, before: str, name: str, layout: Layout | None
     for index, _ in spread(context.executor, _denoise_batch, task, range(total), in_flight=context.in_flight):
         context.progress(f"denoising with {choice.name}", index + 1, total)
     FrameStore.open(target).write_table(source.frames, source.dropped)
-    return Outcome([target])
+    return Outcome([target], tuple(getattr(denoiser, "notes", ())))
 
 
 def wants_layout(denoiser: Any) -> bool:
