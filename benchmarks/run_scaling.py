@@ -2,7 +2,7 @@
 
     python benchmarks/run_scaling.py [--recordings DIR] [--repeat 3]
     python benchmarks/run_scaling.py --paper      # 3,902 frames, which take 3 minutes and 2.4 GB to make
-    python benchmarks/run_scaling.py --video 4    # recordings of 4 passes of 99 scans, instead of stills
+    python benchmarks/run_scaling.py --video 4    # recordings of 4 passes of 99 scans, instead of stills; see --travel
 
 Frames are stills of `cemi virtual-sem ehea --size medium` (44 % x 32 % overlap), twice as many over twice the travel.
 Each run is a process of its own (`cemi recipe`, two threads), so that its peak memory is its own; times are those of
@@ -49,8 +49,6 @@ VIDEO_RECIPE = """\
 recipe: 1
 source: {{use: video, with: {{path: {folder}/pass*.mp4, pixel_size: 222 nm, deskew: true}}}}
 """
-#: Way of the stage in one pass of `--video`, px: half of a pass of the size "medium".
-VIDEO_TRAVEL_PX = 13930
 
 
 class Measured(NamedTuple):
@@ -82,11 +80,11 @@ def record_paper(folder: Path) -> None:
         subprocess.run([*CEMI, *command], check=True, stderr=subprocess.DEVNULL)
 
 
-def record_video(folder: Path, passes: int) -> None:
-    """Make recordings of ``passes`` passes if they are not there."""
+def record_video(folder: Path, passes: int, travel_px: int) -> None:
+    """Make recordings of ``passes`` passes of so much travel if they are not there."""
     if not (folder / "truth.h5").exists():
         command = ["virtual-sem", "ehea", "--out", str(folder), "--size", "medium", "--mode", "video", "--seed", "1"]
-        size = ["--set", f"passes={passes}", "--set", f"travel_px={VIDEO_TRAVEL_PX}", "--force"]
+        size = ["--set", f"passes={passes}", "--set", f"travel_px={travel_px}", "--force"]
         subprocess.run([*CEMI, *command, *size], check=True, stderr=subprocess.DEVNULL)
 
 
@@ -166,11 +164,12 @@ def main() -> int:
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--paper", action="store_true", help="Only the paper's scale, once.")
     parser.add_argument("--video", type=int, metavar="PASSES", help="Only recordings of so many passes, once.")
+    parser.add_argument("--travel", type=int, default=13930, help="Way of the stage in a pass of --video, px.")
     options = parser.parse_args()
     if options.video:
-        folder = options.recordings / f"video-{options.video}"
+        folder = options.recordings / f"video-{options.video}-{options.travel}"
         folder.parent.mkdir(parents=True, exist_ok=True)
-        record_video(folder, options.video)
+        record_video(folder, options.video, options.travel)
         print_video(folder)
         return 0
     if options.paper:
