@@ -22,11 +22,11 @@ from cemi_stitch.local_shifts import LocalShifts
 SUSPICIOUS, SUSPICIOUS_PX = 3.0, 0.25
 #: Frames whose pairs close no loop always fit; they are suspicious too, and known by residuals below this, px.
 NO_LOOP_PX = 2e-3
-#: Blocks of an overlap from which a turn can be told.
-FEWEST_BLOCKS = 3
-#: Gain in chi-square (4 degrees of freedom) from which a frame is convicted, and least distance, px, by which its
-#: corners must be off.
-CONVICTED, VISIBLE_PX = 40.0, 0.5
+#: Blocks of an overlap from which a turn can be told: one outlier among three still lies on a plane.
+FEWEST_BLOCKS = 4
+#: Gain in chi-square (4 degrees of freedom) from which a frame is convicted, the one that must be left if any one pair
+#: is not heard, and least distance, px, by which its corners must be off.
+CONVICTED, SECONDED, VISIBLE_PX = 40.0, 15.0, 0.5
 #: Expected size of turns and stretches (rad, 1): decides what overlaps leave open.
 PRIOR = 0.02
 #: Rounds of convicting frames; medians of chi-square with 2 and 4 degrees of freedom.
@@ -116,6 +116,8 @@ def frame_turns(
         np.maximum.at(best_near, pairs.ends[:, 1], gain[pairs.ends[:, 0]])
         later = gain >= best_near  # of two frames alone, either may be the turned one: the later is taken
         fresh = (gain > CONVICTED) & later
+        for number in np.flatnonzero(fresh).tolist():
+            fresh[number] = _gain_without_best_pair(pairs, maps, number) > SECONDED
         if not fresh.any():
             break
         taken |= fresh
@@ -195,6 +197,17 @@ def _gains(pairs: PairTurns, maps: NDArray[np.float64], free: NDArray[np.bool_])
         np.add.at(stiffness, pairs.ends[:, end], pairs.information)
     gain = np.einsum("ni,ni->n", gradient, np.linalg.solve(stiffness, gradient[..., None])[..., 0])
     return np.where(free, gain, 0.0)
+
+
+def _gain_without_best_pair(pairs: PairTurns, maps: NDArray[np.float64], frame: int) -> float:
+    """Return by how much chi-square falls if ``frame`` may be turned, less its best pair; 0 if it has no other."""
+    own = np.flatnonzero((pairs.ends == frame).any(axis=1))
+    gains = []
+    for left_out in own.tolist():
+        others = own[own != left_out]
+        some = PairTurns(pairs.ends[others], pairs.turn[others], pairs.information[others])
+        gains.append(float(_gains(some, maps, np.ones(len(maps), bool))[frame]) if len(others) else 0.0)
+    return min(gains, default=0.0)
 
 
 def _fitted(pairs: PairTurns, taken: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -21,6 +21,8 @@ from cemi_stitch.turned import corner_px
 
 #: Rounds of straightening, and the change of a frame's corners, px, below which no more is worth it.
 ROUNDS, SETTLED_PX = 4, 0.05
+#: What straightening must add to the `gate.significance` of a frame's pairs, or the frame is left as it was.
+CLEARLY = 6.0
 #: Half the window in which a pair of straightened frames is matched, px.
 REACH_PX = 12.0
 #: Turned frames that are named in a note.
@@ -34,6 +36,8 @@ def with_upright_frames(
 ) -> Layout:
     """Return the layout in which turned frames have their maps, and lie where their straightened pictures say.
 
+    Frames whose pairs do not fit clearly better once they are straightened are left as they are.
+
     Parameters
     ----------
     source : FrameSource
@@ -44,20 +48,37 @@ def with_upright_frames(
         Matches pairs of straightened frames; without, the frames stay where they are.
     """
     half = (layout.shapes - 1) / 2
-    total = np.asarray(layout.affine)
-    for _ in range(ROUNDS if rematch is not None else 0):
-        turned = np.flatnonzero((total != np.eye(2)).any(axis=(1, 2))).tolist()
+    before, total = layout, np.array(layout.affine)
+    turned = _turned(total)
+    for number in range(ROUNDS if rematch is not None else 0):
         upright = UprightFrames(source, None, total)
         solved = solve_layout(source.frames, _matched_again(upright, layout, turned, rematch), settings.tolerance)
         layout = with_geometry(upright, solved, settings.smoothing_px, turned)
+        if number == 0:
+            better = [n for n in turned if _significance(layout, n) > _significance(before, n) + CLEARLY]
+            if len(better) < len(turned):
+                total[[n for n in turned if n not in better]] = np.eye(2)
+                again = replace(before, affine=total)
+                return with_upright_frames(source, again, settings, rematch) if better else replace(before, affine=None)
         if layout.affine is None:
             break
-        change = max(corner_px(more - np.eye(2), size) for more, size in zip(layout.affine, half, strict=True))
-        if change < SETTLED_PX:
+        more = np.where(np.isin(np.arange(len(layout)), turned)[:, None, None], layout.affine, np.eye(2))
+        if max(corner_px(more[n] - np.eye(2), half[n]) for n in turned) < SETTLED_PX:
             break
-        total = layout.affine @ total
+        total = more @ total
     layout = replace(layout, affine=total)
     return replace(layout, notes=(*layout.notes, note_on_turned(source.frames, layout, "straightened")))
+
+
+def _turned(affine: NDArray[np.float64]) -> list[int]:
+    found: list[int] = np.flatnonzero((affine != np.eye(2)).any(axis=(1, 2))).tolist()
+    return found
+
+
+def _significance(layout: Layout, frame: int) -> float:
+    """Return how much the pairs of a frame fit beyond chance, in all."""
+    own = [pair for pair in layout.pairs if frame in (pair.first, pair.second) and pair.overlap_px]
+    return sum(float(significance(pair.quality, pair.overlap_px)) for pair in own)
 
 
 def _matched_again(upright: FrameSource, layout: Layout, turned: Sequence[int], rematch: Rematch) -> list[PairShift]:
