@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional
 
 from cemi_core.cli.main import run
-from cemi_core.errors import InputError, RunInUseError, StorageError
+from cemi_core.errors import InputError, RunInUseError, StorageError, UsageError
 from cemi_core.run.folder import RunFolder
 from cemi_denoise.train_recipe import TrainingRecipe
 from cemi_denoise.train_run import Limits, train
@@ -274,7 +274,7 @@ def test_wrong_weights_to_start_from_are_one_sentence(recipe, tmp_path):
 
 
 def test_a_device_that_is_not_there_is_one_sentence(recipe):
-    with pytest.raises(InputError, match="--device cuda:77 cannot be used here"):
+    with pytest.raises(UsageError, match="--device cuda:77 cannot be used here"):
         start_training(recipe(), Machine(device="cuda:77"))
 
 

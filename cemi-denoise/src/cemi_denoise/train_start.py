@@ -10,6 +10,7 @@ import torch
 from cemi_core.errors import InputError
 from cemi_denoise import esrgan_trunk
 from cemi_denoise.losses import load_perceptual_loss
+from cemi_denoise.network_runner import require_device
 from cemi_denoise.networks import UNetDiscriminator, build_network
 from cemi_denoise.train_processes import Processes
 from cemi_denoise.train_recipe import NetworkSettings, TrainingRecipe
@@ -72,9 +73,11 @@ def start_training(
     ------
     InputError
         The weights to start from, or those of the perceptual loss, are missing, damaged or of another network.
+    UsageError
+        There is no such device.
     """
     processes = processes or Processes(machine.device)
-    _require_device(processes.device)
+    require_device(processes.device)
     torch.manual_seed(recipe.seed)
     wanted = None if recipe.network is None else recipe.network.architecture()
     if recipe.start_from == esrgan_trunk.NAME:
@@ -105,11 +108,3 @@ def start_training(
 def _words(architecture: dict[str, Any]) -> str:
     rest = ", ".join(f"{key} {value}" for key, value in architecture.items() if key != "name")
     return f"{architecture['name']} ({rest})"
-
-
-def _require_device(device: str) -> None:
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"--device {device} cannot be used here: {reason}; '--device cpu' always can") from error
