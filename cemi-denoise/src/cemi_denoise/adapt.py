@@ -72,7 +72,9 @@ def adapt_to_overlaps(
 
     The squared error is minimised, because with a noisy target only the mean is the specimen. A fifth of the overlaps
     is held out; at several times during the training the averaged weights are judged on it, and the best ones are used
-    if they are better than those that came in by more than chance.
+    if they are better than those that came in by more than chance. Better means a smaller squared error: how sharp a
+    picture looks may suffer. On virtual lamellae 60 steps brought semgan-small 0.5 dB and 16 % less LPIPS, on virtual
+    polycrystals 0.8 dB and 6 % more.
 
     Parameters
     ----------
