@@ -9,9 +9,11 @@ from scipy import ndimage
 
 from cemi_core.model.mosaic import Box, Patch
 from cemi_core.sources.array import ArraySource
+from cemi_stitch.local_shifts import LocalShifts
 from cemi_stitch.settings import KorniaSettings
 from cemi_stitch.stitcher import KorniaStitcher
 from cemi_stitch.straighten import straightened
+from cemi_stitch.turned import frame_turns
 
 SHAPE = (220, 260)
 Map = NDArray[np.float64]
@@ -140,3 +142,24 @@ def test_straightening_undoes_a_turn_and_knows_nothing_beyond_the_frame() -> Non
     assert not known[0, -1] and not known[-1, 0]
     assert 1 <= np.count_nonzero(~known[20:-20, 20:-20]) <= 9
     assert np.abs(found - upright)[known].max() <= 0.025 and np.std((found - upright)[known]) <= 0.001
+
+
+def test_one_wrong_block_convicts_nobody() -> None:
+    """What a block of a single pair wants is not enough: the other pairs of the frame must want it too."""
+    shapes = np.tile(SHAPE, (6, 1))
+    rng = np.random.default_rng(0)
+    ends = np.array([(0, 1), (1, 2), (3, 4), (0, 3), (1, 4), (2, 5), (4, 5)])
+    pair = np.repeat(np.arange(7), 8)
+    place = rng.uniform(0, SHAPE, (56, 2))
+    chance = rng.normal(0, 0.05, (56, 2))
+    middle = (np.array(SHAPE) - 1) / 2
+    wanted = (place - middle) @ (rotation(1.0) - np.eye(2)).T
+    alike = np.tile(np.eye(2), (56, 1, 1))
+
+    def convicted(by: list[int]) -> list[int]:
+        deviation = chance + wanted * np.isin(pair, by)[:, None]
+        return list(frame_turns(6, LocalShifts(pair, place, place, deviation, alike), ends, shapes))
+
+    assert convicted([]) == []
+    assert convicted([5]) == []
+    assert convicted([5, 6]) == [5]
