@@ -254,7 +254,8 @@ def measured_context_px(network: DenoisingNetwork, tolerance: float = 0.2 / 255)
     """
     multiple = network.multiple
     cut = 64
-    picture, noise = _test_picture(cut + _LONGEST_CONTEXT_PX, 192)
+    own = next(network.parameters(), torch.zeros(()))
+    picture, noise = (tensor.to(own.device) for tensor in _test_picture(cut + _LONGEST_CONTEXT_PX, 192))
     difference = _answers(network, picture, noise)[:, cut:] - _answers(network, picture[:, :, cut:], noise)
     too_far = torch.nonzero(difference[0].abs().amax(1) > tolerance)
     farthest = int(too_far[-1]) + 1 if len(too_far) else 0

@@ -18,6 +18,7 @@ from cemi_core.run.folder import RunFolder
 from cemi_core.run.progress import Progress, silent
 from cemi_core.store.atomic import atomic_path, storage_errors
 from cemi_denoise.checkpoints import load_checkpoint, save_checkpoint
+from cemi_denoise.network_runner import measured_context_px
 from cemi_denoise.train_ahead import MadeAhead
 from cemi_denoise.train_card import card_of, card_text
 from cemi_denoise.train_log import TrainLog
@@ -284,6 +285,7 @@ class _Run:
             )
         measured_on = self.examination.summary if self.examination is not None else ()
         card = card_of(self.recipe, self.data.summary, measured_on, outcome)
+        card["context_px"] = measured_context_px(self.training.average)
         half = self.recipe.stored_as == "float16"
         save_weights(self.out / WEIGHTS, self.training.average, self.architecture, card, half)
         with atomic_path(self.out / CARD) as partial:
