@@ -9,7 +9,7 @@ from scipy.sparse import csc_matrix, diags
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 from scipy.sparse.linalg import splu
 
-from cemi_stitch.solve import components, incidence_matrix
+from cemi_stitch.solve import OneWayEquations, both_axes, components, incidence_matrix
 
 #: Residuals are trusted against the stated standard errors as far as loops give more numbers than this.
 STATED_FREEDOM = 1.0
@@ -25,6 +25,7 @@ def position_sigma(
     residuals_px: NDArray[np.float64],
     prior_edges: NDArray[np.int64],
     prior_sigma_px: NDArray[np.float64],
+    one_way: OneWayEquations | None = None,
 ) -> NDArray[np.float64]:
     """Return the standard error of each place relative to the middle of the largest component.
 
@@ -45,6 +46,8 @@ def position_sigma(
         Shifts that the stage model gave.
     prior_sigma_px : ndarray of float, shape (k, 2)
         Their standard errors (y, x).
+    one_way : OneWayEquations, optional
+        Shifts that are known in one direction; they join frames as the others do.
 
     Returns
     -------
@@ -52,14 +55,25 @@ def position_sigma(
         px; NaN for frames that nothing joins to the largest component.
     """
     edges, prior_edges = edges.reshape(-1, 2), prior_edges.reshape(-1, 2)
-    main = components(count, edges) == 0
+    across = np.zeros((0, 2), np.int64) if one_way is None else one_way.edges
+    main = components(count, np.concatenate([edges, across])) == 0
     every = np.concatenate([edges, prior_edges])
-    joined = components(count, every)
+    joined = components(count, np.concatenate([every, across]))
     scale = _unit_variance(count, edges, sigma_px, residuals_px)
     result = np.full((count, 2), np.nan)
-    for axis in (0, 1):
-        weight = np.concatenate([1 / (sigma_px**2 * scale[axis]), 1 / prior_sigma_px[:, axis] ** 2])
-        result[:, axis] = np.sqrt(_variances(count, every, weight, main) + FRAME_SIGMA_PX**2)
+    weight = [np.concatenate([1 / (sigma_px**2 * scale[n]), 1 / prior_sigma_px[:, n] ** 2]) for n in (0, 1)]
+    if one_way is None:
+        incidence, group = incidence_matrix(count, every), components(count, every)
+        variance = np.stack([_variances(incidence, weight[n], group, main) for n in (0, 1)], axis=1)
+    else:
+        matrix = both_axes(count, every, one_way)
+        every_weight = np.concatenate([*weight, 1 / one_way.sigma_px**2])
+        axes = [
+            _variances(matrix, every_weight, np.concatenate([joined, joined + count]), part)
+            for part in (np.concatenate([main, 0 * main]), np.concatenate([0 * main, main]))
+        ]
+        variance = np.stack([axes[0][:count], axes[1][count:]], axis=1)
+    result[:] = np.sqrt(variance + FRAME_SIGMA_PX**2)
     result[joined != joined[np.argmax(main)]] = np.nan
     return result
 
@@ -75,15 +89,17 @@ def _unit_variance(
 
 
 def _variances(
-    count: int, edges: NDArray[np.int64], weight: NDArray[np.float64], main: NDArray[np.bool_]
+    matrix: csc_matrix, weight: NDArray[np.float64], group: NDArray[np.int64], main: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """Return the variance of p_i minus the mean of p over ``main``, shape (n,)."""
-    incidence = incidence_matrix(count, edges)
-    pinned = np.zeros(count)  # the first frame of each group; the differences asked for do not depend on it
-    pinned[np.unique(components(count, edges), return_index=True)[1]] = np.median(weight) if len(weight) else 1.0
-    normal = csc_matrix(incidence.T @ diags(weight) @ incidence + diags(pinned))
+    """Return the variance of each unknown minus the mean of those in ``main``, shape (n,).
+
+    ``matrix`` turns unknowns into what was measured with ``weight``; unknowns of a ``group`` have one common freedom.
+    """
+    pinned = np.zeros(matrix.shape[1])  # the first of each group; the differences asked for do not depend on it
+    pinned[np.unique(group, return_index=True)[1]] = np.median(weight) if len(weight) else 1.0
+    normal = csc_matrix(matrix.T @ diags(weight) @ matrix + diags(pinned))
     to_mean = splu(normal).solve(main / main.sum())
-    variance = inverse_diagonal(normal) - 2 * to_mean + to_mean[main].mean()
+    variance = inverse_diagonal(normal) - 2 * to_mean + to_mean[main.astype(bool)].mean()
     return np.maximum(variance, 0.0)
 
 

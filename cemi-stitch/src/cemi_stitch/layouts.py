@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,10 @@ from cemi_core.model.layout import Layout, PairShift
 from cemi_stitch.covariance import position_sigma
 from cemi_stitch.gate import drop_broken_loops
 from cemi_stitch.islands import islands_at_stage
+from cemi_stitch.one_way import OneWayShift
 from cemi_stitch.pairs import nominal_positions, tolerance_px
 from cemi_stitch.peaks import choose_peaks
-from cemi_stitch.solve import components, solve_positions
+from cemi_stitch.solve import OneWayEquations, components, solve_positions, solve_with_one_way
 from cemi_stitch.stage_model import PriorShifts, stage_prior
 from cemi_stitch.stage_motion import describe, stage_motion
 
@@ -32,7 +33,9 @@ def step_slack_px(frames: Sequence[Frame], tolerance: float) -> tuple[float, flo
     return float(slack[0]), float(slack[1])
 
 
-def solve_layout(frames: Sequence[Frame], shifts: Sequence[PairShift], tolerance: float) -> Layout:
+def solve_layout(
+    frames: Sequence[Frame], shifts: Sequence[PairShift], tolerance: float, one_way: Sequence[OneWayShift] = ()
+) -> Layout:
     """Return the layout that the kept shifts agree on; frames that they do not reach are placed by the stage model.
 
     Parameters
@@ -42,7 +45,10 @@ def solve_layout(frames: Sequence[Frame], shifts: Sequence[PairShift], tolerance
         Measured; those with ``kept=False`` are passed on with their reasons.
     tolerance : float
         Expected error of a nominal step as a share of the frame's size.
+    one_way : sequence of OneWayShift
+        Shifts across straight lamellae, of pairs that are not kept; the stage model says the rest.
     """
+    across = {(one.first, one.second): one for one in one_way}
     slack = step_slack_px(frames, tolerance)
     chosen = choose_peaks(len(frames), shifts, nominal_positions(frames), slack, LOOP_TOLERANCE_PX)
     pairs = drop_broken_loops(chosen, LOOP_TOLERANCE_PX)
@@ -51,10 +57,15 @@ def solve_layout(frames: Sequence[Frame], shifts: Sequence[PairShift], tolerance
     pairs, changed = _without_outliers(pairs, positions)
     if changed:
         positions, prior = _solved(frames, pairs, sigma)
+    equations = None
+    if one_way:
+        equations = _equations(one_way)
+        positions = _solved_one_way(pairs, prior, equations, len(frames))
+        pairs = _filled_in(pairs, positions, across)
     group = components(len(frames), _edges(pairs))
     joined = components(len(frames), np.concatenate([_edges(pairs), prior.edges]))
     shapes = np.array([frame.shape for frame in frames], np.int64)
-    sigma_px = _sigma(pairs, positions, prior)
+    sigma_px = _sigma([pair for pair in pairs if (pair.first, pair.second) not in across], positions, prior, equations)
     kept_shifts = np.array([pair.shift_px for pair in pairs if pair.kept], np.float64).reshape(-1, 2)
     nominal = nominal_positions(frames)
     positions, stage_sigma = islands_at_stage(positions, group, nominal, _edges(pairs), kept_shifts)
@@ -70,7 +81,11 @@ def solve_layout(frames: Sequence[Frame], shifts: Sequence[PairShift], tolerance
         offset=np.zeros(len(frames)),
         placed_by_prior=group != 0,
         pairs=tuple(pairs),
-        notes=(*_notes(frames, pairs, positions, group, joined), *_notes_on_peaks(shifts, chosen)),
+        notes=(
+            *_notes(frames, pairs, positions, group, joined),
+            *_notes_on_peaks(shifts, chosen),
+            *_notes_on_one_way(one_way),
+        ),
         sigma_px=sigma_px,
     )
 
@@ -85,12 +100,17 @@ def _errors(pairs: Sequence[PairShift]) -> NDArray[np.float64]:
     return np.hypot(np.nan_to_num(stated), FLOOR_SIGMA_PX)
 
 
-def _sigma(pairs: Sequence[PairShift], positions: NDArray[np.float64], prior: PriorShifts) -> NDArray[np.float64]:
+def _sigma(
+    pairs: Sequence[PairShift],
+    positions: NDArray[np.float64],
+    prior: PriorShifts,
+    one_way: OneWayEquations | None,
+) -> NDArray[np.float64]:
     """Return the standard error of each place, (y, x), px."""
     edges = _edges(pairs)
     shifts = np.array([pair.shift_px for pair in pairs if pair.kept], np.float64).reshape(-1, 2)
     residuals = shifts - (positions[edges[:, 1]] - positions[edges[:, 0]])
-    return position_sigma(len(positions), edges, _errors(pairs), residuals, prior.edges, prior.spread_px)
+    return position_sigma(len(positions), edges, _errors(pairs), residuals, prior.edges, prior.spread_px, one_way)
 
 
 def _solved(
@@ -102,6 +122,45 @@ def _solved(
     prior = stage_prior(frames, nominal_positions(frames), _edges(pairs), shifts, sigma)
     positions = solve_positions(len(frames), _edges(pairs), shifts, error, prior.edges, prior.shifts_px, prior.sigma_px)
     return positions, prior
+
+
+def _equations(one_way: Sequence[OneWayShift]) -> OneWayEquations:
+    return OneWayEquations(
+        np.array([(one.first, one.second) for one in one_way], np.int64),
+        np.array([one.normal for one in one_way]),
+        np.array([np.dot(one.normal, one.shift_px) for one in one_way]),
+        np.hypot([one.sigma_px for one in one_way], FLOOR_SIGMA_PX),
+    )
+
+
+def _solved_one_way(
+    pairs: Sequence[PairShift], prior: PriorShifts, one_way: OneWayEquations, count: int
+) -> NDArray[np.float64]:
+    shifts = np.array([pair.shift_px for pair in pairs if pair.kept], np.float64).reshape(-1, 2)
+    return solve_with_one_way(
+        count,
+        np.concatenate([_edges(pairs), prior.edges]),
+        np.concatenate([shifts, prior.shifts_px]),
+        np.concatenate([_errors(pairs), prior.sigma_px]),
+        one_way,
+    )
+
+
+def _filled_in(
+    pairs: Sequence[PairShift], positions: NDArray[np.float64], across: Mapping[tuple[int, int], OneWayShift]
+) -> list[PairShift]:
+    """Return the pairs, those known across lamellae kept, with the solution as their shift along the lamellae."""
+    result = []
+    for pair in pairs:
+        one = across.get((pair.first, pair.second))
+        if one is not None:
+            solved = positions[pair.second] - positions[pair.first]
+            normal = np.array(one.normal)
+            shift = solved + (normal @ (one.shift_px - solved)) * normal
+            measured = (float(shift[0]), float(shift[1]))
+            pair = PairShift(pair.first, pair.second, measured, one.quality, one.overlap_px, one.sigma_px)
+        result.append(pair)
+    return result
 
 
 def _misfits(pairs: Sequence[PairShift], positions: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -193,3 +252,12 @@ def _notes_on_peaks(measured: Sequence[PairShift], chosen: Sequence[PairShift]) 
     if not changed:
         return ()
     return (f"{changed} of {several} pairs that fit at several shifts take another than the best fit, to close loops.",)
+
+
+def _notes_on_one_way(one_way: Sequence[OneWayShift]) -> tuple[str, ...]:
+    if not one_way:
+        return ()
+    return (
+        f"{len(one_way)} pairs show straight lamellae and tell their shift across them only; along the lamellae frames "
+        "stand where the stage and other pairs say.",
+    )

@@ -25,8 +25,9 @@ from cemi_stitch.exposure import equalised
 from cemi_stitch.fixed_pattern import FrameSums
 from cemi_stitch.flat_field import MIN_FRAMES, estimate_flat_field
 from cemi_stitch.geometry import with_geometry
-from cemi_stitch.layouts import solve_layout
+from cemi_stitch.layouts import solve_layout, step_slack_px
 from cemi_stitch.multiband import MARGIN_PX, multiband
+from cemi_stitch.one_way import AMBIGUOUS, one_way_shifts, straight_pairs
 from cemi_stitch.pairs import may_stand_still
 from cemi_stitch.quality import judge_layout
 from cemi_stitch.settings import KorniaSettings
@@ -110,6 +111,7 @@ class OverlapStitcher(ABC):
         try:
             shifts = self.match(source, executor, progress=progress, journal=journal)
             layout = self._without_doubt(source, self.solve(source, shifts), executor)
+            layout = self._across_lamellae(source, layout, executor)
             layout = self._upright(source, layout, executor, progress or no_progress)
             return self.equalise(source, layout, executor, progress=progress)
         finally:
@@ -118,6 +120,25 @@ class OverlapStitcher(ABC):
     def _without_doubt(self, source: FrameSource, layout: Layout, executor: Executor | None) -> Layout:
         pairs = looked_at_again(source, layout.pairs, self.settings.smoothing_px, self.runtime.threads, executor)
         return layout if pairs == list(layout.pairs) else self.solve(source, pairs)
+
+    def _across_lamellae(self, source: FrameSource, layout: Layout, executor: Executor | None) -> Layout:
+        if any(pair.kept for pair in layout.pairs):  # where some pairs tell all of their shift, they decide alone
+            return layout
+        settings, threads, frames = self.settings, self.runtime.threads, source.frames
+        straight = straight_pairs(source, layout, settings.smoothing_px, threads, executor)
+        if not straight:
+            return layout
+        pairs = list(layout.pairs)
+        for n in straight:
+            pairs[n] = pairs[n].dropped(AMBIGUOUS)
+        places = solve_layout(frames, pairs, settings.tolerance).positions_px
+        expected = []
+        for pair in (pairs[n] for n in straight):
+            dy, dx = places[pair.second] - places[pair.first]
+            expected.append((pair.first, pair.second, (float(dy), float(dx))))
+        reach = max(step_slack_px(frames, settings.tolerance))
+        one_way = one_way_shifts(source, expected, reach, settings.smoothing_px, threads, executor)
+        return with_geometry(source, solve_layout(frames, pairs, settings.tolerance, one_way), settings.smoothing_px)
 
     def rematch(self, executor: Executor | None, progress: Progress) -> Rematch | None:
         """Return how pairs of straightened frames are matched anew: windows in, shifts out; None: they are not."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix, csc_matrix, diags
+from scipy.sparse import block_array, block_diag, coo_matrix, csc_matrix, diags
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 
@@ -12,8 +14,32 @@ from scipy.sparse.linalg import splu
 #: matter (Black and Rangarajan, Int. J. Comput. Vis. 19 (1996) 57).
 ROBUST_SCALES_PX = (64.0, 16.0, 8.0, 4.0, 2.0, 1.0, 1.0, 1.0)
 
+#: A shift with a large standard error is robust at this many of them, whatever the scale.
+ROBUST_SIGMAS = 3.0
 #: Deviations in px below which least absolute deviations become least squares, round by round.
 ABSOLUTE_FLOORS_PX = (16.0, 8.0, 4.0, 2.0, 2.0, 1.0, 1.0, 0.5, 0.5, 0.5)
+
+
+@dataclass(frozen=True)
+class OneWayEquations:
+    """Shifts that are known in one direction.
+
+    Attributes
+    ----------
+    edges : ndarray of int, shape (k, 2)
+        Frames i, j.
+    normal : ndarray of float, shape (k, 2)
+        Unit vectors (y, x).
+    across_px : ndarray of float, shape (k,)
+        Position of j minus position of i along ``normal``.
+    sigma_px : ndarray of float, shape (k,)
+        Standard errors.
+    """
+
+    edges: NDArray[np.int64]
+    normal: NDArray[np.float64]
+    across_px: NDArray[np.float64]
+    sigma_px: NDArray[np.float64]
 
 
 def solve_positions(
@@ -63,6 +89,54 @@ def solve_positions(
         distance = np.linalg.norm(incidence @ positions - every_shift, axis=1)[: len(edges)]
         weight[: len(edges)] = base[: len(edges)] / (1.0 + (distance / (robust_px * scale)) ** 2)
     return positions
+
+
+def solve_with_one_way(
+    count: int,
+    edges: NDArray[np.int64],
+    shifts_px: NDArray[np.float64],
+    sigma_px: NDArray[np.float64],
+    one_way: OneWayEquations,
+) -> NDArray[np.float64]:
+    """Return positions as `solve_positions` does, by equations that know a shift in one direction as well.
+
+    Parameters
+    ----------
+    count : int
+        Number of frames, n.
+    edges : ndarray of int, shape (m, 2)
+        Frames i, j of measured and prior shifts.
+    shifts_px : ndarray of float, shape (m, 2)
+    sigma_px : ndarray of float, shape (m,)
+    one_way : OneWayEquations
+
+    Returns
+    -------
+    ndarray of float64, shape (n, 2)
+    """
+    matrix = both_axes(count, edges, one_way)
+    wanted = np.concatenate([shifts_px[:, 0], shifts_px[:, 1], one_way.across_px])
+    base = 1.0 / np.concatenate([sigma_px, sigma_px, one_way.sigma_px]) ** 2
+    every_edge = np.concatenate([edges, one_way.edges])
+    pins = _anchors(count, every_edge, base)
+    anchors = block_diag([pins, pins])
+    weight, measured = base.copy(), len(edges)
+    for robust_px in ROBUST_SCALES_PX:
+        normal = csc_matrix(matrix.T @ diags(weight) @ matrix + anchors)
+        flat = splu(normal).solve(matrix.T @ (weight * wanted))
+        miss = matrix @ flat - wanted
+        distance = np.hypot(miss[:measured], miss[measured : 2 * measured])
+        away = np.concatenate([distance, distance, np.abs(miss[2 * measured :])])
+        weight = base / (1.0 + (away / np.maximum(robust_px, ROBUST_SIGMAS / np.sqrt(base))) ** 2)
+    return np.asarray(flat.reshape(2, count).T)
+
+
+def both_axes(count: int, edges: NDArray[np.int64], one_way: OneWayEquations) -> csc_matrix:
+    """Return the matrix, shape (2 m + k, 2 n), from all y and then all x to shifts in y, in x, and in one direction."""
+    whole = incidence_matrix(count, edges)
+    part = incidence_matrix(count, one_way.edges)
+    across = [diags(one_way.normal[:, axis]) @ part for axis in (0, 1)]
+    return block_array([[whole, None], [None, whole], across]).tocsc()
 
 
 def solve_absolute(count: int, edges: NDArray[np.int64], shifts_px: NDArray[np.float64]) -> NDArray[np.float64]:
