@@ -50,6 +50,19 @@ def test_of_a_stage_that_knows_where_it_is_loose_frames_are_no_worse_than_the_st
         assert _rms(layout.positions_px, truth) <= 1.02 * _rms(nominal, truth)
 
 
+def test_a_single_measured_shift_does_not_carry_off_the_frames_that_were_not_measured():
+    nominal = _grid()
+    for seed in range(8):
+        truth = nominal + np.random.default_rng(seed).uniform(-6, 6, nominal.shape)
+        assert _rms(_layout(truth, nominal, {(13, 19)}).positions_px, truth) <= 1.05 * _rms(nominal, truth)
+
+
+def test_a_single_shift_beyond_what_the_stage_states_shows_that_its_steps_are_wrong():
+    nominal = _grid()
+    truth = nominal * (1.4, 1.0)
+    assert _rms(_layout(truth, nominal, {(13, 19)}).positions_px, truth) < 0.1 * _rms(nominal, truth)
+
+
 def test_a_stage_whose_errors_add_up_is_followed_from_frame_to_frame():
     rng = np.random.default_rng(1)
     nominal = _grid(1, 40)

@@ -15,13 +15,15 @@ def islands_at_stage(
     nominal_px: NDArray[np.float64],
     edges: NDArray[np.int64],
     shifts_px: NDArray[np.float64],
+    stated_px: float | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
     """Return positions with every island moved as one to the mean of its nominal places, if the stage's errors allow.
 
     Steps from frame to frame add up: a chain of them errs more with every link. A stage that knows where it is errs by
     the same amount everywhere; then nominal places beat chains. Which of the two it is shows where shifts were
     measured: errors of places that are independent have half the variance of errors of steps, those that add up have
-    more the longer the chain. Islands are moved only if the variance of the places is at most that of the steps.
+    more the longer the chain. Islands are moved only if the variance of the places is at most that of the steps. Where
+    too few shifts were measured to tell, a stage that states its error is believed if none of them contradicts it.
 
     Parameters
     ----------
@@ -34,6 +36,8 @@ def islands_at_stage(
     edges : ndarray of int, shape (m, 2)
         Measured pairs.
     shifts_px : ndarray, shape (m, 2)
+    stated_px : float, optional
+        Largest error of a nominal place, if the stage states one.
 
     Returns
     -------
@@ -51,11 +55,16 @@ def islands_at_stage(
     freedom = sum(len(part) - 1 for part in centred)
     both = known[edges].all(axis=1)
     steps = (shifts_px - (nominal_px[edges[:, 1]] - nominal_px[edges[:, 0]]))[both]
-    if freedom < FEWEST or not len(steps):
+    if not len(steps):
         return positions_px, None
-    variance = sum((part**2).sum(axis=0) for part in centred) / freedom
-    if (variance > np.mean(steps**2, axis=0)).any():
-        return positions_px, None
+    if freedom < FEWEST:
+        if stated_px is None or (np.abs(steps) > 2 * stated_px).any():
+            return positions_px, None
+        variance = np.full(2, stated_px**2 / 3)  # of errors that are equally likely up to the largest
+    else:
+        variance = sum((part**2).sum(axis=0) for part in centred) / freedom
+        if (variance > np.mean(steps**2, axis=0)).any():
+            return positions_px, None
     moved = positions_px.copy()
     for frames in members[1:]:
         if len(frames):

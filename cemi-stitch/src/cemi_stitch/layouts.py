@@ -68,7 +68,9 @@ def solve_layout(
     sigma_px = _sigma([pair for pair in pairs if (pair.first, pair.second) not in across], positions, prior, equations)
     kept_shifts = np.array([pair.shift_px for pair in pairs if pair.kept], np.float64).reshape(-1, 2)
     nominal = nominal_positions(frames)
-    positions, stage_sigma = islands_at_stage(positions, group, nominal, _edges(pairs), kept_shifts)
+    stated = [frame.position_tolerance_px for frame in frames if frame.position_tolerance_px is not None]
+    largest = max(stated) if len(stated) == len(frames) else None
+    positions, stage_sigma = islands_at_stage(positions, group, nominal, _edges(pairs), kept_shifts, largest)
     if stage_sigma is not None:
         sigma_px[group != 0] = stage_sigma
     positions = _side_by_side(positions, shapes, joined)
