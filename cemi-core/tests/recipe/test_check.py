@@ -1,7 +1,7 @@
 """Claims about checking recipes: every error at once, each with its place and what would be right."""
 
 import json
-from typing import Literal
+from typing import Annotated, Literal
 
 import jsonschema
 import pytest
@@ -23,6 +23,7 @@ class FilesSettings(Settings):
 
 class NlmSettings(Settings):
     strength: float = Field(0.8, gt=0, description="Strength.")
+    noise: Literal["auto"] | Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field("auto", description="Noise.")
 
 
 class MatchSettings(Settings):
@@ -203,6 +204,12 @@ def test_an_override_of_an_unknown_place_is_an_error(write, override, said):
 def test_settings_from_the_command_line_are_checked_the_same_way():
     with pytest.raises(UsageError, match="'strength' should be greater than 0"):
         choose("denoise", "nlm", {"strength": -1}, REGISTRY, "--set")
+
+
+def test_a_number_among_other_choices_is_named_by_its_key_alone():
+    with pytest.raises(UsageError, match="'noise' should be greater than 0") as caught:
+        choose("denoise", "nlm", {"noise": -1}, REGISTRY, "--set")
+    assert "'noise' should be 'auto'" in str(caught.value)
 
 
 def test_the_json_schema_accepts_what_the_check_accepts_and_refuses_what_it_refuses():

@@ -196,8 +196,10 @@ def validated(
 
 
 def _is_union_tag(part: str | int) -> bool:
-    # pydantic names the branch of a union it tried, such as "list[...]" or "function-before[...]"
-    return isinstance(part, str) and ("[" in part or part in ("str", "int", "float", "bool"))
+    # pydantic names the branch of a union it tried, such as "list[...]", "function-before[...]" or "constrained-float"
+    if not isinstance(part, str):
+        return False
+    return "[" in part or part.startswith("constrained-") or part in ("str", "int", "float", "bool")
 
 
 def _message(detail: Any, location: KeyPath, model: type[BaseModel]) -> str:
