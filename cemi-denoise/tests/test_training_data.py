@@ -133,9 +133,20 @@ def test_one_pair_is_not_enough(scans):
 
 
 def test_one_pair_will_do_to_measure_on(scans):
+    learnt = recipe_of(scans, ld=str(scans / "ld/1.tif"), hd=str(scans / "hd/1.tif")).model_dump(exclude_unset=True)
     one = {"pairs": {"ld": str(scans / "ld/0.tif"), "hd": str(scans / "hd/0.tif"), "distortion": "shift"}}
-    recipe = TrainingRecipe.model_validate({**recipe_of(scans).model_dump(exclude_unset=True), "validation": one})
+    recipe = TrainingRecipe.model_validate({**learnt, "validation": one})
     assert open_validation_data(recipe).summary == ("1 pair of fast and slow scans (0.0 Mpx)",)
+
+
+@pytest.mark.parametrize(
+    "measured", [{"pairs": {"ld": "ld/0.tif", "hd": "hd/0.tif"}}, {"images": "hd/0.tif", "sem": {}}]
+)
+def test_a_pair_is_not_both_trained_on_and_measured_on(scans, measured, monkeypatch):
+    monkeypatch.chdir(scans)
+    recipe = TrainingRecipe.model_validate({**recipe_of(scans).model_dump(exclude_unset=True), "validation": measured})
+    with pytest.raises(InputError, match=r"0.tif' is both trained on and measured on"):
+        open_validation_data(recipe)
 
 
 @pytest.mark.parametrize("weights", [(0.0, 0.0), (0.25, -0.08), (0.3, 0.05)])

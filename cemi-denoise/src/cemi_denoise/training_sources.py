@@ -70,13 +70,19 @@ def open_validation_data(recipe: TrainingRecipe) -> OpenedData | None:
     data = recipe.validation
     if data is None:
         return None
-    if data.images is not None and recipe.data.images is not None:
-        twice = same_files(data.images, recipe.data.images)
-        if twice:
-            raise InputError(f"'{twice[0]}' is both trained on and measured on; leave it out of one of them")
+    trained, measured = _fields(recipe.data), _fields(data)
+    twice = same_files(trained, measured) if trained and measured else []
+    if twice:
+        raise InputError(f"'{twice[0]}' is both trained on and measured on; leave it out of one of them")
     varied = {"patch_px": recipe.patch_px, "batch": data.batch, "seed": data.seed}
     told = {"told_error": 0.0, "told_nothing": 0.0}
     return _opened(data, {**varied, **told}, _Purpose(recipe.seed, held_out=True))
+
+
+def _fields(data: ModesSettings) -> list[str]:
+    """Return the patterns of the files that show what is learnt or measured, clean or of fast scans."""
+    named = [data.images] + ([data.pairs.ld, data.pairs.hd] if data.pairs is not None else [])
+    return [path for paths in named if paths is not None for path in ([paths] if isinstance(paths, str) else paths)]
 
 
 @dataclass(frozen=True)
