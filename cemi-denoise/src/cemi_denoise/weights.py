@@ -120,12 +120,13 @@ def load_weights(name: str, weights_dir: str | Path | None = None) -> LoadedWeig
             f"{path}: does not say which network it belongs to; it was not written by 'cemi train denoiser' "
             "(the plugin cemi-denoise-spandrel reads model files of other programs)"
         ) from error
-    network = build_network(architecture)
-    expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    with torch.device("meta"):  # what a file says of itself must not fill the memory before its weights are seen to fit
+        expected = {key: tuple(value.shape) for key, value in build_network(architecture).state_dict().items()}
     if expected != {key: tuple(value.shape) for key, value in tensors.items()}:
         raise InputError(f"{path}: its weights do not fit the network {architecture} that it names")
     if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
         raise InputError(f"{path}: some weights are no numbers; the training that made them diverged")
+    network = build_network(architecture)
     network.load_state_dict(tensors)
     return LoadedWeights(network.eval(), architecture, card)
 
