@@ -10,7 +10,10 @@ from click.testing import CliRunner
 from cemi_core.cli.new_plugin import new_plugin
 from cemi_core.plugins import AnalyzerPlugin, DenoiserPlugin, RelationPlugin, StitcherPlugin
 from cemi_core.plugins.manager import Registered, Registry, registry
+from cemi_core.recipe.check import check_recipe
+from cemi_core.run.flow import run_recipe
 from cemi_core.run.plan import Machine
+from cemi_core.run.progress import silent
 from cemi_core.testing import cut_tiles
 
 
@@ -76,3 +79,16 @@ relate: {use: plain, property: hardness.csv, value: hv}
 """
     )
     return path
+
+
+@pytest.fixture
+def run(recipe_file, tiny_registry, machine, tmp_path):
+    """Run the recipe with overrides, into the same folder each time; gives the names of the steps that were done."""
+    out = tmp_path / "run"
+
+    def run(*overrides):
+        recipe = check_recipe(recipe_file, tiny_registry, overrides)
+        return {timing.name for timing in run_recipe(recipe, out, machine, silent) if not timing.kept}
+
+    run.out = out
+    return run

@@ -7,10 +7,7 @@ import pytest
 from cemi_core.errors import PluginError
 from cemi_core.model.mosaic import Box
 from cemi_core.model.result import Result, Table
-from cemi_core.recipe.check import check_recipe
 from cemi_core.run.denoise_quality import MosaicWindows, imaged_windows
-from cemi_core.run.flow import run_recipe
-from cemi_core.run.progress import silent
 from cemi_core.store.protocol import create_mosaic
 
 HEADS = ("quantity", "value", "limit", "verdict")
@@ -27,18 +24,6 @@ def judgement(verdict="doubtful: <detail> was invented"):
         overlays={"The worst place": np.full((20, 60, 3), 99, np.uint8)},
         notes=("What the numbers mean.",),
     )
-
-
-@pytest.fixture
-def run(recipe_file, tiny_registry, machine, tmp_path):
-    out = tmp_path / "run"
-
-    def run(*overrides):
-        recipe = check_recipe(recipe_file, tiny_registry, overrides)
-        return {timing.name for timing in run_recipe(recipe, out, machine, silent) if not timing.kept}
-
-    run.out = out
-    return run
 
 
 @pytest.fixture

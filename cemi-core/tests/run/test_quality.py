@@ -9,9 +9,6 @@ import pytest
 
 from cemi_core.errors import PluginError
 from cemi_core.model.result import GridMap, Result, Table
-from cemi_core.recipe.check import check_recipe
-from cemi_core.run.flow import run_recipe
-from cemi_core.run.progress import silent
 from cemi_core.run.quality import quality_record
 
 
@@ -28,18 +25,6 @@ def judgement(score=88.5):
         overlays={"Weak place 1: frames 0 and 1": np.full((20, 60), 99, np.uint8)},
         notes=("What the score means.",),
     )
-
-
-@pytest.fixture
-def run(recipe_file, tiny_registry, machine, tmp_path):
-    out = tmp_path / "run"
-
-    def run(*overrides):
-        recipe = check_recipe(recipe_file, tiny_registry, overrides)
-        return {timing.name for timing in run_recipe(recipe, out, machine, silent) if not timing.kept}
-
-    run.out = out
-    return run
 
 
 @pytest.fixture
