@@ -86,9 +86,10 @@ def run(recipe_file, tiny_registry, machine, tmp_path):
     """Run the recipe with overrides, into the same folder each time; gives the names of the steps that were done."""
     out = tmp_path / "run"
 
-    def run(*overrides):
+    def run(*overrides, machine=machine, out=out, discard=(), progress=silent):
         recipe = check_recipe(recipe_file, tiny_registry, overrides)
-        return {timing.name for timing in run_recipe(recipe, out, machine, silent) if not timing.kept}
+        timings = run_recipe(recipe, out, machine, progress, discard)
+        return {timing.name for timing in timings if not timing.kept}
 
     run.out = out
     return run

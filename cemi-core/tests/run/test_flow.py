@@ -15,25 +15,10 @@ import zarr
 from cemi_core.errors import CemiError, InputError, PluginError, RunInUseError, StorageError
 from cemi_core.model.mosaic import Box
 from cemi_core.recipe.check import check_recipe
-from cemi_core.run.flow import dry_run, run_recipe
+from cemi_core.run.flow import dry_run
 from cemi_core.run.folder import RunFolder
 from cemi_core.run.plan import Machine
-from cemi_core.run.progress import silent
 from cemi_core.store.protocol import open_mosaic
-
-
-@pytest.fixture
-def run(recipe_file, tiny_registry, machine, tmp_path):
-    out = tmp_path / "run"
-
-    def run(*overrides, machine=machine, out=out, discard=(), progress=silent):
-        recipe = check_recipe(recipe_file, tiny_registry, overrides)
-        timings = run_recipe(recipe, out, machine, progress, discard)
-        return {timing.name for timing in timings if not timing.kept}
-
-    run.out = out
-    return run
-
 
 ALL = {
     "frames",
