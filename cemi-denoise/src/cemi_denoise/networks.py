@@ -97,13 +97,23 @@ class DenoisingNetwork(nn.Module):
             level = image.new_zeros(image.shape[0]) if noise is None else noise.to(image)
             if level.ndim == 1:
                 level = level[:, None, None, None].expand(-1, 1, height, width)
-            # five times, so that usual noise is of the order of the grey levels
-            x = torch.cat((image, 5 * level), 1)
+            x = self.told(image, level)
         bottom, right = -height % self.multiple, -width % self.multiple
         if bottom or right:
             mode = "reflect" if bottom < height and right < width else "replicate"
             x = functional.pad(x, (0, right, 0, bottom), mode=mode)
-        correction, smoothing = self.body(x)[..., :height, :width].to(image.dtype).split(1, 1)
+        return self.mended(image, self.body(x)[..., :height, :width])
+
+    @staticmethod
+    def told(image: Tensor, level: Tensor) -> Tensor:
+        """Return the picture and the level of its noise, (n, 1, h, w) both, as `body` wants them."""
+        # five times, so that usual noise is of the order of the grey levels
+        return torch.cat((image, 5 * level), 1)
+
+    @staticmethod
+    def mended(image: Tensor, answer: Tensor) -> Tensor:
+        """Return the picture (n, 1, h, w) after the correction and the smoothing that `body` answered."""
+        correction, smoothing = answer.to(image.dtype).split(1, 1)
         mean = functional.avg_pool2d(image, 5, 1, 2, count_include_pad=False)
         return image + smoothing * (mean - image) + correction
 

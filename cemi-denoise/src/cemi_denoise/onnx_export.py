@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from cemi_core.errors import InputError, MissingDependencyError
 from cemi_core.store.atomic import atomic_path
 from cemi_denoise.degrade import SemDegradation
+from cemi_denoise.metrics import psnr
 from cemi_denoise.networks import DenoisingNetwork
 from cemi_denoise.weights import load_weights
 
@@ -33,12 +34,12 @@ class _WholeMultiples(nn.Module):
         self.network = network
 
     def forward(self, picture: Tensor, noise: Tensor) -> Tensor:
-        return picture + self.network.body(torch.cat((picture, 5 * noise), 1))
+        return self.network.mended(picture, self.network.body(self.network.told(picture, noise)))
 
 
 class _WithoutNoise(_WholeMultiples):
     def forward(self, picture: Tensor) -> Tensor:
-        return picture + self.network.body(picture)
+        return self.network.mended(picture, self.network.body(picture))
 
 
 def export_onnx(
@@ -80,13 +81,13 @@ def export_onnx(
         exported = Path(folder) / "float32.onnx"
         _export(network, exported)
         fed = {"picture": noisy, **({"noise": noise} if network.noise_channel else {})}
-        before = _psnr(_run(runtime, exported, fed), clean)
+        before = psnr(_run(runtime, exported, fed)[0, 0], clean[0, 0])
         if int8:
             written = Path(folder) / "int8.onnx"
             _quantize(exported, written, fed)
         else:
             written = exported
-        after = _psnr(_run(runtime, written, fed), clean)
+        after = psnr(_run(runtime, written, fed)[0, 0], clean[0, 0])
         if before - after > MOST_LOSS_DB:
             raise InputError(
                 f"{weights}: 8-bit numbers cost {before - after:.2f} dB on a test picture, more than "
@@ -165,7 +166,3 @@ def _run(runtime: Any, path: Path, fed: Mapping[str, NDArray[np.float32]]) -> ND
     session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     result: NDArray[np.float32] = session.run(None, dict(fed))[0]
     return result
-
-
-def _psnr(image: NDArray[np.float32], truth: NDArray[np.float32]) -> float:
-    return float(-10 * np.log10(np.square(image - truth).mean(dtype=np.float64)))
