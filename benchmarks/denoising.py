@@ -40,7 +40,7 @@ sys.path.insert(0, str(HERE / "denoising_peers"))
 
 from cases import LEVELS, Case, Picture, every_case, write_cases
 
-from cemi_denoise.metrics import Metric, available_metrics
+from cemi_denoise.judge.metrics import Metric, available_metrics
 
 OURS = ("none", "gaussian", "median", "wiener", "tv", "nlm", "n2v", "semnet", "semgan")
 PEERS = ("bm3d", "bm3d-spectrum", "ffdnet", "dncnn", "tk_r_em")

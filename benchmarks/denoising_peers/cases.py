@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "cemi-denoise" / "t
 
 from real_images import held_out_files, read_clean
 
-from cemi_denoise.degrade import SemDegradation
+from cemi_denoise.noise.degrade import SemDegradation
 
 #: Noise that is added: electrons per pixel at full white, and the amplifier's noise on the [0, 1] scale.
 LEVELS = {"light": (200.0, 0.01), "fast": (60.0, 0.02), "heavy": (15.0, 0.04)}

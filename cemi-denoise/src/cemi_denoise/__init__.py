@@ -5,13 +5,13 @@ from cemi_core.plugins.lazy import lazy_names
 __version__ = "0.1.0"
 
 _HOMES = {
-    "GaussianDenoiser": "gaussian",
-    "MedianDenoiser": "median",
-    "NlmDenoiser": "nonlocal_means",
-    "SemganDenoiser": "neural",
-    "SemnetDenoiser": "neural",
-    "TvDenoiser": "total_variation",
-    "WienerDenoiser": "wiener",
+    "GaussianDenoiser": "denoisers.gaussian",
+    "MedianDenoiser": "denoisers.median",
+    "NlmDenoiser": "denoisers.nonlocal_means",
+    "SemganDenoiser": "denoisers.neural",
+    "SemnetDenoiser": "denoisers.neural",
+    "TvDenoiser": "denoisers.total_variation",
+    "WienerDenoiser": "denoisers.wiener",
 }
 __getattr__ = lazy_names(__name__, _HOMES)
 

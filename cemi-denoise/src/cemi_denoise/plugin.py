@@ -13,50 +13,50 @@ def cemi_denoisers() -> Iterable[DenoiserPlugin]:
     yield DenoiserPlugin(
         "gaussian",
         "Gaussian blur: the fastest, blurs edges.",
-        factory="cemi_denoise.gaussian:make",
-        settings="cemi_denoise.gaussian:GaussianSettings",
+        factory="cemi_denoise.denoisers.gaussian:make",
+        settings="cemi_denoise.denoisers.gaussian:GaussianSettings",
     )
     yield DenoiserPlugin(
         "median",
         "Median of a small square: takes out single bright or dark pixels.",
-        factory="cemi_denoise.median:make",
-        settings="cemi_denoise.median:MedianSettings",
+        factory="cemi_denoise.denoisers.median:make",
+        settings="cemi_denoise.denoisers.median:MedianSettings",
     )
     yield DenoiserPlugin(
         "wiener",
         "Adaptive Wiener filter: smooths flat places, leaves edges; fast.",
-        factory="cemi_denoise.wiener:make",
-        settings="cemi_denoise.wiener:WienerSettings",
+        factory="cemi_denoise.denoisers.wiener:make",
+        settings="cemi_denoise.denoisers.wiener:WienerSettings",
     )
     yield DenoiserPlugin(
         "tv",
         "Total variation: flat regions with sharp borders.",
-        factory="cemi_denoise.total_variation:make",
-        settings="cemi_denoise.total_variation:TvSettings",
+        factory="cemi_denoise.denoisers.total_variation:make",
+        settings="cemi_denoise.denoisers.total_variation:TvSettings",
     )
     yield DenoiserPlugin(
         "nlm",
         "Non-local means: averages places nearby that look alike; keeps fine detail, the slowest.",
-        factory="cemi_denoise.nonlocal_means:make",
-        settings="cemi_denoise.nonlocal_means:NlmSettings",
+        factory="cemi_denoise.denoisers.nonlocal_means:make",
+        settings="cemi_denoise.denoisers.nonlocal_means:NlmSettings",
     )
     yield DenoiserPlugin(
         "onnx",
         "A network from an ONNX file; needs the extra 'onnx'.",
-        factory="cemi_denoise.onnx_file:make",
-        settings="cemi_denoise.onnx_file:OnnxSettings",
+        factory="cemi_denoise.denoisers.onnx_file:make",
+        settings="cemi_denoise.denoisers.onnx_file:OnnxSettings",
     )
     yield DenoiserPlugin(
         "semnet",
         "Network trained for the least error: the best grey levels, a little too smooth; 0.5 s per megapixel.",
-        factory="cemi_denoise.neural:make_semnet",
-        settings="cemi_denoise.neural:SemnetSettings",
+        factory="cemi_denoise.denoisers.neural:make_semnet",
+        settings="cemi_denoise.denoisers.neural:SemnetSettings",
     )
     yield DenoiserPlugin(
         "semgan",
         "Network trained to look like a slow scan: sharper than semnet; check it for invention.",
-        factory="cemi_denoise.neural:make_semgan",
-        settings="cemi_denoise.neural:SemganSettings",
+        factory="cemi_denoise.denoisers.neural:make_semgan",
+        settings="cemi_denoise.denoisers.neural:SemganSettings",
     )
 
 
@@ -66,40 +66,40 @@ def cemi_metrics() -> Iterable[MetricPlugin]:
     yield MetricPlugin(
         "psnr",
         "Peak signal-to-noise ratio: how far the grey levels lie apart.",
-        factory="cemi_denoise.metrics:make_psnr",
+        factory="cemi_denoise.judge.metrics:make_psnr",
         label="PSNR (dB)",
         better="higher",
     )
     yield MetricPlugin(
         "ssim",
         "Structural similarity: how alike brightness, contrast and pattern are within a few pixels.",
-        factory="cemi_denoise.metrics:make_ssim",
+        factory="cemi_denoise.judge.metrics:make_ssim",
         label="SSIM",
         better="higher",
     )
     yield MetricPlugin(
         "lpips",
         "How different pictures look to people, as a network learnt it (AlexNet); needs the extra 'perceptual'.",
-        factory="cemi_denoise.metrics:make_lpips",
+        factory="cemi_denoise.judge.metrics:make_lpips",
         label="LPIPS",
     )
     yield MetricPlugin(
         "phase-fraction",
         "By how many percentage points the phase fractions by Otsu's threshold differ.",
-        factory="cemi_denoise.metrics:make_phase_fraction",
+        factory="cemi_denoise.judge.metrics:make_phase_fraction",
         label="phase fraction off (points)",
     )
     yield MetricPlugin(
         "edge-sharpness",
         "How steep the edges are, as a share of how steep they are in the reference.",
-        factory="cemi_denoise.metrics:make_edge_sharpness",
+        factory="cemi_denoise.judge.metrics:make_edge_sharpness",
         label="edge sharpness",
         better="1",
     )
     yield MetricPlugin(
         "power-spectrum",
         "How far the power spectra lie apart, over all frequencies.",
-        factory="cemi_denoise.metrics:make_power_spectrum",
+        factory="cemi_denoise.judge.metrics:make_power_spectrum",
         label="spectrum off (dB)",
     )
 
@@ -110,6 +110,6 @@ def cemi_commands() -> Iterable[CommandPlugin]:
     yield CommandPlugin(
         "train denoiser",
         "Train a denoising network on your own pictures.",
-        command="cemi_denoise.train_command:denoiser",
-        settings="cemi_denoise.train_recipe:TrainingRecipe",
+        command="cemi_denoise.train.command:denoiser",
+        settings="cemi_denoise.train.recipe:TrainingRecipe",
     )

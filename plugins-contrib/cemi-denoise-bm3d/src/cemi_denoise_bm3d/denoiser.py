@@ -14,9 +14,9 @@ from pydantic import Field
 from cemi_core.errors import MissingDependencyError
 from cemi_core.model.settings import Settings
 from cemi_core.model.stages import Runtime
-from cemi_denoise.noise_level import Noise
-from cemi_denoise.noise_model import estimate_noise_sigma
-from cemi_denoise.placed_filter import PlacedFilter
+from cemi_denoise.denoisers.placed_filter import PlacedFilter
+from cemi_denoise.noise.level import Noise
+from cemi_denoise.noise.model import estimate_noise_sigma
 from cemi_denoise_bm3d.windows import filter_in_windows
 
 _LOG = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from cemi_core.model.settings import InputPath, Settings
 from cemi_core.model.stages import BlockInfo, Runtime
 from cemi_core.sources.files import find_files
 from cemi_core.sources.read_image import IMAGE_SUFFIXES, read_pixels
-from cemi_denoise.picture_model import PictureModel
+from cemi_denoise.denoisers.picture_model import PictureModel
 from cemi_denoise_n2v.network import REACH_PX, BlindSpotNetwork
 from cemi_denoise_n2v.training import Schedule, train
 

@@ -14,7 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from cemi_core.errors import InputError
-from cemi_denoise.noise_model import estimate_noise_model
+from cemi_denoise.noise.model import estimate_noise_model
 from cemi_denoise_n2v.masks import hide_pixels
 from cemi_denoise_n2v.network import BlindSpotNetwork
 

@@ -14,7 +14,7 @@ from pydantic import Field
 from cemi_core.errors import InputError
 from cemi_core.model.settings import InputPath, Settings
 from cemi_core.model.stages import Runtime
-from cemi_denoise.picture_model import REACH_DESCRIPTION, PictureModel, Reach, measured_reach_px
+from cemi_denoise.denoisers.picture_model import REACH_DESCRIPTION, PictureModel, Reach, measured_reach_px
 from cemi_denoise_spandrel.model_file import ModelFile, open_model
 
 #: Windows of 8 px and strides up to 16 px are padded inside many networks, of which spandrel knows nothing.

@@ -1,0 +1,1 @@
+"""How good a denoised picture is, and whether anything in it was invented."""

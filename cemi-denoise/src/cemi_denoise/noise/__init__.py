@@ -1,0 +1,1 @@
+"""What noise is like: how strong, how it hangs together, and how it is put on clean pictures."""

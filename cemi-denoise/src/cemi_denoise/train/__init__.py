@@ -1,0 +1,1 @@
+"""From pictures to weights: batches, losses, steps, and the command."""

@@ -1,0 +1,298 @@
+"""A training from its recipe to weights: it can be stopped anywhere and goes on where it was."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cemi_core.errors import InputError
+from cemi_core.run.folder import RunFolder
+from cemi_core.run.progress import Progress, silent
+from cemi_core.store.atomic import atomic_path, storage_errors
+from cemi_denoise.network.runner import measured_context_px
+from cemi_denoise.network.weights import save_weights
+from cemi_denoise.train.ahead import MadeAhead
+from cemi_denoise.train.batches import Batches
+from cemi_denoise.train.card import card_of, card_text
+from cemi_denoise.train.checkpoints import load_checkpoint, save_checkpoint
+from cemi_denoise.train.log import TrainLog
+from cemi_denoise.train.processes import Processes, join_processes
+from cemi_denoise.train.recipe import TrainingRecipe
+from cemi_denoise.train.scores import Examination, choose_metrics, write_sample
+from cemi_denoise.train.sources import OpenedData, open_training_data, open_validation_data
+from cemi_denoise.train.start import Machine, start_training
+from cemi_denoise.train.training import Training
+
+log = logging.getLogger("cemi")
+
+CHECKPOINT, WEIGHTS, CARD = "checkpoint.pt", "weights.safetensors", "weights.md"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a call ends although the training is not finished; None for never.
+
+    Attributes
+    ----------
+    steps : int or None
+        Steps in all.
+    seconds : float or None
+        Time of this call.
+    stop : callable
+        Asked after every step; True ends the call.
+    """
+
+    steps: int | None = None
+    seconds: float | None = None
+    stop: Callable[[], bool] = lambda: False
+
+
+_THIS_MACHINE, _NO_LIMITS = Machine(), Limits()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How far a call came.
+
+    Attributes
+    ----------
+    step, steps : int
+        Steps done, and to do in all.
+    seconds : float
+        Time of the training so far, over all calls.
+    scores, noisy_scores : dict
+        Metrics of the average network, and of the noisy patches themselves.
+    """
+
+    step: int
+    steps: int
+    seconds: float
+    scores: dict[str, float]
+    noisy_scores: dict[str, float]
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last step is done."""
+        return self.step >= self.steps
+
+
+def identity_of(recipe: TrainingRecipe, data: OpenedData, processes: int = 1) -> dict[str, Any]:
+    """Return what makes a training this one: all that the weights depend on."""
+    settings = recipe.model_dump(mode="json", exclude={"every", "tensorboard", "stored_as", "validation"})
+    # folders may be moved: the pixels count, not their paths
+    for mode, names in (("sem", ("noise_of",)), ("pairs", ("ld", "hd")), ("overlaps", ("run",))):
+        for name in names:
+            (settings["data"][mode] or {}).pop(name, None)
+    settings["data"].pop("images")
+    settings["data"]["pixels"] = data.digest
+    settings["start_from"] = Path(recipe.start_from).name
+    settings["processes"] = processes
+    return settings
+
+
+def train(
+    recipe: TrainingRecipe,
+    out: Path,
+    machine: Machine = _THIS_MACHINE,
+    limits: Limits = _NO_LIMITS,
+    progress: Progress = silent,
+) -> Outcome:
+    """Train a network, or go on with it, and write its weights.
+
+    Parameters
+    ----------
+    recipe : TrainingRecipe
+    out : Path
+        Folder: ``weights.safetensors`` (the moving average), ``weights.md``, ``log.csv``, ``samples/``, and
+        ``checkpoint.pt``, from which a further call goes on.
+    machine : Machine
+    limits : Limits
+        What ends this call before the last step; a checkpoint is left then too.
+    progress : callable
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    InputError
+        Pictures or weights cannot be used, the folder holds another training, or the training diverged.
+    StorageError
+        The disk is full; the last checkpoint stands.
+    """
+    data = open_training_data(recipe)
+    checked = open_validation_data(recipe)
+    processes = join_processes(machine.device)
+    training, architecture = start_training(recipe, machine, processes)
+    identity = identity_of(recipe, data, processes.count)
+    batches = processes.own(data.batches)
+    with ExitStack() as stack:
+        if training.device.type != "cpu":  # where the CPU would only be slowed down by it
+            batches = stack.enter_context(closing(MadeAhead(batches, min(8, os.cpu_count() or 1))))
+        steps = _Steps(training, batches, processes, limits, recipe)
+        if processes.rank > 0:
+            _restore(training, out, identity)
+            for _ in steps.taken():
+                pass
+            return Outcome(training.step_number, recipe.steps, 0.0, {}, {})
+        examination = None
+        if recipe.validation is not None and checked is not None:
+            held = tuple(checked.batches(index) for index in range(recipe.validation.batches))
+            examination = Examination(
+                held, choose_metrics(recipe.validation.metrics, machine.weights_dir), checked.summary
+            )
+        folder = RunFolder(out)
+        _require_no_other_run(folder)
+        stack.enter_context(folder.opened_for_writing())
+        run = _Run(recipe, out, training, architecture, data, examination, identity)
+        stack.callback(run.log.close)
+        for losses in steps.taken():
+            run.after_step(losses)
+            progress("training", training.step_number, recipe.steps)
+        return run.finish()
+
+
+def _require_no_other_run(folder: RunFolder) -> None:
+    if folder.run_file.exists() or folder.frames.exists():
+        raise InputError(f"{folder.path} holds a run of 'cemi recipe'; choose another --out for the training")
+
+
+def _restore(training: Training, out: Path, identity: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Let a training go on from the checkpoint in a folder, and return what else is in it; empty if there is none."""
+    content = load_checkpoint(out / CHECKPOINT, identity)
+    if content is None:
+        return {}
+    training.restore(content["training"])
+    return content
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """The steps that one call takes."""
+
+    training: Training
+    batches: Batches
+    processes: Processes
+    limits: Limits
+    recipe: TrainingRecipe
+
+    def taken(self) -> Iterator[dict[str, float]]:
+        """Take one step after the other until a limit, and yield its losses."""
+        limits, started = self.limits, time.monotonic()
+        last = self.recipe.steps if limits.steps is None else min(self.recipe.steps, limits.steps)
+        while self.training.step_number < last:
+            late = limits.seconds is not None and time.monotonic() - started >= limits.seconds
+            if self.processes.any(late or limits.stop()):
+                return
+            yield self._take()
+
+    def _take(self) -> dict[str, float]:
+        try:
+            return self.training.step(self.batches(self.training.step_number))
+        except torch.OutOfMemoryError as error:
+            raise InputError(
+                f"a batch of {self.recipe.batch} patches of {self.recipe.patch_px} px does not fit into the memory of "
+                f"{self.training.device}; lower 'batch' or 'patch_px', or set precision: bfloat16"
+            ) from error
+
+
+class _Run:
+    """A training with its folder: what is written, and when."""
+
+    def __init__(
+        self,
+        recipe: TrainingRecipe,
+        out: Path,
+        training: Training,
+        architecture: dict[str, Any],
+        data: OpenedData,
+        examination: Examination | None,
+        identity: dict[str, Any],
+    ) -> None:
+        self.recipe, self.out, self.training = recipe, out, training
+        self.architecture, self.data = architecture, data
+        self.examination, self.identity = examination, identity
+        self.started = self.saved_at = time.monotonic()
+        content = _restore(training, out, identity)
+        if content:
+            log.info("going on from step %d of %d", training.step_number, recipe.steps)
+        self.seconds_before = float(content.get("seconds", 0.0))
+        with storage_errors(out):
+            (out / "samples").mkdir(exist_ok=True)
+        sums = dict(content.get("sums", {}))
+        self.log = TrainLog(out, self._columns(), training.step_number, sums, recipe.tensorboard)
+        if not content and examination is not None:  # what the weights at the start are worth
+            self.log.write(0, 0.0, recipe.learning_rate, examination.scores(training.average))
+
+    @property
+    def seconds(self) -> float:
+        """Time of the training so far, over all calls."""
+        return self.seconds_before + time.monotonic() - self.started
+
+    def after_step(self, losses: dict[str, float]) -> None:
+        """Write down what is due after a step."""
+        every, step = self.recipe.every, self.training.step_number
+        self.log.add(losses)
+        examined = self.examination is not None and step % every.validation == 0
+        if examined or step % every.log == 0:
+            self._report(examined)
+        if step % every.samples == 0 or step == self.recipe.steps:
+            self._draw()
+        minutes = (time.monotonic() - self.saved_at) / 60
+        if step % every.checkpoint == 0 or minutes >= every.checkpoint_minutes:
+            self._save()
+
+    def _report(self, examined: bool) -> None:
+        step = self.training.step_number
+        scores: dict[str, float] = {}
+        if examined and self.examination is not None:
+            scores = self.examination.scores(self.training.average)
+        means = self.log.write(step, self.seconds, self.training.plan.rate_at(step - 1), scores)
+        values = {**means, **scores}
+        log.info("step %d: %s", step, ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
+
+    def _draw(self) -> None:
+        batch = self.examination.batches[0] if self.examination is not None else self.data.batches(0)
+        write_sample(self.out / "samples" / f"step-{self.training.step_number:06d}.png", self.training.average, batch)
+
+    def _save(self) -> None:
+        content = {"training": self.training.state(), "sums": self.log.state(), "seconds": self.seconds}
+        save_checkpoint(self.out / CHECKPOINT, self.identity, content)
+        self.saved_at = time.monotonic()
+
+    def finish(self) -> Outcome:
+        """Leave a checkpoint, and weights that can be used even if the training is not finished."""
+        self._save()
+        scores, noisy = {}, {}
+        if self.examination is not None:
+            scores, noisy = (self.examination.scores(network) for network in (self.training.average, None))
+        outcome = Outcome(self.training.step_number, self.recipe.steps, self.seconds, scores, noisy)
+        if outcome.finished and scores.get("psnr", 0.0) < noisy.get("psnr", 0.0):
+            log.warning(
+                "the network makes the pictures of 'validation' worse: PSNR %.2f dB, and %.2f dB before; "
+                "train for longer, or lower the learning rate",
+                scores["psnr"],
+                noisy["psnr"],
+            )
+        measured_on = self.examination.summary if self.examination is not None else ()
+        card = card_of(self.recipe, self.data.summary, measured_on, outcome)
+        card["context_px"] = measured_context_px(self.training.average)
+        half = self.recipe.stored_as == "float16"
+        save_weights(self.out / WEIGHTS, self.training.average, self.architecture, card, half)
+        with atomic_path(self.out / CARD) as partial:
+            partial.write_text(card_text(self.out.name, self.architecture, card), encoding="utf-8")
+        return outcome
+
+    def _columns(self) -> tuple[str, ...]:
+        grey = self.training.plan.grey_name
+        more = ("perceptual", "adversarial", "discriminator") if self.recipe.stage == "semgan" else ()
+        return (grey, *more, *(self.examination.metrics if self.examination is not None else ()))

@@ -1,0 +1,106 @@
+"""The networks take any picture, leave it alone before they have learnt, and say how far they look."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from cemi_core.errors import InputError
+from cemi_denoise.network.networks import RRDBNet, UNetDiscriminator, build_network, parameter_count, receptive_field_px
+
+SMALL = [
+    {"name": "RRDBNet", "features": 8, "growth": 4, "blocks": 1, "tail": 4},
+    {"name": "RRDBNet", "features": 8, "growth": 4, "blocks": 1, "unshuffle": 1, "noise_channel": False},
+    {"name": "UNet", "features": 4, "levels": 2},
+]
+each = pytest.mark.parametrize("architecture", SMALL, ids=lambda a: f"{a['name']}-{a.get('unshuffle', 4)}")
+
+
+def random_network(architecture, seed=0):
+    """Return a network whose last layer passes something on, as it would after training."""
+    torch.manual_seed(seed)
+    network = build_network(architecture)
+    torch.nn.init.normal_(network.last.weight, std=0.05)
+    return network.eval()
+
+
+def test_sizes_are_those_of_the_paper():
+    assert parameter_count(RRDBNet(features=64, growth=32, blocks=23)) == pytest.approx(16.7e6, rel=0.02)
+    assert parameter_count(RRDBNet()) == pytest.approx(1.1e6, rel=0.05)
+    assert parameter_count(UNetDiscriminator()) == pytest.approx(4.4e6, rel=0.02)
+
+
+@each
+@pytest.mark.parametrize("shape", [(1, 1), (3, 17), (32, 32), (45, 30)])
+def test_a_network_that_has_learnt_nothing_returns_a_picture_of_any_size_as_it_is(architecture, shape):
+    picture = torch.rand(2, 1, *shape)
+    torch.testing.assert_close(build_network(architecture)(picture, torch.tensor([0.1, 0.2])), picture)
+
+
+@each
+def test_pictures_of_a_batch_do_not_see_each_other(architecture):
+    network, pictures = random_network(architecture), torch.rand(3, 1, 20, 24)
+    together = network(pictures, torch.tensor([0.1, 0.0, 0.2]))
+    torch.testing.assert_close(network(pictures[2:], torch.tensor([0.2])), together[2:])
+
+
+def test_noise_may_be_one_level_or_a_map_or_unknown():
+    network, picture = random_network(SMALL[0]), torch.rand(1, 1, 16, 16)
+    told = network(picture, torch.tensor([0.1]))
+    torch.testing.assert_close(network(picture, torch.full((1, 1, 16, 16), 0.1)), told)
+    torch.testing.assert_close(network(picture), network(picture, torch.zeros(1)))
+    assert (told - network(picture)).abs().max() > 1e-4
+
+
+def test_a_network_without_a_noise_channel_does_not_ask():
+    network, picture = random_network(SMALL[1]), torch.rand(1, 1, 16, 16)
+    torch.testing.assert_close(network(picture, torch.tensor([0.3])), network(picture))
+
+
+def test_the_sum_through_the_blocks_stays_in_float32_when_they_are_in_bfloat16():
+    network = random_network(SMALL[0])
+    picture = torch.rand(1, 1, 64, 64)
+    exact = network(picture)
+    network.trunk.to(torch.bfloat16)
+    assert network.trunk(torch.rand(1, 8, 16, 16)).dtype == torch.float32
+    assert 0 < (network(picture) - exact).abs().max() < 0.02
+
+
+@pytest.mark.parametrize("unshuffle", [1, 2, 4])
+@pytest.mark.parametrize("rows", [1, 3, 50])
+def test_strips_give_what_the_whole_gives(unshuffle, rows):
+    network, picture = random_network({**SMALL[0], "unshuffle": unshuffle}), torch.rand(1, 1, 46, 40)
+    whole = network(picture)
+    network.strip_rows = rows
+    torch.testing.assert_close(network(picture), whole)
+
+
+def test_the_receptive_field_of_one_convolution_is_its_own():
+    class Blur(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.multiple = 1
+
+        def forward(self, picture, noise):
+            return torch.nn.functional.avg_pool2d(picture, 11, 1, 5)
+
+    # the answer is taken over 4 x 4 px, hence 3 more to one side
+    assert 5 <= receptive_field_px(Blur(), share=0.999) <= 8
+
+
+def test_the_discriminator_judges_every_pixel():
+    assert UNetDiscriminator(8)(torch.rand(2, 1, 32, 40)).shape == (2, 1, 32, 40)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "message"),
+    [
+        ({"name": "ResNet"}, "unknown network 'ResNet'; there are: RRDBNet, UNet"),
+        ({}, "unknown network 'None'"),
+        ({"name": "RRDBNet", "depth": 3}, "cannot be made with"),
+        ({"name": "RRDBNet", "unshuffle": 3}, "unshuffle is 1, 2 or 4"),
+    ],
+)
+def test_an_architecture_that_does_not_exist_is_one_sentence(architecture, message):
+    with pytest.raises(InputError, match=message):
+        build_network(architecture)

@@ -1,0 +1,101 @@
+"""Claims about the recipe of a training: what it means, and one sentence with its place for every mistake."""
+
+import json
+import re
+from dataclasses import asdict
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from cemi_core.cli.main import run
+from cemi_core.recipe.check import RecipeError
+from cemi_core.recipe.yaml_tree import parse_yaml, read_yaml
+from cemi_denoise.network.networks import build_network, parameter_count
+from cemi_denoise.noise.degrade import SemDegradation, SyntheticDegradation
+from cemi_denoise.train.recipe import (
+    NetworkSettings,
+    SemSettings,
+    SyntheticSettings,
+    TrainingRecipe,
+    read_training_recipe,
+)
+
+SHIPPED = sorted((Path(__file__).parents[2] / "training").glob("*.yaml"))
+
+
+@pytest.fixture
+def mistakes(tmp_path):
+    """Return what is said of the text of a recipe."""
+
+    def told(text):
+        path = tmp_path / "r.yaml"
+        path.write_text(text)
+        with pytest.raises(RecipeError) as error:
+            read_training_recipe(path)
+        return str(error.value)
+
+    return told
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_a_training_recipe_that_ships_is_valid_and_fits_the_schema(path, capsys):
+    read_training_recipe(path)
+    assert run(["schema", "train", "denoiser"]) == 0
+    jsonschema.validate(read_yaml(path).data, json.loads(capsys.readouterr().out))
+
+
+def test_a_command_that_reads_no_file_has_no_schema(capsys):
+    assert run(["schema", "doctor"]) == 2
+    assert "'cemi doctor' reads no file of settings" in capsys.readouterr().err
+
+
+def test_the_training_recipes_of_the_user_guide_are_valid():
+    guide = (Path(__file__).parents[3] / "docs/user-guide.md").read_text()
+    shown = [block for block in re.findall(r"```yaml\n(.*?)```", guide, re.S) if "training: 1" in block]
+    assert shown
+    for block in shown:
+        TrainingRecipe.model_validate(parse_yaml(block, "user-guide.md").data)
+
+
+def test_noise_that_is_not_described_is_that_of_the_degradations():
+    kinds = ((SemSettings, SemDegradation), (SyntheticSettings, SyntheticDegradation))
+    for settings, degradation in kinds:
+        given = settings().model_dump(exclude={"share", "noise_of"})
+        standard = asdict(degradation())
+        assert given == {name: standard[name] for name in given}
+
+
+def test_sizes_of_the_networks_are_those_of_the_paper():
+    assert 1.0e6 < parameter_count(build_network(NetworkSettings().architecture())) < 1.2e6
+    large = NetworkSettings(size="large").architecture()
+    assert (large["blocks"], large["features"], large["growth"]) == (23, 64, 32)  # 16.8 M parameters
+
+
+def test_a_single_number_of_a_network_can_be_changed():
+    assert NetworkSettings(blocks=2).architecture()["blocks"] == 2
+    assert NetworkSettings(name="UNet", levels=2).architecture()["levels"] == 2
+
+
+def test_mistakes_name_their_place_and_what_would_be_right(mistakes):
+    head = "training: 1\n"
+    assert "r.yaml:3:3: unknown key 'data.imagse'; did you mean 'images'?" in mistakes(
+        f"{head}data:\n  imagse: y\n  images: x\n  sem: {{}}\n"
+    )
+    assert "'sem' puts noise on clean pictures: name them in 'images'" in mistakes(f"{head}data: {{sem: {{}}}}\n")
+    assert "name at least one kind of data" in mistakes(f"{head}data: {{}}\n")
+    assert "say which noise is put on 'images'" in mistakes(f"{head}data: {{images: x, pairs: {{ld: a, hd: b}}}}\n")
+    both = "{images: x, sem: {noise_of: y, electrons: [5, 10]}}"
+    assert "'noise_of' measures 'electrons'; give one of the two" in mistakes(f"{head}data: {both}\n")
+    turned = "{images: x, sem: {electrons: [50, 10]}}"
+    assert "the smaller value comes first: [10, 50]" in mistakes(f"{head}data: {turned}\n")
+
+
+def test_settings_of_another_network_are_refused(mistakes):
+    text = "training: 1\nnetwork: {name: UNet, growth: 8}\ndata: {images: x, sem: {}}\n"
+    assert "'growth' belongs to RRDBNet, and the network is UNet" in mistakes(text)
+
+
+def test_patches_of_semgan_are_large_enough_for_vgg(mistakes):
+    text = "training: 1\nstage: semgan\npatch_px: 16\ndata: {images: x, sem: {}}\n"
+    assert "'patch_px' must be at least 32 for semgan" in mistakes(text)
