@@ -7,9 +7,8 @@ import pickle
 import subprocess
 import sys
 from dataclasses import replace
-from functools import cache
+from functools import partial
 from pathlib import Path
-from tempfile import mkdtemp
 
 import numpy as np
 import pytest
@@ -40,30 +39,16 @@ TINY = {"name": "RRDBNet", "features": 8, "growth": 4, "blocks": 1, "tail": 4}
 HALF_A_GREY_LEVEL = 0.5 / 255
 
 
-def random_network(gain=5.0):
-    """Return a network that was not trained, but answers about as strongly, and looks about as far, as one that was."""
-    torch.manual_seed(0)
-    network = build_network(TINY)
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            if parameter.ndim == 1:
-                parameter.zero_()
-            elif name.startswith("trunk"):
-                parameter *= gain
-        torch.nn.init.normal_(network.last.weight, std=2.0)
-        network.last.weight -= network.last.weight.mean((2, 3), keepdim=True)
-    return network.eval().requires_grad_(False)
-
-
-@cache
-def tiny_weights():
-    path = Path(mkdtemp()) / "tiny.safetensors"
-    save_weights(path, random_network(), TINY, {})
+@pytest.fixture(scope="module")
+def tiny_weights(random_network, tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_weights(path, random_network(TINY), TINY, {})
     return str(path)
 
 
-def tiny(**changes):
-    return SemganDenoiser(weights=tiny_weights(), **{"dtype": "float32", **changes})
+@pytest.fixture(scope="module")
+def tiny(tiny_weights):
+    return partial(SemganDenoiser, tiny_weights, dtype="float32")
 
 
 def specimen(shape=(220, 260), seed=0):
@@ -79,11 +64,11 @@ def noisy(image, sigma=0.08, seed=1):
 @pytest.mark.parametrize("name", ["semnet", "semgan"])
 class TestAsPlugins(DenoiserTests):
     @pytest.fixture(autouse=True)
-    def _named(self, name):
-        self.name = name
+    def _named(self, name, tiny_weights):
+        self.name, self.weights = name, tiny_weights
 
     def make(self):
-        return make_plugin("denoise", self.name, weights=tiny_weights())
+        return make_plugin("denoise", self.name, weights=self.weights)
 
 
 @pytest.mark.skipif(not shipped_weights(), reason="no weights are shipped yet")
@@ -115,7 +100,7 @@ class TestShippedWeights(DenoiserTests):
 
 @settings(max_examples=6, deadline=None)
 @given(height=st.integers(60, 150), width=st.integers(80, 200), holes=st.booleans(), cell=st.integers(128, 260))
-def test_no_tiling_shows_a_seam(height, width, holes, cell):
+def test_no_tiling_shows_a_seam(tiny, height, width, holes, cell):
     image = noisy(specimen((250, 310)), 0.15)
     if holes:
         image[40:90, 60:75] = np.nan
@@ -128,7 +113,7 @@ def test_no_tiling_shows_a_seam(height, width, holes, cell):
     np.testing.assert_array_equal(np.isnan(result), np.isnan(image))
 
 
-def test_tiles_that_begin_anywhere_fold_pixels_as_the_picture_does():
+def test_tiles_that_begin_anywhere_fold_pixels_as_the_picture_does(tiny):
     image = noisy(specimen((400, 500)), 0.15)
     denoiser = tiny(noise=0.15)
     wrong = denoiser(image[1:, 3:])[100:200, 100:200]
@@ -138,7 +123,7 @@ def test_tiles_that_begin_anywhere_fold_pixels_as_the_picture_does():
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float64"])
-def test_other_types_come_back_in_their_own_type_and_scale(dtype):
+def test_other_types_come_back_in_their_own_type_and_scale(tiny, dtype):
     image = noisy(specimen())
     top = np.iinfo(dtype).max if dtype != "float64" else 1
     given_image = (np.rint(image * top) if top > 1 else image).astype(dtype)
@@ -148,7 +133,7 @@ def test_other_types_come_back_in_their_own_type_and_scale(dtype):
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64"])
-def test_no_strength_is_the_picture_itself(dtype):
+def test_no_strength_is_the_picture_itself(tiny, dtype):
     image = np.random.default_rng(0).random((40, 50))
     image = image.astype(dtype) if dtype.startswith("float") else (image * np.iinfo(dtype).max).astype(dtype)
     result = tiny(strength=0)(image)
@@ -157,26 +142,26 @@ def test_no_strength_is_the_picture_itself(dtype):
     assert result is not image
 
 
-def test_half_the_strength_is_half_the_change():
+def test_half_the_strength_is_half_the_change(tiny):
     image = noisy(specimen())
     np.testing.assert_allclose(tiny(strength=0.5)(image) - image, (tiny()(image) - image) / 2, atol=1e-6)
 
 
 @pytest.mark.parametrize("bad", [np.zeros(5, np.float32), np.zeros((0, 4), np.float32), np.zeros((4, 4), np.int32)])
 @pytest.mark.parametrize("strength", [0, 1])
-def test_what_is_no_picture_is_refused_in_a_sentence(bad, strength):
+def test_what_is_no_picture_is_refused_in_a_sentence(tiny, bad, strength):
     with pytest.raises(InputError, match="a picture to denoise"):
         tiny(strength=strength)(bad)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (3, 2), (40, 1), (5, 2500)])
-def test_pictures_of_any_size_are_denoised(shape):
+def test_pictures_of_any_size_are_denoised(tiny, shape):
     result = tiny()(noisy(np.full(shape, 0.5, np.float32)))
     assert result.shape == shape
     assert np.isfinite(result).all()
 
 
-def test_missing_pixels_stay_missing_and_do_not_darken_their_neighbours():
+def test_missing_pixels_stay_missing_and_do_not_darken_their_neighbours(tiny):
     image = noisy(np.full((160, 160), 0.8, np.float32), 0.02)
     image[:, 80:] = np.nan
     result = tiny(noise=0.02)(image)
@@ -185,7 +170,7 @@ def test_missing_pixels_stay_missing_and_do_not_darken_their_neighbours():
     assert np.isnan(tiny()(np.full((40, 50), np.nan, np.float32))).all()
 
 
-def test_pixels_that_are_not_valid_do_not_count_and_come_back_as_they_were():
+def test_pixels_that_are_not_valid_do_not_count_and_come_back_as_they_were(tiny):
     image = noisy(np.full((160, 160), 0.8, np.float32), 0.02)
     image[:, 80:] = 0
     valid = np.zeros(image.shape, bool)
@@ -195,7 +180,7 @@ def test_pixels_that_are_not_valid_do_not_count_and_come_back_as_they_were():
     assert (result[:, 80:] == 0).all()
 
 
-def test_the_grey_level_is_kept_everywhere():
+def test_the_grey_level_is_kept_everywhere(tiny):
     image = noisy(specimen((300, 320)), 0.1)
     result = tiny()(image)
     assert result.mean() == pytest.approx(image.mean(), rel=0.002)
@@ -213,14 +198,14 @@ def test_slow_changes_of_grey_come_from_the_picture_and_fine_detail_from_the_net
     )
 
 
-def test_what_the_network_is_told_of_the_noise_matters():
+def test_what_the_network_is_told_of_the_noise_matters(tiny):
     image = noisy(specimen(), 0.1)
     results = [tiny(noise=noise)(image) for noise in ("auto", "unknown", 0.1, 0.3)]
     assert np.abs(results[0] - results[2]).mean() < np.abs(results[0] - results[3]).mean()
     assert np.abs(results[1] - results[2]).mean() > 1e-4
 
 
-def test_a_picture_without_noise_is_left_alone():
+def test_a_picture_without_noise_is_left_alone(tiny):
     clean = textured_image()
     assert np.abs(tiny()(clean) - clean).max() < np.abs(tiny(noise="unknown")(clean) - clean).max() / 4
 
@@ -230,14 +215,14 @@ def denoise_some(denoiser, seeds):
 
 
 @pytest.mark.parametrize("kind", ["threads", "processes"])
-def test_every_executor_gives_the_same(kind):
+def test_every_executor_gives_the_same(tiny, kind):
     alone = denoise_some(tiny(), range(3))
     with open_executor(kind, 2 if kind == "threads" else 1) as executor:
         answers = [answer for _, answer in spread(executor, denoise_some, tiny(), range(3), in_flight=4, batch=1)]
     np.testing.assert_array_equal(alone, answers)
 
 
-def test_threads_of_the_machine_reach_torch_and_change_nothing():
+def test_threads_of_the_machine_reach_torch_and_change_nothing(tiny):
     image = noisy(specimen())
     one = tiny(threads=1)(image)
     two = pickle.loads(pickle.dumps(tiny(threads=2)))(image)
@@ -247,9 +232,9 @@ def test_threads_of_the_machine_reach_torch_and_change_nothing():
     np.testing.assert_allclose(one, two, atol=1e-6)
 
 
-def test_weights_that_change_on_disk_are_loaded_again(tmp_path):
+def test_weights_that_change_on_disk_are_loaded_again(tiny_weights, tmp_path):
     path = tmp_path / "mine.safetensors"
-    path.write_bytes(Path(tiny_weights()).read_bytes())
+    path.write_bytes(Path(tiny_weights).read_bytes())
     image = noisy(specimen())
     before = SemnetDenoiser(weights="mine", weights_dir=str(tmp_path))(image)
     save_weights(path, build_network(TINY), TINY, {})  # has learnt nothing, so it changes nothing
@@ -266,18 +251,18 @@ def test_missing_and_damaged_weights_are_told_before_the_work_starts(tmp_path):
 
 
 @pytest.mark.parametrize("device", ["cuda:7", "warp-drive"])
-def test_a_device_that_is_not_there_is_one_sentence(device):
+def test_a_device_that_is_not_there_is_one_sentence(tiny_weights, device):
     with pytest.raises(UsageError, match=f"--device {device} cannot be used here"):
-        make_semgan(SemganSettings(weights=tiny_weights()), Runtime(device=device))
+        make_semgan(SemganSettings(weights=tiny_weights), Runtime(device=device))
 
 
-def test_only_one_that_adapts_asks_for_a_layout():
+def test_only_one_that_adapts_asks_for_a_layout(tiny):
     assert not wants_layout(tiny())
     assert wants_layout(tiny(adapt_to="overlaps"))
     assert isinstance(tiny(), Denoiser)
 
 
-def test_large_pictures_are_cut_so_that_memory_is_bounded():
+def test_large_pictures_are_cut_so_that_memory_is_bounded(tiny):
     image = noisy(specimen((300, 2100)))
     np.testing.assert_array_equal(tiny()(image), denoise_image(tiny(), image))
 
@@ -292,10 +277,10 @@ def test_describing_the_denoisers_does_not_import_torch():
     assert done.stdout.strip() == "False"
 
 
-def test_adapting_hands_the_better_weights_to_every_process(monkeypatch):
+def test_adapting_hands_the_better_weights_to_every_process(tiny, random_network, monkeypatch):
     from types import SimpleNamespace
 
-    better = random_network(gain=2.5)
+    better = random_network(TINY, gain=2.5)
     asked = []
 
     def fake(network, frames, layout, minutes, seed, **machine):

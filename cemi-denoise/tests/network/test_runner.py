@@ -31,21 +31,6 @@ class Blur(DenoisingNetwork):
         return torch.cat((blurred - x, torch.zeros_like(x)), 1)
 
 
-def random_network(gain=5.0):
-    """Return a network that was not trained, but answers about as strongly, and looks about as far, as one that was."""
-    torch.manual_seed(0)
-    network = build_network(TINY)
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            if parameter.ndim == 1:
-                parameter.zero_()
-            elif name.startswith("trunk"):
-                parameter *= gain
-        torch.nn.init.normal_(network.last.weight, std=2.0)
-        network.last.weight -= network.last.weight.mean((2, 3), keepdim=True)
-    return network.eval().requires_grad_(False)
-
-
 @given(
     start=st.integers(0, 40),
     extent=st.integers(1, 300),
@@ -77,11 +62,11 @@ def picture(shape=(300, 340)):
     return np.random.default_rng(0).random(shape).astype(np.float32)
 
 
-def test_cells_give_what_the_whole_gives():
+def test_cells_give_what_the_whole_gives(random_network):
     image = picture()
     noise = np.full_like(image, 0.1)
     whole = Box(0, 0, *image.shape)
-    for network in (Blur(), random_network()):
+    for network in (Blur(), random_network(TINY)):
         in_one = NetworkRunner(network, "cpu", "float32", 1024).run(image, noise, whole)
         in_cells = NetworkRunner(network, "cpu", "float32", 128).run(image, noise, whole)
         assert np.abs(in_one - in_cells).max() < 0.3 / 255
@@ -108,9 +93,9 @@ def out_of_memory_above(monkeypatch, largest_px, error, device="cpu"):
     "error",
     [torch.cuda.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory")],
 )
-def test_a_device_that_runs_out_of_memory_gets_smaller_pieces_and_says_so(monkeypatch, caplog, error):
+def test_a_device_that_runs_out_of_memory_gets_smaller_pieces_and_says_so(random_network, monkeypatch, caplog, error):
     image = picture((600, 600))
-    runner = NetworkRunner(random_network(), "cpu", "float32", 1024)
+    runner = NetworkRunner(random_network(TINY), "cpu", "float32", 1024)
     expected = runner.run(image, image, Box(0, 0, 600, 600))
     seen = out_of_memory_above(monkeypatch, 330, error)
     with caplog.at_level(logging.WARNING, "cemi"):
@@ -126,11 +111,13 @@ def test_a_device_that_runs_out_of_memory_gets_smaller_pieces_and_says_so(monkey
     assert max(seen) <= 330  # what was learnt is kept
 
 
-def test_a_device_without_memory_for_the_smallest_pieces_leaves_the_work_to_the_cpu(monkeypatch, caplog):
+def test_a_device_without_memory_for_the_smallest_pieces_leaves_the_work_to_the_cpu(
+    random_network, monkeypatch, caplog
+):
     image = picture((300, 300))
-    runner = NetworkRunner(random_network(), "cpu", "float32", 128)
+    runner = NetworkRunner(random_network(TINY), "cpu", "float32", 128)
     expected = runner.run(image, image, Box(0, 0, 300, 300))
-    other = NetworkRunner(random_network(), "cpu", "float32", 128)
+    other = NetworkRunner(random_network(TINY), "cpu", "float32", 128)
     # as if it had been placed on a device that torch has here and that does nothing
     monkeypatch.setattr(other, "_placed", network_runner.replace(other._placed, device="meta"))
     honest = network_runner._answers
@@ -148,22 +135,22 @@ def test_a_device_without_memory_for_the_smallest_pieces_leaves_the_work_to_the_
     assert "meta is out of memory even for pieces of 128 px; going on on the CPU" in caplog.text
 
 
-def test_a_cpu_without_memory_for_the_smallest_pieces_is_one_sentence(monkeypatch):
-    runner = NetworkRunner(random_network(), "cpu", "float32", 128)
+def test_a_cpu_without_memory_for_the_smallest_pieces_is_one_sentence(random_network, monkeypatch):
+    runner = NetworkRunner(random_network(TINY), "cpu", "float32", 128)
     out_of_memory_above(monkeypatch, 0, MemoryError())
     with pytest.raises(InputError, match="no memory to denoise even pieces of 128 px; use fewer --workers"):
         runner.run(picture(), picture(), Box(0, 0, 300, 340))
 
 
-def test_other_errors_of_the_network_are_not_taken_for_lack_of_memory(monkeypatch):
-    runner = NetworkRunner(random_network(), "cpu", "float32", 128)
+def test_other_errors_of_the_network_are_not_taken_for_lack_of_memory(random_network, monkeypatch):
+    runner = NetworkRunner(random_network(TINY), "cpu", "float32", 128)
     out_of_memory_above(monkeypatch, 0, RuntimeError("shapes do not fit"))
     with pytest.raises(RuntimeError, match="shapes do not fit"):
         runner.run(picture(), picture(), Box(0, 0, 300, 340))
 
 
-def test_bfloat16_is_taken_only_where_it_is_fast_and_good(monkeypatch):
-    gentle, wild = random_network(), random_network(gain=7.5)
+def test_bfloat16_is_taken_only_where_it_is_fast_and_good(random_network, monkeypatch):
+    gentle, wild = random_network(TINY), random_network(TINY, gain=7.5)
     for fast in (False, True):
         monkeypatch.setattr(network_runner, "_computes_bfloat16", lambda device, fast=fast: fast)
         assert choose_dtype(gentle, "cpu", "auto") == (torch.bfloat16 if fast else torch.float32)
@@ -172,8 +159,8 @@ def test_bfloat16_is_taken_only_where_it_is_fast_and_good(monkeypatch):
     assert NetworkRunner(gentle, "cpu", "bfloat16", 128).dtype == torch.bfloat16
 
 
-def test_bfloat16_changes_a_little_and_leaves_the_original_alone():
-    network, image = random_network(), torch.rand(1, 1, 64, 64)
+def test_bfloat16_changes_a_little_and_leaves_the_original_alone(random_network):
+    network, image = random_network(TINY), torch.rand(1, 1, 64, 64)
     exact = network(image)
     rough = in_bfloat16(network)(image)
     assert rough.dtype == torch.float32
