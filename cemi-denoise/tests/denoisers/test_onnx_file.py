@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -65,18 +66,36 @@ def test_a_model_with_a_noise_input_is_told_the_noise(tmp_path):
 
 
 def test_a_file_that_does_not_fit_is_refused_in_a_sentence(tmp_path):
-    corrupt = tmp_path / "corrupt.onnx"
-    corrupt.write_bytes(b"no model")
     cases = {
-        str(tmp_path / "none.onnx"): "there is no ONNX file",
+        str(tmp_path / "none.onnx"): "there is no model file",
         write_mean_model(tmp_path / "fixed.onnx", size=(64, 64)): "64 x 64 px only",
         write_mean_model(tmp_path / "four.onnx", channels=4): "4 channels",
         write_mean_model(tmp_path / "half.onnx", stride=2): "keeps the size",
-        str(corrupt): "cannot be read as an ONNX model",
     }
     for path, reason in cases.items():
         with pytest.raises(InputError, match=reason):
             make_plugin("denoise", "onnx", model=path)
+
+
+class SessionThatReadsNothing:
+    """What onnxruntime does with a file that is no model: it raises a class of its own."""
+
+    def __init__(self, path, *args, **kwargs):
+        raise Exception(f"[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : Load model from {path} failed\n and more")
+
+
+@pytest.mark.parametrize("really", [False, True], ids=["stand-in", "onnxruntime"])
+@pytest.mark.parametrize("content", [b"", b"no model", bytes(range(256)) * 40])
+def test_a_file_that_is_no_model_is_one_sentence(tmp_path, monkeypatch, content, really):
+    if really:
+        pytest.importorskip("onnxruntime", reason=REASON)
+    else:
+        stand_in = SimpleNamespace(SessionOptions=SimpleNamespace, InferenceSession=SessionThatReadsNothing)
+        monkeypatch.setitem(sys.modules, "onnxruntime", stand_in)
+    (tmp_path / "odd.onnx").write_bytes(content)
+    with pytest.raises(InputError, match=r"odd\.onnx cannot be read as an ONNX model: .") as told:
+        make_plugin("denoise", "onnx", model=str(tmp_path / "odd.onnx"))
+    assert "\n" not in str(told.value)
 
 
 def test_without_onnxruntime_one_sentence_says_what_to_install(tmp_path, monkeypatch):

@@ -66,6 +66,14 @@ def test_missing_weights_name_those_that_there_are(tmp_path):
         assert name in str(told.value)
 
 
+def test_a_file_of_another_kind_is_said_to_be_there(saved):
+    other = saved.with_suffix(".pth")
+    saved.rename(other)
+    for name, folder in ((str(other), None), (other.name, other.parent)):
+        with pytest.raises(InputError, match=rf"{other.name} is not a \.safetensors file; .* cemi-denoise-spandrel"):
+            find_weights(name, folder)
+
+
 def test_a_file_cut_short_is_damaged(saved):
     saved.write_bytes(saved.read_bytes()[:-100])
     with pytest.raises(InputError, match="not a whole safetensors file"):

@@ -15,7 +15,7 @@ from pydantic import Field
 from cemi_core.errors import InputError, MissingDependencyError
 from cemi_core.model.settings import InputPath, Settings
 from cemi_core.model.stages import Runtime
-from cemi_denoise.denoisers.picture_model import REACH_DESCRIPTION, PictureModel, Reach, measured_reach_px
+from cemi_denoise.denoisers.picture_model import REACH_DESCRIPTION, ModelFile, PictureModel, Reach, measured_reach_px
 
 _SMALLEST_PX = 64
 
@@ -35,47 +35,27 @@ class OnnxSettings(Settings):
 
 
 @dataclass(frozen=True)
-class OnnxFile:
-    """A model in a file, and where it runs; opened once in each process.
-
-    Attributes
-    ----------
-    path : str
-    modified_ns : int
-        When the file was written last.
-    device : str
-        ``"cpu"`` or ``"cuda"``, with a number if wanted.
-    threads : int
-    """
-
-    path: str
-    modified_ns: int
-    device: str
-    threads: int
-
-
-@dataclass(frozen=True)
 class OnnxDenoiser(PictureModel):
     """Runs somebody's exported network with onnxruntime.
 
     Parameters
     ----------
-    file : OnnxFile
+    file : ModelFile
     noise : float or None
         Standard deviation of the noise for models with a second input.
     """
 
-    file: OnnxFile
+    file: ModelFile
     noise: float | None = None
 
     def run(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return a picture (h, w) as the model changes it; the mean of its channels if it has three."""
-        return run_session(self.file, image, self.noise)
+        return run_session(self.file, image, self.noise, self.threads)
 
 
 @lru_cache(maxsize=4)
-def open_session(file: OnnxFile) -> Any:
-    """Return an onnxruntime session of a file, checked.
+def open_session(file: ModelFile, threads: int) -> Any:
+    """Return an onnxruntime session of a file, checked; opened once in each process.
 
     Raises
     ------
@@ -91,7 +71,7 @@ def open_session(file: OnnxFile) -> Any:
             "the denoiser 'onnx' needs onnxruntime, which is not installed; run: pip install 'cemi-denoise[onnx]'"
         ) from error
     options = runtime.SessionOptions()
-    options.intra_op_num_threads = file.threads
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     providers = ["CPUExecutionProvider"]
@@ -124,7 +104,9 @@ def _check_inputs(session: Any, path: str) -> None:
         )
 
 
-def run_session(file: OnnxFile, image: NDArray[np.float32], noise: float | None) -> NDArray[np.float32]:
+def run_session(
+    file: ModelFile, image: NDArray[np.float32], noise: float | None, threads: int = 1
+) -> NDArray[np.float32]:
     """Return what a model makes of a picture (h, w).
 
     Raises
@@ -132,7 +114,7 @@ def run_session(file: OnnxFile, image: NDArray[np.float32], noise: float | None)
     InputError
         It wants the noise and was not told, fails, or gives a picture of another size.
     """
-    session = open_session(file)
+    session = open_session(file, threads)
     first, *rest = session.get_inputs()
     fed = {first.name: np.repeat(image[None, None], first.shape[1], axis=1)}
     if rest:
@@ -162,14 +144,15 @@ def make(settings: OnnxSettings, runtime: Runtime) -> OnnxDenoiser:
     InputError
         The file is missing or no model that fits.
     """
-    path = Path(settings.model)
-    if not path.is_file():
-        raise InputError(f"there is no ONNX file {path}; model names the file of a network")
-    file = OnnxFile(str(path), path.stat().st_mtime_ns, runtime.device, runtime.threads)
+    file = ModelFile.found(settings.model, runtime.device)
     multiple = settings.multiple_px
+
+    def run(image: NDArray[np.float32]) -> NDArray[np.float32]:
+        return run_session(file, image, settings.noise, runtime.threads)
+
     edge = -(-_SMALLEST_PX // multiple) * multiple
-    run_session(file, np.full((edge, edge), 0.5, np.float32), settings.noise)
+    run(np.full((edge, edge), 0.5, np.float32))
     reach = settings.reach_px
     if reach == "auto":
-        reach = measured_reach_px(lambda image: run_session(file, image, settings.noise), multiple, path.name)
+        reach = measured_reach_px(run, multiple, Path(file.path).name)
     return OnnxDenoiser(file, settings.noise, reach_px=reach, multiple_px=multiple, threads=runtime.threads)

@@ -6,12 +6,14 @@ import logging
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from cemi_core.errors import InputError
 from cemi_denoise.denoisers.placed_filter import PlacedFilter
 
 log = logging.getLogger("cemi")
@@ -26,6 +28,37 @@ _CORE_PX = 16
 _REACHES_PX = (8, 16, 24, 32, 48, 64, 96, 128)
 #: A quarter of a grey level of 255.
 _TOLERANCE = 0.25 / 255
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A file, as it was when last looked at, and the device that its model runs on.
+
+    Attributes
+    ----------
+    path : str
+    modified_ns : int
+        When the file was written last.
+    device : str
+        Such as ``"cpu"`` or ``"cuda:1"``.
+    """
+
+    path: str
+    modified_ns: int
+    device: str
+
+    @classmethod
+    def found(cls, path: str, device: str) -> ModelFile:
+        """Return a file that is there.
+
+        Raises
+        ------
+        InputError
+            It is not.
+        """
+        if not Path(path).is_file():
+            raise InputError(f"there is no model file {path}; model names the file of a network")
+        return cls(path, Path(path).stat().st_mtime_ns, device)
 
 
 @dataclass(frozen=True)

@@ -79,14 +79,20 @@ def find_weights(name: str, weights_dir: str | Path | None = None) -> Path:
     Raises
     ------
     InputError
-        There is no such file.
+        There is no such file, or it is one of another kind.
     """
     folders = [Path(weights_dir)] if weights_dir else []
     candidates = [Path(name), *(folder / file for folder in folders for file in (name, f"{name}.safetensors"))]
-    found = next((path for path in candidates if path.suffix == ".safetensors" and path.is_file()), None)
+    there = [path for path in candidates if path.is_file()]
+    found = next((path for path in there if path.suffix == ".safetensors"), None)
     shipped = shipped_weights()
     if found is None and name in shipped:
         found = shipped[name]
+    if found is None and there:
+        raise InputError(
+            f"{there[0]} is not a .safetensors file, such as 'cemi train denoiser' writes "
+            "(the plugin cemi-denoise-spandrel reads model files of other programs)"
+        )
     if found is None:
         where = f" in {weights_dir}" if weights_dir else ""
         raise InputError(

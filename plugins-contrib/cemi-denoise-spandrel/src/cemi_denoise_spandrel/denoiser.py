@@ -14,8 +14,8 @@ from pydantic import Field
 from cemi_core.errors import InputError
 from cemi_core.model.settings import InputPath, Settings
 from cemi_core.model.stages import Runtime
-from cemi_denoise.denoisers.picture_model import REACH_DESCRIPTION, PictureModel, Reach, measured_reach_px
-from cemi_denoise_spandrel.model_file import ModelFile, open_model
+from cemi_denoise.denoisers.picture_model import REACH_DESCRIPTION, ModelFile, PictureModel, Reach, measured_reach_px
+from cemi_denoise_spandrel.model_file import open_model
 
 #: Windows of 8 px and strides up to 16 px are padded inside many networks, of which spandrel knows nothing.
 _GRID_PX = 16
@@ -77,11 +77,10 @@ def make(settings: SpandrelSettings, runtime: Runtime) -> SpandrelDenoiser:
     InputError
         The file is missing or holds no network that fits.
     """
-    path = Path(settings.model)
-    file = ModelFile(str(path), path.stat().st_mtime_ns if path.is_file() else 0, runtime.device)
+    file = ModelFile.found(settings.model, runtime.device)
     multiple = math.lcm(open_model(file).size_requirements.multiple_of, _GRID_PX)
     reach = settings.reach_px
     torch.set_num_threads(runtime.threads)
     if reach == "auto":
-        reach = measured_reach_px(lambda image: run_model(file, image), multiple, path.name)
+        reach = measured_reach_px(lambda image: run_model(file, image), multiple, Path(file.path).name)
     return SpandrelDenoiser(file, reach_px=reach, multiple_px=multiple, threads=runtime.threads)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,26 +20,9 @@ from spandrel import (
 from torch import Tensor
 
 from cemi_core.errors import InputError, UsageError
+from cemi_denoise.denoisers.picture_model import ModelFile
 
 _PICKLED = (".pth", ".pt", ".ckpt")
-
-
-@dataclass(frozen=True)
-class ModelFile:
-    """A file, as it was when last looked at, and the device that its network runs on.
-
-    Attributes
-    ----------
-    path : str
-    modified_ns : int
-        When the file was written last.
-    device : str
-        A torch device.
-    """
-
-    path: str
-    modified_ns: int
-    device: str
 
 
 @lru_cache(maxsize=2)
@@ -76,11 +58,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
     Raises
     ------
     InputError
-        The file is missing, damaged, of another kind, or holds objects that are no tensors.
+        The file is damaged, of another kind, or holds objects that are no tensors.
     """
     suffix = path.suffix.lower()
-    if not path.is_file():
-        raise InputError(f"there is no model file {path}")
     if suffix not in (".safetensors", *_PICKLED):
         raise InputError(f"{path} is not .safetensors, {', '.join(_PICKLED)}; other model files are not read")
     try:
