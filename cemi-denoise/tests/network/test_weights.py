@@ -70,7 +70,7 @@ def test_a_file_of_another_kind_is_said_to_be_there(saved):
     other = saved.with_suffix(".pth")
     saved.rename(other)
     for name, folder in ((str(other), None), (other.name, other.parent)):
-        with pytest.raises(InputError, match=rf"{other.name} is not a \.safetensors file; .* cemi-denoise-spandrel"):
+        with pytest.raises(InputError, match=rf"{other.name} is not a \.safetensors file, .* cemi-denoise-spandrel"):
             find_weights(name, folder)
 
 
