@@ -167,13 +167,6 @@ def test_a_number_that_could_not_be_measured_is_null_in_json(cemi, tmp_path):
     assert json.loads(answer.out)["value"] is None
 
 
-def test_each_page_of_a_tiff_is_denoised_into_a_file_of_its_own(cemi, tmp_path):
-    tifffile.imwrite(tmp_path / "stack.tif", np.zeros((3, 40, 50), np.uint8), photometric="minisblack")
-    answer = cemi("denoise", tmp_path / "stack.tif", "--out", tmp_path / "out", "--quiet")
-    assert answer.code == 0, answer.err
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"stack_{i}.tif" for i in range(3)]
-
-
 def _stripes(path, period=12.0, dtype=np.uint8):
     y, x = np.mgrid[:300, :300]
     phase = (0.8 * x + 0.6 * y) / period % 1

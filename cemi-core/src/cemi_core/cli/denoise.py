@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,7 +21,11 @@ from cemi_core.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from cemi_core.model.stages import Runtime
+    from cemi_core.recipe.check import Choice
     from cemi_core.run.against import Against, Comparison
+    from cemi_core.run.denoise_files import DenoisedFile
+    from cemi_core.sources.images import ImagesSource
 
 
 @click.command("denoise", epilog="Example: cemi denoise frames/*.tif --out clean --use nlm")
@@ -53,145 +57,178 @@ def denoise(
     quiet: bool,
     **machine_settings: Any,
 ) -> int:
-    """Write each of IMAGES denoised under its own name into a folder, same size and type.
+    """Write each of IMAGES denoised into a folder under its own name, with its own size, type of pixels and pages.
 
-    With --against HD they are compared with better images of the same fields, which must be registered to them.
+    Colour becomes grey. With --against HD the images are compared with better ones of the same fields, which must be
+    registered to them.
     """
+    from tempfile import TemporaryDirectory
+
     from cemi_core.cli.choices import choose_with_source
-    from cemi_core.errors import UsageError
-    from cemi_core.plugins.manager import make, registry
-    from cemi_core.run.against import comparison_record, comparison_table
-    from cemi_core.run.executors import open_executor, spread
-    from cemi_core.run.fingerprint import input_paths
+    from cemi_core.cli.main import INTERRUPTED
+    from cemi_core.plugins.manager import make
+    from cemi_core.run.denoise_files import FilesTask, denoise_files
+    from cemi_core.run.executors import open_executor
     from cemi_core.run.plan import Workers
     from cemi_core.run.progress import shown_progress
-    from cemi_core.store.atomic import storage_errors
+    from cemi_core.store.atomic import PARTIAL, storage_errors
 
     terminated_like_interrupted()
     machine = machine_of(machine_settings)
     settings = {"crop": "none", **parse_settings(overrides), **({} if dtype is None else {"dtype": dtype})}
     source_choice, choice = choose_with_source("denoise", use, images, settings, {})
-    written: list[str] = []
-    failed: list[tuple[str, str]] = []
-    compared: list[Comparison] = []
-    not_compared: list[tuple[str, str]] = []
-    notes: list[str] = []
+    done: list[DenoisedFile] = []
     with messages(quiet), shown_progress(quiet) as progress:
-        source = make(source_choice.plugin, source_choice.settings, machine.runtime())
+        source = _opened(source_choice)
         # fewer images than workers: each gets more of the cores
         threads = machine.workers // max(1, min(machine.workers, len(source.frames)))
         denoiser = make(choice.plugin, choice.settings, replace(machine.runtime(), threads=threads))
-        names = [_file_name(frame.name) for frame in source.frames]
-        twice = next((name for name, count in Counter(names).items() if count > 1), None)
-        if twice is not None:
-            raise UsageError(f"two of the images are called {twice}; denoise them into different folders")
-        inputs = set(input_paths(source_choice))
-        better = None
+        _require_no_overlaps(choice, denoiser, machine.runtime())
+        better, metrics_left_out = None, list[str]()
         if against is not None:
-            better, notes, paths = _better_images(against, names, source, settings, machine.runtime())
-            inputs |= paths
+            source, better, metrics_left_out = _better_images(against, source_choice, source, machine.runtime())
+        _require_other_folder(out, source, against)
         with storage_errors(out):
             out.mkdir(parents=True, exist_ok=True)
-        if out.resolve() in {path.resolve().parent for path in inputs}:
-            raise UsageError(f"--out {out} holds the images themselves, which would be overwritten; choose another")
-        with open_executor(machine.kind, machine.workers, machine.scheduler) as executor:
-            workers = Workers(executor, machine, progress)
-            common = denoiser, source, out, better
-            work = spread(executor, _denoise_batch, common, range(len(names)), in_flight=workers.in_flight)
-            for index, done in work:
-                progress(f"denoising with {use}", index + 1, len(names))
-                if done.failure:
-                    failed.append((names[index], done.failure))
-                    continue
-                written.append(str(out / names[index]))
-                if done.comparison is not None:
-                    compared.append(done.comparison)
-                if done.not_compared:
-                    not_compared.append((names[index], done.not_compared))
-    failed += [(dropped.name, dropped.reason) for dropped in source.dropped]
-    answer: dict[str, Any] = {"written": written, "failed": _as_records(failed)}
-    if against is not None:
-        answer |= {"against": comparison_record(compared), "not_compared": _as_records(not_compared), "notes": notes}
+            aside = TemporaryDirectory(prefix=PARTIAL, dir=out)
+        try:
+            with aside, open_executor(machine.kind, machine.workers, machine.scheduler) as executor:
+                task = FilesTask(denoiser, source, out, Path(aside.name), better)
+                for file in denoise_files(task, Workers(executor, machine, progress), f"denoising with {use}"):
+                    done.append(file)
+        except KeyboardInterrupt:
+            click.echo(f"Interrupted: what is finished is in {out}; no file is half written.", err=True)
+            return INTERRUPTED
+    answer = _answer(done, source, metrics_left_out, against is not None)
     if as_json:
         click.echo(json.dumps(answer))
     else:
-        click.echo(f"{len(written)} image(s) written to {out}")
-        if compared:
-            click.echo(comparison_table(compared, registry().of_stage("metric")))
-        _say_what_is_missing(answer)
-    return int(not written or (against is not None and not compared))
+        _say(answer, done, out)
+    return int(not answer["written"] or (against is not None and not any(file.comparisons for file in done)))
 
 
-def _say_what_is_missing(answer: dict[str, Any]) -> None:
-    for note in answer.get("notes", ()):
-        click.echo(note, err=True)
-    for entry in answer["failed"]:
-        click.echo(f"not denoised: {entry['file']}: {entry['reason']}", err=True)
-    for entry in answer.get("not_compared", ()):
-        click.echo(f"not compared: {entry['file']}: {entry['reason']}", err=True)
+def _require_no_overlaps(choice: Choice, denoiser: Any, runtime: Runtime) -> None:
+    """Raise UsageError if a setting asks the denoiser to learn from overlapping frames, which only a run has.
+
+    One that learns by default (and otherwise from each picture itself) is no such case.
+    """
+    from cemi_core.errors import UsageError
+    from cemi_core.plugins.manager import make
+    from cemi_core.run.frames import wants_layout
+
+    if not wants_layout(denoiser):
+        return
+    given = choice.settings.model_dump(exclude_unset=True)
+    for key, value in given.items():
+        without = {name: part for name, part in given.items() if name != key}
+        if not wants_layout(make(choice.plugin, type(choice.settings)(**without), runtime)):
+            raise UsageError(
+                f"--set {key}={value} learns from the overlaps of a run, which 'cemi denoise' does not have; write "
+                f"denoise: [{{use: {choice.name}, with: {{{key}: {value}}}}}] into a recipe for 'cemi recipe'"
+            )
+
+
+def _what_changes(source: ImagesSource) -> list[str]:
+    """Return a sentence for each thing in which the files that are written differ from those that came."""
+    colour = [still.name for still in source.stills if still.header.colour]
+    one_bit = [still.name for still in source.stills if still.header.stored.kind == "b"]
+    sentences = []
+    if colour:
+        sentences.append(f"stored in colour, written as grey (one channel, their luminance): {_some(colour)}")
+    if one_bit:
+        sentences.append(f"stored with 1 bit, written with 8: {_some(one_bit)}")
+    return sentences
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _opened(choice: Choice, **changed: Any) -> ImagesSource:
+    """Open images that have nothing to do with each other."""
+    from cemi_core.sources.images import ImagesSettings, ImagesSource
+
+    settings = choice.settings.model_copy(update=changed)
+    assert isinstance(settings, ImagesSettings)
+    return ImagesSource(settings, apart=True)
+
+
+def _require_other_folder(out: Path, source: ImagesSource, against: str | None) -> None:
+    """Raise UsageError if what is written would replace an image, or another that is written."""
+    from cemi_core.errors import UsageError
+    from cemi_core.sources.files import find_files
+    from cemi_core.sources.read_image import IMAGE_SUFFIXES
+
+    paths = {still.path for still in source.stills}
+    twice = next((name for name, count in Counter(path.name for path in paths).items() if count > 1), None)
+    if twice is not None:
+        raise UsageError(f"two of the images are called {twice}; denoise them into different folders")
+    if against is not None:
+        paths.update(find_files(against, IMAGE_SUFFIXES, "images"))
+    if out.resolve() in {path.resolve().parent for path in paths}:
+        raise UsageError(f"--out {out} holds the images themselves, which would be overwritten; choose another")
+
+
+def _better_images(
+    where: str, source_choice: Choice, source: ImagesSource, runtime: Runtime
+) -> tuple[ImagesSource, Against, list[str]]:
+    """Open the images to compare with; return the images on one scale of grey levels with them, and what to say."""
+    from cemi_core.plugins.manager import registry
+    from cemi_core.recipe.check import choose
+    from cemi_core.run.against import Against, find_partners, load_metrics
+    from cemi_core.run.denoise_files import picture_names
+
+    own: dict[str, Any] = {"path": str(Path(where).absolute()), "crop": source_choice.settings.model_dump()["crop"]}
+    if any(still.header.dtype.kind == "f" for still in source.stills):
+        own["float_range"] = list(source.float_range)
+        source = _opened(source_choice, float_range=source.float_range)
+    better = _opened(choose("source", "images", own, registry(), "--against"))
+    partners = find_partners(picture_names(source), better, f"--against {where}")
+    metrics, notes = load_metrics(registry(), runtime)
+    return source, Against(better, partners, metrics), notes
+
+
+def _answer(done: Sequence[DenoisedFile], source: ImagesSource, notes: list[str], compared: bool) -> dict[str, Any]:
+    """Return what was done as plain data."""
+    from cemi_core.run.against import comparison_record
+
+    failed = [(file.path.name, file.failure) for file in done if file.failure]
+    failed += [(entry.name, entry.reason) for entry in source.dropped]
+    answer: dict[str, Any] = {
+        "written": [str(file.path) for file in done if not file.failure],
+        "failed": _as_records(failed),
+        "notes": _what_changes(source) + notes,
+    }
+    if compared:
+        answer["against"] = comparison_record(_comparisons(done))
+        answer["not_compared"] = _as_records([entry for file in done for entry in file.not_compared])
+    return answer
+
+
+def _comparisons(done: Sequence[DenoisedFile]) -> list[Comparison]:
+    return [comparison for file in done for comparison in file.comparisons]
 
 
 def _as_records(reasons: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
     return [{"file": name, "reason": reason} for name, reason in reasons]
 
 
-def _better_images(
-    where: str, names: Sequence[str], source: Any, settings: dict[str, Any], runtime: Any
-) -> tuple[Against, list[str], set[Path]]:
-    """Open the images to compare with, on the same scale of grey levels; return also what to say, and their paths."""
-    from cemi_core.plugins.manager import make, registry
-    from cemi_core.recipe.check import choose
-    from cemi_core.run.against import Against, find_partners, load_metrics
-    from cemi_core.run.fingerprint import input_paths
+def _say(answer: dict[str, Any], done: Sequence[DenoisedFile], out: Path) -> None:
+    """Print what was done in one line, the comparison if there is one, and what is missing."""
+    from cemi_core.plugins.manager import registry
+    from cemi_core.run.against import comparison_table
 
-    own: dict[str, Any] = {"path": str(Path(where).absolute()), "crop": settings["crop"]}
-    if source.dtype.kind == "f":
-        own["float_range"] = list(source.float_range)
-    choice = choose("source", "images", own, registry(), "--against")
-    better = make(choice.plugin, choice.settings, runtime)
-    partners = find_partners(names, better, f"--against {where}")
-    metrics, notes = load_metrics(registry(), runtime)
-    return Against(better, partners, metrics), notes, set(input_paths(choice))
-
-
-def _file_name(frame_name: str) -> str:
-    """Return the name of the file to write; each page of a TIFF, called ``stack.tif[2]``, becomes ``stack_2.tif``."""
-    path, _, page = Path(frame_name).name.removesuffix("]").rpartition("[")
-    if frame_name.endswith("]") and page.isdecimal():
-        return f"{Path(path).stem}_{page}{Path(path).suffix}"
-    return Path(frame_name).name
-
-
-class _Done(NamedTuple):
-    """What became of one image; empty texts where nothing went wrong."""
-
-    failure: str = ""
-    comparison: Comparison | None = None
-    not_compared: str = ""
-
-
-def _denoise_batch(common: tuple[Any, Any, Path, Against | None], indices: Sequence[int]) -> list[_Done]:
-    """Denoise and write some images, and compare them with better ones."""
-    from cemi_core.errors import InputError
-    from cemi_core.export.write_image import write_image
-    from cemi_core.model.frame import from_unit_range
-    from cemi_core.run.tiles import denoise_image
-
-    denoiser, source, out, better = common
-    done = []
-    for index in indices:
-        frame = source.frames[index]
-        name = _file_name(frame.name)
-        try:
-            raw = source.read(index)
-            image = denoise_image(denoiser, raw, frame.pixel_size_um)
-        except InputError as error:
-            done.append(_Done(failure=str(error)))
-            continue
-        pixels = from_unit_range(image, source.dtype, getattr(source, "float_range", (0.0, 1.0)))
-        write_image(out / name, pixels, frame.pixel_size_um)
-        try:
-            done.append(_Done(comparison=None if better is None else better.compare(name, raw, image)))
-        except InputError as error:
-            done.append(_Done(not_compared=str(error)))
-    return done
+    written = [file for file in done if not file.failure]
+    pages = sum(file.pages for file in written)
+    stacks = sum(file.pages > 1 for file in written)
+    of_pages = f" ({stacks} of them with several pages, {pages} pictures in all)" if stacks else ""
+    click.echo(f"{len(written)} image(s) written to {out}{of_pages}")
+    compared = _comparisons(done)
+    if compared:
+        click.echo(comparison_table(compared, registry().of_stage("metric")))
+    for note in answer["notes"]:
+        click.echo(note, err=True)
+    for entry in answer["failed"]:
+        click.echo(f"not denoised: {entry['file']}: {entry['reason']}", err=True)
+    for entry in answer.get("not_compared", ()):
+        click.echo(f"not compared: {entry['file']}: {entry['reason']}", err=True)

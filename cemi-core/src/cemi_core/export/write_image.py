@@ -1,7 +1,8 @@
-"""Writes one picture as TIFF, PNG or JPEG, by the suffix of its name."""
+"""Writes pictures as TIFF, PNG or JPEG, by the suffix of their name."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,10 @@ from cemi_core.errors import UsageError
 from cemi_core.store.atomic import atomic_path
 
 _JPEG_QUALITY = 95
+_TIFF = (".tif", ".tiff")
+_TYPES = {".png": (np.uint8, np.uint16), ".jpg": (np.uint8,), ".jpeg": (np.uint8,)}
+#: A classical TIFF counts its bytes in 32 bits; some are left for what is not pixels.
+_LARGEST_TIFF = 2**32 - 2**25
 
 
 def write_image(path: Path, pixels: NDArray[Any], pixel_size_um: float | None = None) -> None:
@@ -24,7 +29,7 @@ def write_image(path: Path, pixels: NDArray[Any], pixel_size_um: float | None = 
     path : Path
         ``.tif``, ``.png`` (8 and 16 bit) or ``.jpg`` (8 bit).
     pixels : ndarray, shape (h, w)
-        uint8, uint16 or float32.
+        uint8, uint16 or float32; in a TIFF other integers and floats too.
     pixel_size_um : float or None
         Kept as the resolution of a TIFF.
 
@@ -35,18 +40,46 @@ def write_image(path: Path, pixels: NDArray[Any], pixel_size_um: float | None = 
     StorageError
         The disk is full.
     """
-    suffix = path.suffix.lower()
-    if suffix in (".tif", ".tiff"):
-        options: dict[str, Any] = {"photometric": "minisblack"}
-        if pixel_size_um:
-            options |= {"resolution": (1e4 / pixel_size_um, 1e4 / pixel_size_um), "resolutionunit": "CENTIMETER"}
-        with atomic_path(path) as temporary:
-            tifffile.imwrite(temporary, pixels, **options)
+    require_format(path, pixels.dtype)
+    if path.suffix.lower() in _TIFF:
+        write_pages(path, [(pixels, pixel_size_um)], pixels.nbytes)
         return
-    allowed = {".png": (np.uint8, np.uint16), ".jpg": (np.uint8,), ".jpeg": (np.uint8,)}
-    if suffix not in allowed:
-        raise UsageError(f"'{path.name}': pictures are written as .tif, .png or .jpg")
-    if pixels.dtype.type not in allowed[suffix]:
-        raise UsageError(f"'{path.name}': {suffix[1:]} cannot hold {pixels.dtype} pixels; use .tif")
     with atomic_path(path) as temporary:
         Image.fromarray(pixels).save(temporary, quality=_JPEG_QUALITY)  # PNG takes no notice of it
+
+
+def write_pages(path: Path, pages: Iterable[tuple[NDArray[Any], float | None]], total_bytes: int) -> None:
+    """Write grey pictures as the pages of one TIFF; it appears under its name only when it is complete.
+
+    Parameters
+    ----------
+    path : Path
+    pages : iterable of (ndarray of shape (h, w), float or None)
+        Pixels and pixel size (micrometres) of each; taken one at a time.
+    total_bytes : int
+        Of the pixels of all pages, which decides on the kind of TIFF.
+
+    Raises
+    ------
+    StorageError
+        The disk is full.
+    """
+    with atomic_path(path) as temporary, tifffile.TiffWriter(temporary, bigtiff=total_bytes > _LARGEST_TIFF) as tiff:
+        for pixels, pixel_size_um in pages:
+            per_cm = 1e4 / pixel_size_um if pixel_size_um else None
+            known: dict[str, Any] = {"resolution": (per_cm, per_cm), "resolutionunit": "CENTIMETER"} if per_cm else {}
+            # without metadata of its own, tifffile and others take pages of one size for a stack
+            tiff.write(pixels, photometric="minisblack", metadata=None, **known)
+
+
+def require_format(path: Path, dtype: np.dtype[Any], pages: int = 1) -> None:
+    """Raise UsageError unless the format that the suffix of ``path`` names holds so many pictures of this type."""
+    suffix = path.suffix.lower()
+    if suffix in _TIFF:
+        return
+    if suffix not in _TYPES:
+        raise UsageError(f"'{path.name}': pictures are written as .tif, .png or .jpg")
+    if dtype.type not in _TYPES[suffix]:
+        raise UsageError(f"'{path.name}': {suffix[1:]} cannot hold {dtype} pixels; use .tif")
+    if pages > 1:
+        raise UsageError(f"'{path.name}': {suffix[1:]} holds one picture, not {pages}; use .tif")

@@ -19,7 +19,7 @@ def finite_range(pixels: NDArray[Any]) -> tuple[float, float]:
 
 
 def common_range(ranges: Iterable[tuple[float, float]]) -> tuple[float, float]:
-    """Return (0, 1) if all ranges lie within it, else the smallest and the largest value of all."""
-    lows, highs = zip(*ranges)
-    low, high = min(lows), max(highs)
+    """Return (0, 1) if all ranges lie within it, or there are none, else the smallest and the largest value of all."""
+    found = list(ranges)
+    low, high = min((low for low, _ in found), default=0.0), max((high for _, high in found), default=1.0)
     return (0.0, 1.0) if low >= 0.0 and high <= 1.0 else (low, high)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -83,12 +84,23 @@ class ImagesSource:
 
     Damaged files are dropped and listed (see ``on_bad``). Files of different sizes are accepted.
 
+    Parameters
+    ----------
+    settings : ImagesSettings
+    apart : bool
+        The files have nothing to do with each other: depths may be mixed, floats of each file have a range of their
+        own, and one file that can be read is enough.
+
     Attributes
     ----------
     frames, dropped, dtype
         See `cemi_core.model.frame.FrameSource`. Frames come in order of files, or by line where a grid pattern says.
+    stills : tuple of Still
+        The picture behind each frame.
     float_range : tuple of float
-        Float values that `read` maps to 0 and 1.
+        Float values that `read` maps to 0 and 1; if files are ``apart``, the range of all of them.
+    float_ranges : tuple of tuple of float
+        Float values that `read` maps to 0 and 1, for each frame.
     notes : tuple of str
         Sentences for the user and the report, such as that a picture is in colour.
 
@@ -98,21 +110,22 @@ class ImagesSource:
         Nothing can be read, depths are mixed, or names do not fit the numbering; the message names the file.
     """
 
-    def __init__(self, settings: ImagesSettings) -> None:
-        stills, dropped = open_stills(settings.path, settings.crop, settings.on_bad == "drop")
+    def __init__(self, settings: ImagesSettings, apart: bool = False) -> None:
+        stills, dropped = open_stills(settings.path, settings.crop, settings.on_bad == "drop", apart)
         placed, left_out = _place(stills, settings)
         if not placed:
             raise InputError(f"the positions table '{settings.positions}' names none of the images")
-        self._stills = [still for still, _ in placed]
+        self.stills = tuple(still for still, _ in placed)
         self.frames: tuple[Frame, ...] = tuple(replace(frame, index=i) for i, (_, frame) in enumerate(placed))
         damaged = {entry.name for entry in dropped}
         left_out = [entry for entry in left_out if Path(entry.name).name not in damaged]
         self.dropped: tuple[DroppedFrame, ...] = (*dropped, *left_out)
-        self.dtype: np.dtype[Any] = self._stills[0].header.dtype
-        self.notes = tuple(notes_on_stills(self._stills))
-        self.float_range = settings.float_range or (0.0, 1.0)
-        if self.dtype.kind == "f" and settings.float_range is None:
-            self.float_range = common_range(finite_range(self.read_native(i)) for i in range(len(self.frames)))
+        self.dtype: np.dtype[Any] = self.stills[0].header.dtype
+        self.notes = () if apart else tuple(notes_on_stills(self.stills))
+        found = {} if settings.float_range is not None else self._found_ranges()
+        self.float_range = settings.float_range or common_range(found.values())
+        by_file = self._by_file(found) if apart else {}
+        self.float_ranges = tuple(by_file.get(still.path, self.float_range) for still in self.stills)
 
     def read_native(self, index: int) -> NDArray[Any]:
         """Return frame ``index`` (h, w), cropped, in the type of the file.
@@ -122,11 +135,27 @@ class ImagesSource:
         InputError
             The file has become unreadable or is damaged in its pixels.
         """
-        return self._stills[index].read()
+        return self.stills[index].read()
 
     def read(self, index: int) -> NDArray[np.float32]:
         """Return frame ``index`` as float32 (h, w) in [0, 1]."""
-        return to_unit_range(self.read_native(index), self.float_range)
+        return to_unit_range(self.read_native(index), self.float_ranges[index])
+
+    def _found_ranges(self) -> dict[int, tuple[float, float]]:
+        """Return the range of each frame of floats; one that is damaged in its pixels has none, which `read` tells."""
+        found = {}
+        for index, still in enumerate(self.stills):
+            if still.header.dtype.kind == "f":
+                with suppress(InputError):
+                    found[index] = finite_range(self.read_native(index))
+        return found
+
+    def _by_file(self, found: Mapping[int, tuple[float, float]]) -> dict[Path, tuple[float, float]]:
+        """Return the common range of the frames in each file."""
+        ranges = defaultdict(list)
+        for index, one in found.items():
+            ranges[self.stills[index].path].append(one)
+        return {path: common_range(of_pages) for path, of_pages in ranges.items()}
 
 
 def make(settings: ImagesSettings, runtime: Runtime) -> ImagesSource:

@@ -42,6 +42,8 @@ class ImageHeader:
         (height, width), px.
     dtype : numpy.dtype
         Type that `read_pixels` returns: uint8, uint16 or float32.
+    stored : numpy.dtype
+        Type in the file, such as int16 or float64.
     page : int
         Page of a TIFF; 0 in other files.
     pages : int
@@ -54,6 +56,7 @@ class ImageHeader:
 
     shape: tuple[int, int]
     dtype: np.dtype[Any]
+    stored: np.dtype[Any]
     page: int = 0
     pages: int = 1
     colour: bool = False
@@ -200,7 +203,8 @@ def _tiff_headers(path: Path) -> list[ImageHeader]:
             elif tiff.sem_metadata:
                 vendor = zeiss_data(tiff.sem_metadata, shape)
             colour = page.samplesperpixel >= 3 or page.photometric == tifffile.PHOTOMETRIC.PALETTE
-            headers.append(ImageHeader(shape, _read_dtype(page.dtype), number, len(pages), colour, vendor))
+            stored = np.dtype(page.dtype).newbyteorder("=")
+            headers.append(ImageHeader(shape, _read_dtype(stored), stored, number, len(pages), colour, vendor))
     return headers
 
 
@@ -237,9 +241,11 @@ def _pillow_header(path: Path) -> ImageHeader:
         shape = image.height, image.width
         _check_size(path, shape)
         colour = image.mode not in ("1", "L", "LA", "I;16", "I;16B", "I", "F")
+        one_bit = image.mode == "1"
     magic = _magic(path)
     deep = magic.startswith(_PNG_MAGIC) and magic[24] == 16
-    return ImageHeader(shape, np.dtype(np.uint16 if deep else np.uint8), colour=colour)
+    stored = np.dtype(np.uint16 if deep else np.bool_ if one_bit else np.uint8)
+    return ImageHeader(shape, _read_dtype(stored), stored, colour=colour)
 
 
 def _has_end_marker(path: Path) -> bool:

@@ -61,7 +61,9 @@ class Still:
         return pixels[self.crop]
 
 
-def open_stills(path: str | Sequence[str], crop: Crop, drop_bad: bool) -> tuple[list[Still], list[DroppedFrame]]:
+def open_stills(
+    path: str | Sequence[str], crop: Crop, drop_bad: bool, apart: bool = False
+) -> tuple[list[Still], list[DroppedFrame]]:
     """Read the headers of all files.
 
     Parameters
@@ -72,6 +74,8 @@ def open_stills(path: str | Sequence[str], crop: Crop, drop_bad: bool) -> tuple[
         See `ImagesSettings`.
     drop_bad : bool
         Drop and list damaged files as long as at least two others can be read.
+    apart : bool
+        The pictures have nothing to do with each other: depths may be mixed, and one that can be read is enough.
 
     Raises
     ------
@@ -93,9 +97,10 @@ def open_stills(path: str | Sequence[str], crop: Crop, drop_bad: bool) -> tuple[
             page_name = name if header.pages == 1 else f"{name}[{header.page}]"
             stills.append(Still(file, page_name, header, place, _crop(file, header, crop)))
             place += 1
-    if errors and (not drop_bad or len({still.path for still in stills}) < 2):
+    if errors and (not drop_bad or len({still.path for still in stills}) < (1 if apart else 2)):
         raise errors[0][1]
-    _check_depth(stills)
+    if not apart:
+        _check_depth(stills)
     if crop == "auto":
         stills = _without_common_bar(stills)
     return stills, [DroppedFrame(name, str(error)) for name, error in errors]
