@@ -5,6 +5,7 @@ import errno
 import importlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -122,9 +123,17 @@ def test_a_training_leaves_weights_their_card_a_table_and_samples(recipe, tmp_pa
     assert "# mine" in card and "| psnr |" in card and "learning rate 0.001" in card
     rows = rows_of(tmp_path / "mine")
     assert [row["step"] for row in rows] == ["0", "2", "4", "6"]
-    assert [bool(row["psnr"]) for row in rows] == [True, False, True, False]
+    assert [bool(row["psnr"]) for row in rows] == [True, False, True, True]
     assert [bool(row["l1"]) for row in rows] == [False, True, True, True]
     assert sorted(path.name for path in (tmp_path / "mine/samples").iterdir()) == ["step-000004.png", "step-000006.png"]
+
+
+def test_the_last_step_is_in_the_table_however_short_the_training(recipe, tmp_path):
+    outcome = train(recipe(steps=3, every={"log": 100, "validation": 100}), tmp_path / "out")
+    first, last = rows_of(tmp_path / "out")
+    assert (first["step"], last["step"]) == ("0", "3")
+    assert float(last["l1"]) > 0
+    assert float(last["psnr"]) == pytest.approx(outcome.scores["psnr"], rel=1e-5)
 
 
 def test_the_average_is_what_is_written(recipe, tmp_path):
@@ -290,8 +299,11 @@ def test_a_network_that_does_harm_is_said_to(recipe, tmp_path, caplog):
     train(recipe(learning_rate=1.0, steps=8), tmp_path / "bad")
     assert "the network makes the pictures of 'validation' worse: PSNR" in caplog.text
     caplog.clear()
+    train(recipe(learning_rate=1e-9, steps=1), tmp_path / "idle")
+    assert re.search(r"'validation' no better: PSNR (.*) dB, and \1 dB before", caplog.text)
+    caplog.clear()
     train(recipe(learning_rate=1e-6), tmp_path / "stopped", limits=Limits(steps=1))  # nothing can be said yet
-    assert "worse" not in caplog.text
+    assert "before" not in caplog.text
 
 
 def test_too_little_memory_on_the_device_says_what_to_lower(recipe, tmp_path, monkeypatch):

@@ -83,6 +83,14 @@ class Outcome:
         """Whether the last step is done."""
         return self.step >= self.steps
 
+    @property
+    def harm(self) -> str:
+        """What is said of a network that takes no noise out; empty of one that does, or that was not measured."""
+        after, before = (f"{scores.get('psnr', 0.0):.2f}" for scores in (self.scores, self.noisy_scores))
+        if "psnr" not in self.scores or float(after) > float(before):
+            return ""
+        return f"{'no better' if after == before else 'worse'}: PSNR {after} dB, and {before} dB before"
+
 
 def identity_of(recipe: TrainingRecipe, data: OpenedData, processes: int = 1) -> dict[str, Any]:
     """Return what makes a training this one: all that the weights depend on."""
@@ -221,6 +229,7 @@ class _Run:
         self.recipe, self.out, self.training = recipe, out, training
         self.architecture, self.data = architecture, data
         self.examination, self.identity = examination, identity
+        self._scores: tuple[int, dict[str, float]] = (-1, {})
         self.started = self.saved_at = time.monotonic()
         content = _restore(training, out, identity)
         if content:
@@ -231,31 +240,36 @@ class _Run:
         sums = dict(content.get("sums", {}))
         self.log = TrainLog(out, self._columns(), training.step_number, sums, recipe.tensorboard)
         if not content and examination is not None:  # what the weights at the start are worth
-            self.log.write(0, 0.0, recipe.learning_rate, examination.scores(training.average))
+            self.log.write(0, 0.0, recipe.learning_rate, self.scores())
 
     @property
     def seconds(self) -> float:
         """Time of the training so far, over all calls."""
         return self.seconds_before + time.monotonic() - self.started
 
+    def scores(self) -> dict[str, float]:
+        """Return what the average network is worth at this step, measured once; empty without an examination."""
+        step = self.training.step_number
+        if self.examination is not None and self._scores[0] != step:
+            self._scores = step, self.examination.scores(self.training.average)
+        return self._scores[1]
+
     def after_step(self, losses: dict[str, float]) -> None:
-        """Write down what is due after a step."""
+        """Write down what is due after a step; all of it after the last one."""
         every, step = self.recipe.every, self.training.step_number
+        last = step == self.recipe.steps
         self.log.add(losses)
-        examined = self.examination is not None and step % every.validation == 0
-        if examined or step % every.log == 0:
-            self._report(examined)
-        if step % every.samples == 0 or step == self.recipe.steps:
+        examined = self.examination is not None and (last or step % every.validation == 0)
+        if last or examined or step % every.log == 0:
+            self._report(self.scores() if examined else {})
+        if last or step % every.samples == 0:
             self._draw()
         minutes = (time.monotonic() - self.saved_at) / 60
         if step % every.checkpoint == 0 or minutes >= every.checkpoint_minutes:
             self._save()
 
-    def _report(self, examined: bool) -> None:
+    def _report(self, scores: dict[str, float]) -> None:
         step = self.training.step_number
-        scores: dict[str, float] = {}
-        if examined and self.examination is not None:
-            scores = self.examination.scores(self.training.average)
         means = self.log.write(step, self.seconds, self.training.plan.rate_at(step - 1), scores)
         values = {**means, **scores}
         log.info("step %d: %s", step, ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
@@ -272,16 +286,12 @@ class _Run:
     def finish(self) -> Outcome:
         """Leave a checkpoint, and weights that can be used even if the training is not finished."""
         self._save()
-        scores, noisy = {}, {}
-        if self.examination is not None:
-            scores, noisy = (self.examination.scores(network) for network in (self.training.average, None))
-        outcome = Outcome(self.training.step_number, self.recipe.steps, self.seconds, scores, noisy)
-        if outcome.finished and scores.get("psnr", 0.0) < noisy.get("psnr", 0.0):
+        noisy = {} if self.examination is None else self.examination.scores(None)
+        outcome = Outcome(self.training.step_number, self.recipe.steps, self.seconds, self.scores(), noisy)
+        if outcome.finished and outcome.harm:
             log.warning(
-                "the network makes the pictures of 'validation' worse: PSNR %.2f dB, and %.2f dB before; "
-                "train for longer, or lower the learning rate",
-                scores["psnr"],
-                noisy["psnr"],
+                "the network makes the pictures of 'validation' %s; train for longer, or lower the learning rate",
+                outcome.harm,
             )
         measured_on = self.examination.summary if self.examination is not None else ()
         card = card_of(self.recipe, self.data.summary, measured_on, outcome)
