@@ -6,21 +6,31 @@ import pytest
 import torch
 
 from cemi_core.errors import InputError
-from cemi_denoise.network.networks import RRDBNet, UNetDiscriminator, build_network, parameter_count, receptive_field_px
+from cemi_denoise.network.networks import (
+    RRDBNet,
+    UNetDiscriminator,
+    build_network,
+    parameter_count,
+    receptive_field_px,
+    take_over,
+)
 
 SMALL = [
     {"name": "RRDBNet", "features": 8, "growth": 4, "blocks": 1, "tail": 4},
     {"name": "RRDBNet", "features": 8, "growth": 4, "blocks": 1, "unshuffle": 1, "noise_channel": False},
     {"name": "UNet", "features": 4, "levels": 2},
+    {"name": "RRDBNet", "features": 8, "growth": 4, "blocks": 1, "tail": 4, "detail": 4, "kernels": 10},
 ]
-each = pytest.mark.parametrize("architecture", SMALL, ids=lambda a: f"{a['name']}-{a.get('unshuffle', 4)}")
+each = pytest.mark.parametrize("architecture", SMALL, ids=["RRDBNet", "RRDBNet-1", "UNet", "RRDBNet-detail"])
 
 
 def random_network(architecture, seed=0):
-    """Return a network whose last layer passes something on, as it would after training."""
+    """Return a network whose layers all pass something on, as they would after training."""
     torch.manual_seed(seed)
     network = build_network(architecture)
-    torch.nn.init.normal_(network.last.weight, std=0.05)
+    for parameter in network.parameters():
+        if parameter.ndim == 4 and not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.05)
     return network.eval()
 
 
@@ -68,11 +78,32 @@ def test_the_sum_through_the_blocks_stays_in_float32_when_they_are_in_bfloat16()
 
 @pytest.mark.parametrize("unshuffle", [1, 2, 4])
 @pytest.mark.parametrize("rows", [1, 3, 50])
-def test_strips_give_what_the_whole_gives(unshuffle, rows):
-    network, picture = random_network({**SMALL[0], "unshuffle": unshuffle}), torch.rand(1, 1, 46, 40)
+@pytest.mark.parametrize("architecture", [SMALL[0], SMALL[3]], ids=["plain", "detail"])
+def test_strips_give_what_the_whole_gives(architecture, unshuffle, rows):
+    network, picture = random_network({**architecture, "unshuffle": unshuffle}), torch.rand(1, 1, 118, 40)
     whole = network(picture)
     network.strip_rows = rows
     torch.testing.assert_close(network(picture), whole)
+
+
+def test_detail_and_kernels_are_added_to_a_trained_network_without_changing_it():
+    trained, picture = random_network(SMALL[0]), torch.rand(1, 1, 22, 30)
+    larger = build_network(SMALL[3])
+    assert take_over(larger, trained)
+    torch.testing.assert_close(larger(picture, torch.tensor([0.1])), trained(picture, torch.tensor([0.1])))
+    assert not take_over(build_network({**SMALL[3], "growth": 5}), trained)
+    assert not take_over(build_network(SMALL[0]), larger)
+
+
+def test_a_kernel_along_a_line_leaves_the_line_alone():
+    lines = torch.zeros(1, 1, 40, 40)
+    lines[:, :, ::8] = 1
+    network = build_network(SMALL[3])
+    along, across = 0, 4
+    filtered = network.kernels.bank(lines)
+    inner = lines[:, 0, 4:-4, 4:-4]
+    assert (filtered[:, along] - inner).abs().max() < 0.6 < (filtered[:, across] - inner).abs().max()
+    torch.testing.assert_close(network.kernels.bank.weight.sum((1, 2, 3)), torch.ones(10))
 
 
 def test_the_receptive_field_of_one_convolution_is_its_own():

@@ -1,6 +1,7 @@
 """Claims about what a training reads: the same step gives the same batch, and what teaches nothing is left out."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from cemi_core.errors import InputError
 from cemi_denoise.noise.degrade import SemDegradation
 from cemi_denoise.noise.degrade_like import sem_degradation_like, smear_weights
+from cemi_denoise.noise.local import local_noise_map
 from cemi_denoise.noise.model import NoiseModel, estimate_noise_model
 from cemi_denoise.train.batches import Batch, DegradedPatches, MixedBatches, PairedPatches, SeenTwice
 from cemi_denoise.train.pictures import read_pictures
@@ -32,6 +34,17 @@ def test_a_batch_depends_on_the_step_and_on_nothing_before_it():
     data(8)
     assert equal(data(7), seventh)
     assert not equal(data(8), seventh)
+
+
+def test_the_network_is_told_what_is_measured_on_the_noisy_patch():
+    flat = np.full((64, 64), 0.5, np.float32)
+    data = DegradedPatches([flat], [(1.0, SemDegradation())], 64, told_error=0, told_nothing=0)
+    measured, true = replace(data, told_measured=1.0)(0), data(0)
+    assert torch.equal(measured.noisy, true.noisy)
+    expected = torch.tensor([float(local_noise_map(noisy[0].numpy()).mean()) for noisy in true.noisy])
+    torch.testing.assert_close(measured.noise, expected)
+    assert not torch.equal(measured.noise, true.noise)
+    assert float((measured.noise / true.noise).median()) == pytest.approx(1, abs=0.15)
 
 
 def test_kinds_of_data_get_their_share_of_the_steps():

@@ -267,6 +267,15 @@ def test_a_training_starts_from_other_weights_and_takes_over_their_network(recip
     assert same(by_name.network.state_dict(), training.network.state_dict())
 
 
+def test_detail_and_kernels_can_be_added_to_weights_to_start_from(recipe, tmp_path):
+    train(recipe(network={**TINY, "detail": 0, "kernels": 0}), tmp_path / "first")
+    start = str(tmp_path / "first/weights.safetensors")
+    training, architecture = start_training(recipe(network=TINY, start_from=start), Machine())
+    assert architecture["detail"] == 16
+    own = training.network.state_dict()
+    assert same({name: own[name] for name in weights_of(tmp_path / "first")}, weights_of(tmp_path / "first"))
+
+
 def test_wrong_weights_to_start_from_are_one_sentence(recipe, tmp_path):
     train(recipe(), tmp_path / "first")
     start = tmp_path / "first/weights.safetensors"

@@ -34,12 +34,12 @@ class _WholeMultiples(nn.Module):
         self.network = network
 
     def forward(self, picture: Tensor, noise: Tensor) -> Tensor:
-        return self.network.mended(picture, self.network.body(self.network.told(picture, noise)))
+        return self.network.body(self.network.told(picture, noise))
 
 
 class _WithoutNoise(_WholeMultiples):
     def forward(self, picture: Tensor) -> Tensor:
-        return self.network.mended(picture, self.network.body(picture))
+        return self.network.body(picture)
 
 
 def export_onnx(

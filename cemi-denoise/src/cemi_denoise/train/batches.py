@@ -13,6 +13,7 @@ from torch import Tensor
 from cemi_core.errors import InputError
 from cemi_core.model.frame import to_unit_range
 from cemi_denoise.noise.degrade import Degradation
+from cemi_denoise.noise.local import local_noise_map
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,9 @@ class DegradedPatches:
         picture is known to some 10 % only.
     told_nothing : float
         Share of patches for which the network is told no noise.
+    told_measured : float
+        Share of patches for which it is told what `local_noise_map` measures, as where it is used later: that is more
+        often too high than too low, because fine structure passes for noise.
     """
 
     images: Sequence[NDArray[np.generic]]
@@ -93,6 +97,7 @@ class DegradedPatches:
     inverted: float = 0.15
     told_error: float = 0.1
     told_nothing: float = 0.15
+    told_measured: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse pictures that no patch fits into."""
@@ -113,8 +118,11 @@ class DegradedPatches:
         degrade = self.degradations[int(rng.choice(len(shares), p=shares / shares.sum()))][1]
         degraded = degrade(clean, generator)
         told = degraded.noise * torch.exp(self.told_error * torch.randn(self.batch, generator=generator))
-        told = told * (torch.rand(self.batch, generator=generator) >= self.told_nothing)
-        return Batch(degraded.image, clean, told)
+        informed = torch.rand(self.batch, generator=generator) >= self.told_nothing
+        for index in np.flatnonzero(rng.random(self.batch) < self.told_measured):
+            level = float(local_noise_map(degraded.image[index, 0].numpy()).mean())
+            told[index] = level if np.isfinite(level) else 0.0
+        return Batch(degraded.image, clean, told * informed)
 
     def _patch(self, rng: np.random.Generator) -> NDArray[np.float32]:
         image = self.images[int(rng.integers(len(self.images)))]

@@ -129,6 +129,11 @@ class DataSettings(ModesSettings):
         0.1, ge=0, le=1, description="By how much (as a logarithm) the noise that the network is told is wrong."
     )
     told_nothing: _Share = Field(0.15, description="Share of the patches for which the network is told no noise.")
+    told_measured: _Share = Field(
+        0.5,
+        description="Share of the patches, with 'sem' or 'synthetic', for which the network is told what is measured "
+        "on the noisy patch, as where it is used later.",
+    )
 
 
 class ValidationSettings(ModesSettings):
@@ -143,12 +148,12 @@ class ValidationSettings(ModesSettings):
 
 
 _PRESETS: dict[tuple[str, str], dict[str, Any]] = {
-    ("RRDBNet", "small"): {"features": 32, "growth": 16, "blocks": 6, "tail": 16},
+    ("RRDBNet", "small"): {"features": 32, "growth": 16, "blocks": 6, "tail": 16, "detail": 16, "kernels": 20},
     ("RRDBNet", "large"): {"features": 64, "growth": 32, "blocks": 23, "tail": 64},
     ("UNet", "small"): {"features": 16, "levels": 3},
     ("UNet", "large"): {"features": 32, "levels": 4},
 }
-_ONLY_IN = {"growth": "RRDBNet", "blocks": "RRDBNet", "unshuffle": "RRDBNet", "tail": "RRDBNet", "levels": "UNet"}
+_ONLY_IN = dict.fromkeys(("growth", "blocks", "unshuffle", "tail", "detail", "kernels"), "RRDBNet") | {"levels": "UNet"}
 
 
 class NetworkSettings(Settings):
@@ -163,6 +168,10 @@ class NetworkSettings(Settings):
     blocks: int | None = Field(None, ge=1, le=64, description="RRDBNet: residual-in-residual dense blocks.")
     unshuffle: Literal[1, 2, 4] | None = Field(None, description="RRDBNet: pixels a side folded into channels (4).")
     tail: int | None = Field(None, ge=1, le=512, description="RRDBNet: channels at full resolution.")
+    detail: int | None = Field(
+        None, ge=0, le=256, description="RRDBNet: channels that see the picture again at full resolution; 0 for none."
+    )
+    kernels: int | None = Field(None, ge=0, le=256, description="RRDBNet: filters mixed for every pixel; 0 for none.")
     levels: int | None = Field(None, ge=1, le=6, description="UNet: how often the picture is halved.")
     noise_channel: bool = Field(True, description="Whether the network is told how strong the noise is.")
 

@@ -54,6 +54,7 @@ def open_training_data(recipe: TrainingRecipe) -> OpenedData:
             "inverted": data.inverted,
             "told_error": data.told_error,
             "told_nothing": data.told_nothing,
+            "told_measured": data.told_measured,
         },
         _Purpose(recipe.seed, held_out=False),
     )
@@ -75,7 +76,7 @@ def open_validation_data(recipe: TrainingRecipe) -> OpenedData | None:
     if twice:
         raise InputError(f"'{twice[0]}' is both trained on and measured on; leave it out of one of them")
     varied = {"patch_px": recipe.patch_px, "batch": data.batch, "seed": data.seed}
-    told = {"told_error": 0.0, "told_nothing": 0.0}
+    told = {"told_error": 0.0, "told_nothing": 0.0, "told_measured": 0.0}
     return _opened(data, {**varied, **told}, _Purpose(recipe.seed, held_out=True))
 
 

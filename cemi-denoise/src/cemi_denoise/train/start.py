@@ -9,7 +9,7 @@ import torch
 
 from cemi_core.errors import InputError
 from cemi_denoise.network import esrgan_trunk
-from cemi_denoise.network.networks import UNetDiscriminator, build_network
+from cemi_denoise.network.networks import UNetDiscriminator, build_network, take_over
 from cemi_denoise.network.runner import require_device
 from cemi_denoise.network.weights import load_weights
 from cemi_denoise.train.losses import load_perceptual_loss
@@ -88,12 +88,14 @@ def start_training(
         start = load_weights(recipe.start_from, machine.weights_dir)
         network, architecture = start.network, dict(start.architecture)
         if wanted is not None:
-            expected = {name: value.shape for name, value in build_network(wanted).state_dict().items()}
-            if expected != {name: value.shape for name, value in network.state_dict().items()}:
+            larger = build_network(wanted)
+            if not take_over(larger, network):
                 raise InputError(
                     f"'start_from' {recipe.start_from} holds the network {_words(architecture)}, and 'network' asks "
-                    f"for {_words(wanted)}; leave 'network' out, or take other weights"
+                    f"for {_words(wanted)}; leave 'network' out, or take other weights (only 'detail' and 'kernels' "
+                    "can be added to a trained network)"
                 )
+            network, architecture = larger, wanted
     else:
         architecture = wanted or NetworkSettings().architecture()
         network = build_network(architecture)
