@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cemi_core.errors import UsageError, WorkerError
-from cemi_core.run.executors import SerialExecutor, open_executor, spread
+from cemi_core.run.executors import SerialExecutor, end_if_stopped, open_executor, spread
 
 
 def _double(common, items):
@@ -81,6 +81,24 @@ def test_the_error_of_a_task_arrives_and_stops_the_rest():
     with ThreadPoolExecutor(1) as executor, pytest.raises(ValueError, match="three"):
         list(spread(executor, work, None, range(100), in_flight=2, batch=1))
     assert len(done) < 10
+
+
+@pytest.mark.parametrize("kind", ["threads", "processes"])
+def test_a_long_task_ends_when_its_work_is_interrupted(kind):
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), open_executor(kind, 1) as executor:
+        executor.submit(_endless)
+        executor.submit(os.getpid)
+        time.sleep(0.5)
+        raise KeyboardInterrupt
+    assert time.monotonic() - start < 20
+
+
+def _endless():
+    end_if_stopped()  # nobody has stopped it yet
+    for _ in range(3000):
+        time.sleep(0.02)
+        end_if_stopped()
 
 
 @pytest.mark.parametrize("workers", [0, -1])

@@ -16,6 +16,7 @@ from cemi_core.cli.options import (
     machine_options,
     messages,
     parse_settings,
+    said_if_interrupted,
     set_option,
     terminated_like_interrupted,
 )
@@ -65,7 +66,6 @@ def denoise(
     from tempfile import TemporaryDirectory
 
     from cemi_core.cli.choices import choose_with_source
-    from cemi_core.cli.main import INTERRUPTED
     from cemi_core.plugins.manager import make
     from cemi_core.run.denoise_files import FilesTask, denoise_files
     from cemi_core.run.executors import open_executor
@@ -77,8 +77,8 @@ def denoise(
     machine = machine_of(machine_settings)
     settings = {"crop": "none", **parse_settings(overrides), **({} if dtype is None else {"dtype": dtype})}
     source_choice, choice = choose_with_source("denoise", use, images, settings, {})
-    done: list[DenoisedFile] = []
-    with messages(quiet), shown_progress(quiet) as progress:
+    interrupted = f"Interrupted: what is finished is in {out}; no file is half written."
+    with said_if_interrupted(interrupted), messages(quiet), shown_progress(quiet) as progress:
         source = _opened(source_choice)
         # fewer images than workers: each gets more of the cores
         threads = machine.workers // max(1, min(machine.workers, len(source.frames)))
@@ -91,14 +91,9 @@ def denoise(
         with storage_errors(out):
             out.mkdir(parents=True, exist_ok=True)
             aside = TemporaryDirectory(prefix=PARTIAL, dir=out)
-        try:
-            with aside, open_executor(machine.kind, machine.workers, machine.scheduler) as executor:
-                task = FilesTask(denoiser, source, out, Path(aside.name), better)
-                for file in denoise_files(task, Workers(executor, machine, progress), f"denoising with {use}"):
-                    done.append(file)
-        except KeyboardInterrupt:
-            click.echo(f"Interrupted: what is finished is in {out}; no file is half written.", err=True)
-            return INTERRUPTED
+        with aside, open_executor(machine.kind, machine.workers, machine.scheduler) as executor:
+            task = FilesTask(denoiser, source, out, Path(aside.name), better)
+            done = list(denoise_files(task, Workers(executor, machine, progress), f"denoising with {use}"))
     answer = _answer(done, source, metrics_left_out, against is not None)
     if as_json:
         click.echo(json.dumps(answer))

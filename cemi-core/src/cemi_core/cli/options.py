@@ -83,6 +83,18 @@ def messages(quiet: bool) -> Iterator[None]:
         log.removeHandler(handler)
 
 
+@contextmanager
+def said_if_interrupted(sentence: str) -> Iterator[None]:
+    """End the program with ``sentence`` on Ctrl-C, where what a run folder keeps is not the point."""
+    from cemi_core.cli.main import INTERRUPTED
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo(sentence, err=True)
+        raise click.exceptions.Exit(INTERRUPTED) from None
+
+
 def parse_settings(overrides: tuple[str, ...]) -> dict[str, Any]:
     """Return the settings that ``--set key=value`` options give; a dotted key names a part of a setting.
 

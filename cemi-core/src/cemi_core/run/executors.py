@@ -8,7 +8,15 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    CancelledError,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
@@ -41,7 +49,29 @@ class SerialExecutor(Executor):
         return future
 
 
-def _start_worker(threads: int) -> None:
+_of_worker = threading.local()
+
+
+def _know_stop_sign(sign: Any) -> None:
+    """Remember, in a worker, the event that is set when its executor stops early."""
+    _of_worker.stop_sign = sign
+
+
+def end_if_stopped() -> None:
+    """End the task that calls this in a worker if nobody wants its answer any more (Ctrl-C); call it in long loops.
+
+    Raises
+    ------
+    concurrent.futures.CancelledError
+        The executor stops early.
+    """
+    sign = getattr(_of_worker, "stop_sign", None)
+    if sign is not None and sign.is_set():
+        raise CancelledError
+
+
+def _start_worker(threads: int, sign: Any) -> None:
+    _know_stop_sign(sign)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # Ctrl-C reaches the whole process group; only the parent answers it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -87,16 +117,18 @@ def open_executor(kind: Kind, workers: int, scheduler: str | None = None) -> Ite
     if kind == "serial":
         yield SerialExecutor()
     elif kind == "threads":
-        with _cancelled_on_error(ThreadPoolExecutor(workers, thread_name_prefix="cemi")) as executor:
+        stop = threading.Event()
+        with_stop: dict[str, Any] = {"initializer": _know_stop_sign, "initargs": (stop,)}
+        with _cancelled_on_error(ThreadPoolExecutor(workers, thread_name_prefix="cemi", **with_stop), stop) as executor:
             yield executor
     elif kind == "processes":
         # Spawned, not forked: a fork of a process with running torch threads can hang.
         threads = max(1, (os.cpu_count() or 1) // workers)
-        pool = ProcessPoolExecutor(
-            workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(threads,)
-        )
+        context = get_context("spawn")
+        sign = context.Event()
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(threads, sign))
         try:
-            with _cancelled_on_error(pool) as executor:
+            with _cancelled_on_error(pool, sign) as executor:
                 yield executor
         except BrokenProcessPool as error:
             raise WorkerError(
@@ -111,10 +143,12 @@ def open_executor(kind: Kind, workers: int, scheduler: str | None = None) -> Ite
 
 
 @contextmanager
-def _cancelled_on_error(executor: Executor) -> Iterator[Executor]:
+def _cancelled_on_error(executor: Executor, stop_sign: Any = None) -> Iterator[Executor]:
     try:
         yield executor
     except BaseException:
+        if stop_sign is not None:
+            stop_sign.set()
         executor.shutdown(wait=True, cancel_futures=True)
         raise
     executor.shutdown(wait=True)

@@ -11,6 +11,7 @@ from cemi_core.errors import PluginError
 from cemi_core.model.mosaic import Box
 from cemi_core.model.stages import BlockInfo, Denoiser
 from cemi_core.plugins.types import owner_of
+from cemi_core.run.executors import end_if_stopped
 
 #: Edge of a tile, px, without its halo.
 TILE_PX = 2048
@@ -77,5 +78,6 @@ def denoise_image(
         return denoise_box(denoiser, lambda box: image[box.slices], whole, shape, pixel_size_um)
     result = np.empty_like(image)
     for box in whole.tiles(tile_px, tile_px):
+        end_if_stopped()
         result[box.slices] = denoise_box(denoiser, lambda b: image[b.slices], box, shape, pixel_size_um)
     return result
