@@ -174,6 +174,35 @@ def test_another_magnification_is_rejected():
     assert "magnification" in register_pair(ld, hd).reason
 
 
+def test_a_field_beside_it_is_rejected():
+    ld, hd, _ = pair()
+    found = register_pair(ld[:, :200], hd[:, 110:])
+    assert isinstance(found, RejectedPair)
+    assert found.reason.startswith("the images have 37% of their field in common: does one show the field beside it")
+
+
+@pytest.mark.parametrize("overlap", [0.4, 0.65])
+def test_shuffled_files_of_overlapping_fields_are_told_from_their_neighbours(tmp_path, overlap):
+    whole, side = specimen(5, 640), 220
+    files = {"ld": [], "hd": []}
+    for number in range(4):
+        x = 20 + round(number * side * (1 - overlap))
+        for kind, sigma, off in (("ld", LD_NOISE, 0), ("hd", HD_NOISE, 6)):
+            field = whole[30 + off : 30 + off + side, x - off : x - off + side]
+            path = tmp_path / f"{kind} {number}.tif"
+            tifffile.imwrite(path, (field + noise(field.shape, sigma, number)).astype(np.float32))
+            files[kind].append(path)
+    in_order = load_pairs(files["ld"], files["hd"])
+    assert len(in_order.pairs) == 4
+    for number, path in enumerate(files["hd"]):
+        path.rename(tmp_path / f"hd x{(number + 1) % 4}.tif")
+    shuffled = load_pairs(files["ld"], sorted(tmp_path.glob("hd x*")))
+    assert not shuffled.pairs
+    reasons = [pair.reason for pair in shuffled.rejected]
+    told = "of their field in common" if overlap < 0.5 else "shows more of the LD image"
+    assert sum(told in reason for reason in reasons) == 3
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pairs")

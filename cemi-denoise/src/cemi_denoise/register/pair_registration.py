@@ -26,6 +26,8 @@ from cemi_denoise.register.warp import Warp, common_box, resampled
 DISTORTIONS = {"shift": 0, "affine": 1, "quadratic": 2, "cubic": 3}
 _SMALLEST_PX = 64
 _SMALLEST_SHARE = 0.25
+#: A stage that comes back to a field is a tenth of it off; what shows less in common is a neighbour.
+_LEAST_COMMON_SHARE = 0.5
 _LARGEST_CLIPPED_SHARE = 0.2
 _LARGEST_SCALE = 0.05
 _FINE_PX = 0.8
@@ -100,8 +102,13 @@ def register_pair(
     if reason := _unlikely(warp):
         return RejectedPair(name, reason)
     top, left, height, width = common_box(warp, hd.shape)
-    if height * width < _SMALLEST_SHARE * min(ld.size, hd.size) or min(height, width) < _SMALLEST_PX:
+    if min(height, width) < _SMALLEST_PX:
         return RejectedPair(name, f"the common field is only {width} x {height} px")
+    share = height * width / min(ld.size, hd.size)
+    if share < _LEAST_COMMON_SHARE:
+        return RejectedPair(
+            name, f"the images have {share:.0%} of their field in common: does one show the field beside it?"
+        )
     field = np.ascontiguousarray(ld[top : top + height, left : left + width])
     return _judged(name, field, resampled(hd, warp, top, left, height, width), hd, warp)
 
@@ -124,12 +131,21 @@ def _unfit(picture: NDArray[np.float32]) -> str:
 def _coarse_shift(ld: NDArray[np.float32], hd: NDArray[np.float32]) -> tuple[int, int] | str:
     """Return the shift to a few pixels, or why there is none; large pictures are compared at a part of their size."""
     factor = math.ceil(math.sqrt(max(ld.size, hd.size) / _COARSE_PIXELS))
-    small = [cv2.resize(p, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA) for p in (ld, hd)]
-    coarse = comparable(small[0]), comparable(small[1])
-    match = whole_pixel_match(*coarse, _SMALLEST_SHARE)
-    if reason := _by_chance(match, coarse):
-        return reason
+    match = coarse_match(coarse_picture(ld, factor), coarse_picture(hd, factor))
+    if isinstance(match, str):
+        return match
     return match.shift_px[0] * factor, match.shift_px[1] * factor
+
+
+def coarse_picture(picture: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+    """Return a picture (h, w) reduced by a factor and made comparable."""
+    return comparable(cv2.resize(picture, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA))
+
+
+def coarse_match(ld: NDArray[np.float32], hd: NDArray[np.float32]) -> Match | str:
+    """Return how two coarse pictures lie to each other, or why they do not show the same."""
+    match = whole_pixel_match(ld, hd, _SMALLEST_SHARE)
+    return _by_chance(match, (ld, hd)) or match
 
 
 def _by_chance(match: Match, pictures: tuple[NDArray[np.float32], NDArray[np.float32]]) -> str:
