@@ -67,11 +67,14 @@ def test_a_network_without_a_noise_channel_does_not_ask():
     torch.testing.assert_close(network(picture, torch.tensor([0.3])), network(picture))
 
 
-def test_the_sum_through_the_blocks_stays_in_float32_when_they_are_in_bfloat16():
-    network = random_network(SMALL[0])
+@pytest.mark.parametrize("architecture", [SMALL[0], SMALL[3]], ids=["plain", "detail"])
+def test_the_sum_through_the_blocks_stays_in_float32_when_they_are_in_bfloat16(architecture):
+    network = random_network(architecture)
     picture = torch.rand(1, 1, 64, 64)
     exact = network(picture)
-    network.trunk.to(torch.bfloat16)
+    for part in network.most_work:
+        part.to(torch.bfloat16)
+    assert network(picture).dtype == torch.float32
     assert network.trunk(torch.rand(1, 8, 16, 16)).dtype == torch.float32
     assert 0 < (network(picture) - exact).abs().max() < 0.02
 

@@ -137,9 +137,9 @@ class _Detail(nn.Module):
             nn.init.zeros_(convolution.bias)
 
     def forward(self, told: Tensor, x: Tensor) -> Tensor:
-        folded = functional.pixel_unshuffle(x, self.fold) if self.fold > 1 else x
-        seen = functional.leaky_relu(self.look(folded), 0.2)
-        seen = functional.leaky_relu(self.join(torch.cat((told, seen), 1)), 0.2)
+        x, known = (tensor.to(self.look.weight.dtype) for tensor in (x, told))
+        seen = functional.leaky_relu(self.look(functional.pixel_unshuffle(x, self.fold) if self.fold > 1 else x), 0.2)
+        seen = functional.leaky_relu(self.join(torch.cat((known, seen), 1)), 0.2)
         for convolution in self.deepen:
             seen = seen + functional.leaky_relu(convolution(seen), 0.2)
         return told + self.give(seen)
@@ -267,6 +267,11 @@ class RRDBNet(DenoisingNetwork):
         strips = range(0, trunk.shape[2], self.strip_rows)
         return torch.cat([self._upward_strip(trunk, x, row, row + self.strip_rows) for row in strips], 2)
 
+    @property
+    def most_work(self) -> tuple[nn.Module, ...]:
+        """The parts that may compute in 16 bits: all but what sees the whole sum, or gives the final grey level."""
+        return self.trunk, self.upward, self.details, self.reconstruct
+
     def _upward_strip(self, trunk: Tensor, x: Tensor, top: int, bottom: int) -> Tensor:
         scale, margin = self.unshuffle, self._MARGIN_PX // self.unshuffle
         start, stop = max(0, top - margin), bottom + margin
@@ -278,12 +283,12 @@ class RRDBNet(DenoisingNetwork):
         if not self.upward:
             told = next(details)(told, x) if self.details else told
         for convolution in self.upward:
-            told = functional.interpolate(told, scale_factor=2.0, mode="nearest")
+            told = functional.interpolate(told.to(convolution.weight.dtype), scale_factor=2.0, mode="nearest")
             told = functional.leaky_relu(convolution(told), 0.2)
             detail = next(details, None)
             told = told if detail is None else detail(told, x)
-        told = functional.leaky_relu(self.reconstruct(told), 0.2)
-        image = x[:, :1]
+        told = functional.leaky_relu(self.reconstruct(told.to(self.reconstruct.weight.dtype)), 0.2)
+        image, told = x[:, :1], told.to(self.last.weight.dtype)
         mended = _mended(image, self.last(told))
         return mended if self.kernels is None else mended + self.kernels(told, image).to(image.dtype)
 

@@ -28,7 +28,7 @@ log = logging.getLogger("cemi")
 #: What rounding to 256 grey levels changes, root mean square.
 _ROUNDING = 12**-0.5 / 255
 _SMALLEST_CELL_PX = 128
-_STRIP_ROWS = 32
+_STRIP_ROWS = 64
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of glibc's malloc.h
 _LONGEST_CONTEXT_PX = 192
 _PIXELS_AT_ONCE_ON_GPU = 16 * 1024**2
@@ -202,14 +202,15 @@ def _answers(network: DenoisingNetwork, pictures: Tensor, levels: Tensor) -> Ten
 
 
 def in_bfloat16(network: DenoisingNetwork) -> DenoisingNetwork:
-    """Return a copy whose dense blocks, nine tenths of the work, are computed in bfloat16; others are as they were.
+    """Return a copy whose dense blocks and way up, nearly all of the work, are in bfloat16; others are as they were.
 
     bfloat16 has 8 significant bits: rounding the picture itself would cost half a grey level, and rounding what runs
     through all blocks several.
     """
     rounded = copy.deepcopy(network)
     if isinstance(rounded, RRDBNet):
-        rounded.trunk.to(torch.bfloat16)
+        for part in rounded.most_work:
+            part.to(torch.bfloat16)
     return rounded
 
 
