@@ -103,24 +103,17 @@ def denoise(
 
 
 def _require_no_overlaps(choice: Choice, denoiser: Any, runtime: Runtime) -> None:
-    """Raise UsageError if a setting asks the denoiser to learn from overlapping frames, which only a run has.
-
-    One that learns by default (and otherwise from each picture itself) is no such case.
-    """
+    """Raise UsageError if a setting asks the denoiser to learn from overlapping frames, which only a run has."""
     from cemi_core.errors import UsageError
-    from cemi_core.plugins.manager import make
-    from cemi_core.run.frames import wants_layout
+    from cemi_core.run.adapted import setting_that_learns
 
-    if not wants_layout(denoiser):
-        return
-    given = choice.settings.model_dump(exclude_unset=True)
-    for key, value in given.items():
-        without = {name: part for name, part in given.items() if name != key}
-        if not wants_layout(make(choice.plugin, type(choice.settings)(**without), runtime)):
-            raise UsageError(
-                f"--set {key}={value} learns from the overlaps of a run, which 'cemi denoise' does not have; write "
-                f"denoise: [{{use: {choice.name}, with: {{{key}: {value}}}}}] into a recipe for 'cemi recipe'"
-            )
+    learning = setting_that_learns(choice, denoiser, runtime)
+    if learning is not None:
+        key, value = learning
+        raise UsageError(
+            f"--set {key}={value} learns from the overlaps of a run, which 'cemi denoise' does not have; write "
+            f"denoise: [{{use: {choice.name}, with: {{{key}: {value}}}}}] into a recipe for 'cemi recipe'"
+        )
 
 
 def _what_changes(source: ImagesSource) -> list[str]:

@@ -69,10 +69,13 @@ class BlockInfo:
 class Denoiser(Protocol):
     """Removes noise from pictures; pure, no state between calls, picklable.
 
-    It may also offer ``adapt(frames, layout) -> Denoiser``, which learns from overlapping frames, and ``judge(raw,
-    denoised, layout, executor) -> Result``: how far its work on these frames (before and after; ``layout`` None for
-    windows of a mosaic) can be trusted. Its table ``summary`` has the columns ``quantity``, ``value``, ``limit`` and
-    ``verdict``; a verdict that begins with "doubtful" is named at the top of the report.
+    It may also offer ``adapt(frames, layout) -> Denoiser``, which learns from overlapping frames. If that returns a
+    dataclass of the same package, and only texts, numbers, bytes and tuples of them in it differ from the denoiser that
+    was asked, core keeps it in the run folder: a run that was killed goes on with it, and it is the one that judges.
+
+    It may offer ``judge(raw, denoised, layout, executor) -> Result``: how far its work on these frames (before and
+    after; ``layout`` None for windows of a mosaic) can be trusted. Its table ``summary`` has the columns ``quantity``,
+    ``value``, ``limit`` and ``verdict``; a verdict that begins with "doubtful" is named at the top of the report.
     """
 
     @property

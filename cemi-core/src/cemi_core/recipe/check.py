@@ -19,6 +19,7 @@ from cemi_core.recipe.schema import STAGE_OF_KEY, GridSpec, Recipe, RelateSpec
 from cemi_core.recipe.yaml_tree import KeyPath, Mark, Tree, to_yaml
 
 _NAME = re.compile(r"[\w-]+")
+_OR_NAME = ("path-or-name",)
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 
 
@@ -141,10 +142,17 @@ def path_fields(model: type[BaseModel]) -> set[str]:
     return {name for name, schema in properties.items() if _has_path_format(schema)}
 
 
-def _has_path_format(schema: Any) -> bool:
+def names_of_files(settings: BaseModel) -> list[str]:
+    """Return the bare words that stand where a path may: what a plugin knows, or finds in the folder of weights."""
+    properties = type(settings).model_json_schema(by_alias=True).get("properties", {})
+    values = [getattr(settings, name) for name, schema in properties.items() if _has_path_format(schema, _OR_NAME)]
+    return [value for value in values if isinstance(value, str) and _NAME.fullmatch(value)]
+
+
+def _has_path_format(schema: Any, formats: tuple[str, ...] = ("path", *_OR_NAME)) -> bool:
     if isinstance(schema, dict):
-        return schema.get("format") in ("path", "path-or-name") or any(_has_path_format(v) for v in schema.values())
-    return isinstance(schema, list) and any(_has_path_format(v) for v in schema)
+        return schema.get("format") in formats or any(_has_path_format(v, formats) for v in schema.values())
+    return isinstance(schema, list) and any(_has_path_format(v, formats) for v in schema)
 
 
 def _check_choice(

@@ -18,6 +18,7 @@ from cemi_core.model.result import Result
 from cemi_core.plugins.manager import make
 from cemi_core.plugins.types import owner_of
 from cemi_core.recipe.check import Choice
+from cemi_core.run.adapted import adapted_path, kept_adapted, wants_layout
 from cemi_core.run.folder import RunFolder
 from cemi_core.run.measure import load_result
 from cemi_core.run.place import load_layout
@@ -101,7 +102,12 @@ def judge_frames(choice: Choice, before: str, after: str, name: str, context: Co
         Name of this step.
     """
     raw, denoised = (StoredFrames(context.folder.output_of(step)) for step in (before, after))
-    return _judge(choice, raw, denoised, load_layout(context.folder.output_of("layout")), "on frames", name, context)
+    denoiser = make(choice.plugin, choice.settings, context.machine.runtime())
+    record = context.folder.record(after)
+    if wants_layout(denoiser) and record is not None:  # what did the work is asked, not what it learnt from
+        denoiser = kept_adapted(adapted_path(context.folder, after), record.key, denoiser) or denoiser
+    layout = load_layout(context.folder.output_of("layout"))
+    return _judge(denoiser, choice.name, raw, denoised, layout, "on frames", name, context)
 
 
 def judge_mosaic(choice: Choice, before: str, after: str, name: str, context: Context) -> Outcome:
@@ -109,14 +115,21 @@ def judge_mosaic(choice: Choice, before: str, after: str, name: str, context: Co
     paths = [context.folder.output_of(step) for step in (before, after)]
     boxes = imaged_windows(paths[0])
     raw, denoised = (MosaicWindows(path, boxes) for path in paths)
-    return _judge(choice, raw, denoised, None, "on the mosaic", name, context)
+    denoiser = make(choice.plugin, choice.settings, context.machine.runtime())
+    return _judge(denoiser, choice.name, raw, denoised, None, "on the mosaic", name, context)
 
 
 def _judge(
-    choice: Choice, raw: Any, denoised: Any, layout: Layout | None, where: str, name: str, context: Context
+    denoiser: Any,
+    called: str,
+    raw: Any,
+    denoised: Any,
+    layout: Layout | None,
+    where: str,
+    name: str,
+    context: Context,
 ) -> Outcome:
-    denoiser = make(choice.plugin, choice.settings, context.machine.runtime())
-    context.progress(f"judging {choice.name}", 0, 1)
+    context.progress(f"judging {called}", 0, 1)
     result = denoiser.judge(raw, denoised, layout, context.executor)
     if not isinstance(result, Result) or not any(
         table.name == "summary" and table.columns == SUMMARY_COLUMNS for table in result.tables
@@ -124,10 +137,10 @@ def _judge(
         raise PluginError(
             f"{owner_of(denoiser)} judged without a Result that holds a table 'summary' of {', '.join(SUMMARY_COLUMNS)}"
         )
-    context.progress(f"judging {choice.name}", 1, 1)
+    context.progress(f"judging {called}", 1, 1)
     path = context.folder.inner / f"{name}.h5"
     with new_hdf5_file(path) as file:
-        write_result(file, replace(result, analyzer=f"{choice.name} {where}"))
+        write_result(file, replace(result, analyzer=f"{called} {where}"))
     return Outcome([path])
 
 

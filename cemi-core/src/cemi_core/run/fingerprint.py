@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from cemi_core.recipe.check import Choice, path_fields
+from cemi_core.recipe.check import Choice, names_of_files, path_fields
 from cemi_core.store.atomic import write_json_atomically
 
 #: Raised whenever a step of this package computes something else from the same settings.
@@ -30,6 +30,13 @@ def input_paths(choice: Choice) -> Iterator[Path]:
         for text in value if isinstance(value, list | tuple) else [value]:
             if text is not None:
                 yield from _files(str(text))
+
+
+def weights_paths(choice: Choice, weights_dir: str | None) -> Iterator[Path]:
+    """Yield the files in the folder of weights that a plugin's settings mean by their name without its ending."""
+    names = set(names_of_files(choice.settings))
+    if weights_dir is not None and names:
+        yield from (path for path in _files(weights_dir) if names & {path.name, path.stem})
 
 
 def _files(text: str) -> Iterator[Path]:

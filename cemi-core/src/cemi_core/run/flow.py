@@ -12,16 +12,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cemi_core.errors import InputError
+from cemi_core.errors import InputError, UsageError
 from cemi_core.model.settings import Settings
 from cemi_core.plugins.manager import make
 from cemi_core.recipe.check import CheckedRecipe, Choice
+from cemi_core.run.adapted import setting_that_learns, wants_layout
 from cemi_core.run.denoise_quality import judge_frames, judge_mosaic, offers_judgement
 from cemi_core.run.executors import open_executor
-from cemi_core.run.fingerprint import InputFingerprints, input_paths
+from cemi_core.run.fingerprint import InputFingerprints, input_paths, weights_paths
 from cemi_core.run.finish import Ending, finish_run
 from cemi_core.run.folder import RunFolder
-from cemi_core.run.frames import denoise_frames, keep_frames, wants_layout
+from cemi_core.run.frames import denoise_frames, keep_frames
 from cemi_core.run.measure import analyze_mosaic, relate_profiles
 from cemi_core.run.place import load_layout, place_frames
 from cemi_core.run.plan import Context, Machine, Outcome, Step, Timing, Verdict, carry_out, judge
@@ -60,8 +61,12 @@ def plan_flow(recipe: CheckedRecipe, fingerprints: InputFingerprints, machine: M
     inputs: dict[str, str] = {}
 
     def described(choice: Choice, **more: Any) -> dict[str, Any]:
-        found = fingerprints.of(input_paths(choice))
-        inputs.update(found)
+        found, weights = (
+            fingerprints.of(paths) for paths in (input_paths(choice), weights_paths(choice, machine.weights_dir))
+        )
+        inputs.update(found | weights)
+        if weights:  # by their names: where the folder lies is the machine's business
+            more["weights"] = {Path(path).name: content for path, content in weights.items()}
         return {**choice.resolved(), "files": found, "seed": machine.seed, **more}
 
     def placing(choice: Choice) -> dict[str, Any]:
@@ -155,7 +160,13 @@ def _add_mosaic(
         steps.append(
             Step(name, f"Denoise the mosaic with {choice.name}", described(choice, final=final), (before,), work)
         )
-        if offers_judgement(make(choice.plugin, choice.settings, machine.runtime())):
+        denoiser = make(choice.plugin, choice.settings, machine.runtime())
+        if (learning := setting_that_learns(choice, denoiser, machine.runtime())) is not None:
+            raise UsageError(
+                f"denoise with {choice.name} on the mosaic: '{learning[0]}: {learning[1]}' learns from frames that "
+                "overlap, and the mosaic has none; leave out 'on: mosaic'"
+            )
+        if offers_judgement(denoiser):
             judging.append(_judging(choice, described(choice), before, name, judge_mosaic))
         before = name
     return before, judging

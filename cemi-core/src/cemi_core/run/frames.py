@@ -19,6 +19,7 @@ from cemi_core.model.stages import Denoiser
 from cemi_core.model.units import format_length
 from cemi_core.plugins.manager import make
 from cemi_core.recipe.check import Choice
+from cemi_core.run.adapted import adapted_path, keep_adapted, kept_adapted, wants_layout
 from cemi_core.run.executors import spread
 from cemi_core.run.plan import Context, Outcome
 from cemi_core.run.tiles import denoise_image
@@ -259,9 +260,12 @@ def denoise_frames(choice: Choice, before: str, name: str, layout: Layout | None
     source_path = context.folder.output_of(before)
     source = StoredFrames(source_path)
     denoiser = make(choice.plugin, choice.settings, context.machine.runtime())
-    if layout is not None and wants_layout(denoiser):
-        denoiser = denoiser.adapt(source, layout)
     target = context.folder.frames / name
+    learnt = adapted_path(context.folder, name)
+    if layout is not None and wants_layout(denoiser):
+        denoiser = _adapted(denoiser, source, layout, target, learnt, context.key)
+    else:
+        learnt.unlink(missing_ok=True)
     shape = FrameStore.open(source_path).frame_shape
     _fresh_store(target, shape, source.dtype, source.float_range, context.key)
     total = len(source.frames)
@@ -269,12 +273,24 @@ def denoise_frames(choice: Choice, before: str, name: str, layout: Layout | None
     for index, _ in spread(context.executor, _denoise_batch, task, range(total), in_flight=context.in_flight):
         context.progress(f"denoising with {choice.name}", index + 1, total)
     FrameStore.open(target).write_table(source.frames, source.dropped)
-    return Outcome([target], tuple(getattr(denoiser, "notes", ())))
+    outputs = [target, learnt] if learnt.exists() else [target]
+    return Outcome(outputs, tuple(getattr(denoiser, "notes", ())))
 
 
-def wants_layout(denoiser: Any) -> bool:
-    """Return whether a denoiser adapts itself to overlapping frames."""
-    return callable(getattr(denoiser, "adapt", None))
+def _adapted(denoiser: Any, source: StoredFrames, layout: Layout, target: Path, learnt: Path, key: str) -> Denoiser:
+    """Return what a denoiser becomes that learns from the frames: by now, or in a run of the same step that was killed.
+
+    Frames in ``target`` stay only if they come from the one that is returned.
+    """
+    kept: Denoiser | None = kept_adapted(learnt, key, denoiser)
+    if kept is not None:
+        log.info("what an earlier run has learnt from the frames is used again")
+        return kept
+    for stale in (target.with_name(target.name + ".key"), learnt):
+        stale.unlink(missing_ok=True)
+    adapted: Denoiser = denoiser.adapt(source, layout)
+    keep_adapted(learnt, key, denoiser, adapted)
+    return adapted
 
 
 def _denoise_batch(task: _DenoiseTask, indices: Sequence[int]) -> list[None]:
