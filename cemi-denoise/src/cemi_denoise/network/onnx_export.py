@@ -113,8 +113,9 @@ def _export(network: DenoisingNetwork, path: Path) -> None:
     size = {0: "n", 2: "height", 3: "width"}
     wrapped = (_WholeMultiples if network.noise_channel else _WithoutNoise)(network).eval()
     with warnings.catch_warnings():
-        # the newer exporter needs one more package and writes the same
+        # the newer exporter needs one more package and writes the same; the older one says what it does not simplify
         warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", UserWarning)
         torch.onnx.export(
             wrapped,
             inputs,
