@@ -38,5 +38,7 @@ def test_frames_and_mosaic_are_judged_in_run_file_and_report(cemi, tmp_path):
     frames, mosaic = page[page.index('id="denoising"') :].split("gaussian on the mosaic")[:2]
     assert "share of overlaps where denoised views disagree" in frames
     assert "share of overlaps" not in mosaic
+    assert "at most 0.0100" in frames and "at least" in frames
+    assert "Limit: the side on which a denoiser stays that invents nothing." in frames
     # a blur of 4 px takes structure of 5 px away, and the report says so at its top
     assert "Denoising with gaussian on the mosaic: " in page

@@ -95,6 +95,13 @@ def test_the_one_that_has_learnt_judges_its_work(run):
     assert change == pytest.approx(1, abs=0.01)
 
 
+def test_the_report_says_so_if_neither_before_nor_after_learning_there_is_a_check(run, monkeypatch):
+    monkeypatch.delattr(Learner, "judge")
+    run(LEARN)
+    page = (run.out / "report.html").read_text()
+    assert "learner on frames" in page and "This denoiser has no checks of its own work." in page
+
+
 def test_it_learns_again_when_what_it_learnt_is_lost_and_forgets_when_told_to(run):
     with pytest.raises(_Kill):
         run(LEARN, progress=stop_at(1))

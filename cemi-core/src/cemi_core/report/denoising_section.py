@@ -10,6 +10,10 @@ from cemi_core.report.blocks import Folded, Plate, TextTable, list_title, png, t
 from cemi_core.report.numbers import MISSING, fixed
 
 _DOUBTFUL = "doubtful"
+_READING = (
+    "Check: what was looked at, on a sample of the pictures. Value: what was found. Limit: the side on which a "
+    "denoiser stays that invents nothing. Verdict: good within the limit; beyond it doubtful, and what that means."
+)
 
 
 @dataclass(frozen=True)
@@ -33,11 +37,11 @@ def denoising(result: Result) -> Denoising:
         verdict = f"{len(doubtful)} of {len(rows)} checks are doubtful."
     else:
         verdict = f"None of {len(rows)} checks is doubtful."
-    texts = tuple((str(name), _number(value), _number(limit), str(said)) for name, value, limit, said in rows)
+    texts = tuple((str(row[0]), _number(row[1]), _limit(row), str(row[3])) for row in rows)
     return Denoising(
         title=result.analyzer,
         verdict=verdict,
-        summary=TextTable(("check", "value", "limit", "verdict"), texts, (False, True, True, False)),
+        summary=TextTable(("check", "value", "limit", "verdict"), texts, (False, True, True, False), _READING),
         notes=result.notes,
         places=tuple(Plate(png(picture), name) for name, picture in result.overlays.items() if picture.size),
         lists=tuple(
@@ -54,9 +58,9 @@ def denoising(result: Result) -> Denoising:
 def denoising_doubts(result: Result) -> list[str]:
     """Return what the judgement of one denoiser says is to be mistrusted."""
     return [
-        f"Denoising with {result.analyzer}: {said.partition(':')[2].strip() or said} ({name}: {_number(value)}, limit "
-        f"{_number(limit)}; see Denoising)."
-        for name, value, limit, said in _doubtful(result)
+        f"Denoising with {result.analyzer}: {str(row[3]).partition(':')[2].strip() or row[3]} "
+        f"({row[0]}: {_number(row[1])}, good is {_limit(row)}; see Denoising)."
+        for row in _doubtful(result)
     ]
 
 
@@ -66,6 +70,15 @@ def _rows(result: Result) -> tuple[tuple[Any, ...], ...]:
 
 def _doubtful(result: Result) -> list[tuple[Any, ...]]:
     return [row for row in _rows(result) if str(row[3]).startswith(_DOUBTFUL)]
+
+
+def _limit(row: tuple[Any, ...]) -> str:
+    """Return a limit with the side that is good, which the verdict on this value gives away."""
+    _, value, limit, said = row
+    if not said or not isinstance(value, int | float) or not isinstance(limit, int | float):
+        return _number(limit)
+    doubtful = str(said).startswith(_DOUBTFUL)
+    return f"at {'most' if doubtful == (value > limit) else 'least'} {_number(limit)}"
 
 
 def _number(value: Any) -> str:

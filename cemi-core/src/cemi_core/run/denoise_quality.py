@@ -14,7 +14,7 @@ from cemi_core.errors import PluginError
 from cemi_core.model.frame import DroppedFrame, Frame
 from cemi_core.model.layout import Layout
 from cemi_core.model.mosaic import Box
-from cemi_core.model.result import Result
+from cemi_core.model.result import Result, Table
 from cemi_core.plugins.manager import make
 from cemi_core.plugins.types import owner_of
 from cemi_core.recipe.check import Choice
@@ -33,6 +33,9 @@ WINDOWS, EDGES_PX = 24, (512, 256, 128)
 _ENOUGH = 8
 #: Columns of the table that every judgement holds.
 SUMMARY_COLUMNS = ("quantity", "value", "limit", "verdict")
+_NOT_JUDGED = Result(
+    "", (), (Table("summary", SUMMARY_COLUMNS, ()),), notes=("This denoiser has no checks of its own work.",)
+)
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ def _judge(
     context: Context,
 ) -> Outcome:
     context.progress(f"judging {called}", 0, 1)
-    result = denoiser.judge(raw, denoised, layout, context.executor)
+    result = denoiser.judge(raw, denoised, layout, context.executor) if offers_judgement(denoiser) else _NOT_JUDGED
     if not isinstance(result, Result) or not any(
         table.name == "summary" and table.columns == SUMMARY_COLUMNS for table in result.tables
     ):

@@ -124,7 +124,7 @@ def _add_frame_denoisers(
                 after = (before, raw_layout)
             work = partial(_denoise_with_layout, choice, before, name, raw_layout)
             steps.append(Step(name, f"Denoise frames with {choice.name}", described(choice), after, work))
-            if offers_judgement(denoiser):
+            if offers_judgement(denoiser) or wants_layout(denoiser):  # what it becomes may judge
                 judging.append(_judging(choice, described(choice), before, name, judge_frames, ("layout",)))
             before = name
     return before, judging
