@@ -195,8 +195,11 @@ def test_extract_writes_whole_scans_and_their_places(cemi, recording, tmp_path):
     if answer.code == 2:  # a folder may be refused: name the files
         answer = cemi("extract", *sorted(recording.glob("*.mp4")), "--out", tmp_path / "frames", "--json", "--quiet")
     assert answer.code == 0, answer.err
-    written = json.loads(answer.out)["written"]
+    found = json.loads(answer.out)
+    written = found["written"]
     assert len(written) >= 4
+    assert any("not needed for the wanted overlap" in note["reason"] for note in found["notes"])
+    assert not any("not needed" in entry["reason"] for entry in found["dropped"])
     with (tmp_path / "frames" / "positions.csv").open() as stream:
         assert [row["file"] for row in csv.DictReader(stream)] == written
     shapes = {tifffile.imread(tmp_path / "frames" / name).shape for name in written}

@@ -149,6 +149,7 @@ def make_run(rows: int = 4, columns: int = 40, cells: tuple[int, int] = (9, 80),
     dropped += [
         DroppedFrame(f"pass02.mp4@{n}.00s", f"coloured marker on {0.4 + n / 10:.1f} % of it", n) for n in range(7)
     ]
+    dropped.append(DroppedFrame("pass02.mp4", "9 whole scans were not needed", frames=0))
     y, x = np.mgrid[:300, :420]
     overlay = np.stack([(np.sin(x / 9 + y / 30) > 0) * 180, np.full(x.shape, 90), np.full(x.shape, 120)], -1)
     values = {

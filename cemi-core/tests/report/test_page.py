@@ -99,6 +99,7 @@ def test_the_summary_tells_size_frames_pairs_residual_and_means(full_page, make_
     height, width = data.mosaic.shape
     assert f"{width:,} × {height:,} px = {width * 0.222e-3:.4g} mm × {height * 0.222:.4g} µm" in text
     assert "160 used" in text and "267 frames left out" in text
+    assert "9 whole scans were not needed" in text  # a remark: no frame is counted for it
     kept = sum(pair.kept for pair in data.layout.pairs)
     assert f"{kept:,} kept" in text and f"{len(data.layout.pairs) - kept:,} rejected" in text
     assert "3 frames placed by the stage motion alone" in text

@@ -112,6 +112,7 @@ def test_resting_stage_gives_one_frame(recorder: Recorder) -> None:
     frames, _, dropped = read(recorder(step=0.0)[0])
     assert len(frames) == 1
     assert "9 whole scans were not needed" in dropped[-1].reason
+    assert [drop.frames for drop in dropped] == [1] * (len(dropped) - 1) + [0]
 
 
 def test_data_bar_and_tool_bar_are_cut(recorder: Recorder) -> None:

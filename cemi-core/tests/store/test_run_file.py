@@ -132,7 +132,7 @@ def test_frames_come_back_with_what_is_unknown_about_them(group):
         Frame(0, "a.png", (10, 20)),
         Frame(1, "pass01.mp4@12.40s", (8, 9), 1, 12.4, (3.5, -2.0), 25.0, 0.222),
     )
-    dropped = (DroppedFrame("b.png", "it is black"), DroppedFrame("c", "repeats the frame before", 3.25))
+    dropped = (DroppedFrame("b.png", "it is black"), DroppedFrame("c", "repeats the frame before", 3.25, frames=0))
     run_file.write_frames_table(group, frames, dropped)
     assert run_file.read_frames_table(group) == (frames, dropped)
 

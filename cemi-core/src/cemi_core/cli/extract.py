@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cemi_core.cli.options import messages, parse_settings, set_option, terminated_like_interrupted
+
+if TYPE_CHECKING:
+    from cemi_core.model.frame import DroppedFrame
 
 
 @click.command("extract", epilog='Example: cemi extract pass*.mp4 --out frames --set pixel_size="222 nm"')
@@ -33,7 +37,7 @@ def extract(videos: tuple[str, ...], out: Path, overrides: tuple[str, ...], as_j
     with storage_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     rows: list[tuple[str, float, float]] = []
-    dropped: list[dict[str, str]] = []
+    dropped: list[DroppedFrame] = []
     with messages(quiet), shown_progress(quiet) as progress:
         for number in range(len(source.passes)):
             _extract_pass(source, number, out, rows, dropped)
@@ -44,16 +48,24 @@ def extract(videos: tuple[str, ...], out: Path, overrides: tuple[str, ...], as_j
         writer.writerow(["file", "y_px", "x_px"])
         writer.writerows((name, f"{y:.2f}", f"{x:.2f}") for name, y, x in rows)
     if as_json:
-        click.echo(json.dumps({"written": [row[0] for row in rows], "positions": str(table), "dropped": dropped}))
+        click.echo(json.dumps({"written": [row[0] for row in rows], "positions": str(table), **_as_plain(dropped)}))
     else:
-        click.echo(f"{len(rows)} scan(s) written to {out}, {len(dropped)} dropped")
+        click.echo(f"{len(rows)} scan(s) written to {out}, {sum(entry.frames for entry in dropped)} dropped")
         for entry in dropped:
-            click.echo(f"dropped {entry['name']}: {entry['reason']}", err=True)
+            click.echo(f"{'dropped ' if entry.frames else ''}{entry.name}: {entry.reason}", err=True)
     return int(not rows)
 
 
+def _as_plain(dropped: Sequence[DroppedFrame]) -> dict[str, list[dict[str, str]]]:
+    """Return what was dropped, and remarks on whole recordings, for JSON."""
+    found: dict[str, list[dict[str, str]]] = {"dropped": [], "notes": []}
+    for entry in dropped:
+        found["dropped" if entry.frames else "notes"].append({"name": entry.name, "reason": entry.reason})
+    return found
+
+
 def _extract_pass(
-    source: Any, number: int, out: Path, rows: list[tuple[str, float, float]], dropped: list[dict[str, str]]
+    source: Any, number: int, out: Path, rows: list[tuple[str, float, float]], dropped: list[DroppedFrame]
 ) -> None:
     from cemi_core.errors import InputError
     from cemi_core.export.write_image import write_image
@@ -63,7 +75,7 @@ def _extract_pass(
     try:
         for entry in source.read_pass(number):
             if isinstance(entry, DroppedFrame):
-                dropped.append({"name": entry.name, "reason": entry.reason})
+                dropped.append(entry)
                 continue
             frame, pixels = entry
             name = f"{stem}_{frame.index:04d}.tif"
@@ -71,4 +83,4 @@ def _extract_pass(
             y, x = frame.position_px or (0.0, 0.0)
             rows.append((name, y, x))
     except InputError as error:
-        dropped.append({"name": stem, "reason": str(error)})
+        dropped.append(DroppedFrame(stem, str(error)))

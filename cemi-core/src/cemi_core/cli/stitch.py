@@ -143,8 +143,6 @@ def stitch(
         f"{answer['pairs_kept']} pairs kept, {answer['pairs_rejected']} rejected, {said}, "
         f"{answer['components']} component(s), {answer['placed_by_prior']} frame(s) placed by the prior"
     )
-    for dropped in dropped_frames:
-        click.echo(f"dropped {dropped.name}: {dropped.reason}", err=True)
     for note in layout.notes:
         click.echo(note, err=True)
 

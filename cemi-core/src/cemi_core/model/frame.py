@@ -54,11 +54,22 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class DroppedFrame:
-    """A frame that the source left out, and why (one short clause, for the report)."""
+    """A frame that the source left out, and why (one short clause, for the report).
+
+    Attributes
+    ----------
+    name : str
+    reason : str
+    time_s : float or None
+        Presentation time within its video.
+    frames : int
+        1; or 0 for a remark on a whole recording, such as how many good scans were not needed.
+    """
 
     name: str
     reason: str
     time_s: float | None = None
+    frames: int = 1
 
 
 @runtime_checkable

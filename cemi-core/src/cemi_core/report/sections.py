@@ -234,9 +234,9 @@ def dropped_frames(data: ReportData) -> tuple[TextTable | None, tuple[Folded, ..
     if not data.dropped:
         return None, ()
     groups = group_by_reason((frame.reason, frame) for frame in data.dropped)
-    counts = TextTable(
-        ("why", "frames"), tuple((group.reason, f"{len(group.items):,}") for group in groups), (False, True)
-    )
+    lost = [sum(frame.frames for frame in group.items) for group in groups]
+    rows = tuple((group.reason, f"{count:,}" if count else MISSING) for group, count in zip(groups, lost))
+    counts = TextTable(("why", "frames"), rows, (False, True))
     lists = tuple(
         Folded(
             list_title(group.reason[:1].upper() + group.reason[1:], len(group.items)),

@@ -93,7 +93,8 @@ def _picture_facts(data: ReportData) -> list[Fact]:
         )
         facts.append(Fact("Picture", _size_text(shape, size), remark))
     if data.frames or data.dropped:
-        dropped = f"{count_text(len(data.dropped), 'frame')} left out" if data.dropped else "none left out"
+        lost = sum(entry.frames for entry in data.dropped)
+        dropped = f"{count_text(lost, 'frame')} left out" if lost else "none left out"
         facts.append(Fact("Frames", f"{len(data.frames):,} used", dropped))
     return facts
 

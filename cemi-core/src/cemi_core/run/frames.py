@@ -70,10 +70,15 @@ def keep_frames(choice: Choice, context: Context) -> Outcome:
 
 
 def _warn_of_dropped(frames: Sequence[Frame], dropped: Sequence[DroppedFrame]) -> None:
-    if dropped:
-        log.warning("%d frames dropped, %d kept", len(dropped), len(frames))
-        for entry in dropped[:_NAMED]:
+    for remark in (entry for entry in dropped if not entry.frames):
+        log.info("%s: %s", remark.name, remark.reason)
+    lost = [entry for entry in dropped if entry.frames]
+    if lost:
+        log.warning("%d frames dropped, %d kept", len(lost), len(frames))
+        for entry in lost[:_NAMED]:
             log.warning("  dropped %s: %s", entry.name, entry.reason)
+        if len(lost) > _NAMED:
+            log.warning("  and %d more", len(lost) - _NAMED)
 
 
 def _notes_on_sizes(frames: Sequence[Frame]) -> list[str]:

@@ -130,6 +130,7 @@ class PassReader:
                 self._name,
                 f"{unused} whole scans were not needed for the wanted overlap, {pictures.repeats} video frames repeat "
                 f"the one before{saved if pictures.saved else ''}",
+                frames=0,
             )
 
     def _all_scans(

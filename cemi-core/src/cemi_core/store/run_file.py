@@ -48,6 +48,7 @@ def write_frames_table(group: h5py.Group, frames: Sequence[Frame], dropped: Sequ
             "name": _texts(frame.name for frame in dropped),
             "reason": _texts(frame.reason for frame in dropped),
             "time_s": _numbers(frame.time_s for frame in dropped),
+            "frames": np.array([frame.frames for frame in dropped], np.int64),
         },
     )
 
@@ -69,7 +70,10 @@ def read_frames_table(group: h5py.Group) -> tuple[tuple[Frame, ...], tuple[Dropp
                 pixel_size_um=_or_none(entry["pixel_size_um"]),
             )
         )
-    dropped = (DroppedFrame(e["name"], e["reason"], _or_none(e["time_s"])) for e in _entries(group, "dropped"))
+    dropped = (  # a run of an older version does not tell remarks from frames
+        DroppedFrame(e["name"], e["reason"], _or_none(e["time_s"]), e.get("frames", 1))
+        for e in _entries(group, "dropped")
+    )
     return tuple(frames), tuple(dropped)
 
 
