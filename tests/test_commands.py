@@ -190,6 +190,33 @@ def test_analyze_measures_the_phase_fraction_of_stripes(cemi, tmp_path):
     assert json.loads(answer.out)["value"] == pytest.approx(0.35, abs=0.02)
 
 
+@pytest.mark.parametrize("suffix", [".h5", ".ome.zarr"])
+def test_analyze_measures_a_mosaic_as_it_would_the_picture(cemi, tile_folder, tmp_path, suffix):
+    folder, positions, _ = tile_folder
+    mosaic, picture = tmp_path / f"m{suffix}", tmp_path / "m.tif"
+    assert cemi("stitch", folder, "--out", mosaic, "--positions", positions, "--quiet").code == 0
+    with open_mosaic(mosaic) as opened:
+        whole = opened.read(Box(0, 0, *opened.shape))
+    tifffile.imwrite(picture, whole[20:120, 30:200])
+    ask = ("--use", "bcc-fraction", "--json")
+    cut = cemi("analyze", mosaic, *ask, "--set", "crop=[20, 120, 30, 200]")
+    assert cut.code == 0, cut.err
+    assert json.loads(cut.out) == json.loads(cemi("analyze", picture, *ask, "--set", "float_range=[0, 1]").out)
+    assert 0 < json.loads(cemi("analyze", mosaic, *ask).out)["value"] < 1  # with corners that were not imaged
+    for setting, code, said in (("crop=[0, 9999, 0, 9]", 1, "does not fit"), ("grid.columns=2", 2, "no such setting")):
+        answer = cemi("analyze", mosaic, *ask, "--set", setting)
+        assert (answer.code, said in answer.err) == (code, True), answer.err
+
+
+def test_analyze_refuses_what_is_no_mosaic(cemi, tmp_path):
+    (tmp_path / "m.h5").write_text("no mosaic")
+    (tmp_path / "m.ome.zarr").mkdir()
+    for name in ("m.h5", "m.ome.zarr", "none.h5"):
+        answer = cemi("analyze", tmp_path / name, "--use", "bcc-fraction")
+        assert answer.code == 1 and name in answer.err
+        assert len(answer.err.splitlines()) == 1
+
+
 def test_extract_writes_whole_scans_and_their_places(cemi, recording, tmp_path):
     answer = cemi("extract", recording, "--out", tmp_path / "frames", "--json", "--quiet")
     if answer.code == 2:  # a folder may be refused: name the files
