@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cemi_core.cli.options import parse_settings, plain_json, set_option
+from cemi_core.cli.options import json_option, parse_settings, plain_json, set_option, use_option
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,9 +22,9 @@ _MOSAICS = (".h5", ".ome.zarr")
     "analyze", epilog='Example: cemi analyze picture.tif --use lamella-width --set pixel_size="100 nm" --json'
 )
 @click.argument("image", type=click.Path(path_type=Path))
-@click.option("--use", required=True, help="Analyzer; 'cemi plugins' lists them.")
+@use_option("Analyzer")
 @set_option("A setting of the analyzer, or of the source 'images' (pixel_size, crop).")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def analyze(image: Path, use: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Measure one IMAGE, or a mosaic (.h5 or .ome.zarr) that cemi wrote, as a whole."""
     from cemi_core.cli.choices import choose_with_source

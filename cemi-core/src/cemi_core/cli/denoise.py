@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cemi_core.cli.options import (
+    json_option,
     machine_of,
     machine_options,
     messages,
@@ -19,6 +20,7 @@ from cemi_core.cli.options import (
     said_if_interrupted,
     set_option,
     terminated_like_interrupted,
+    use_option,
 )
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 @click.command("denoise", epilog="Example: cemi denoise frames/*.tif --out clean --use nlm")
 @click.argument("images", nargs=-1, required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the denoised images.")
-@click.option("--use", default="gaussian", show_default=True, help="Denoiser; 'cemi plugins' lists them.")
+@use_option("Denoiser", "gaussian")
 @click.option(
     "--against",
     metavar="HD",
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
     type=click.Choice(("auto", "float32", "bfloat16")),
     help="Numbers that a network computes in; short for --set dtype=...",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @machine_options
 def denoise(
     images: tuple[str, ...],

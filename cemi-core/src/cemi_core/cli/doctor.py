@@ -13,9 +13,11 @@ from typing import Any
 
 import click
 
+from cemi_core.cli.options import json_option
+
 
 @click.command("doctor", epilog="Example: cemi doctor --json")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def doctor(as_json: bool) -> int:
     """Check the installation and the machine; exit code 1 if something is broken."""
     checks = [_python(), *_packages(), *_plugins(), _torch(), _h264(), _disk(), _memory()]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cemi_core.cli.options import messages, parse_settings, set_option
+from cemi_core.cli.options import messages, parse_settings, quiet_option, set_option
 
 
 @click.command("export", epilog="Example: cemi export runs/ehea --to ome-tiff --out ehea.ome.tif")
@@ -14,7 +14,7 @@ from cemi_core.cli.options import messages, parse_settings, set_option
 @click.option("--to", "target", required=True, metavar="FORMAT", help="Export format; 'cemi plugins' lists them.")
 @click.option("--out", type=click.Path(path_type=Path), help="Where to write; by default beside the mosaic.")
 @set_option("A setting of the format.")
-@click.option("--quiet", is_flag=True, help="Show no progress.")
+@quiet_option
 def export(run: Path, target: str, out: Path | None, overrides: tuple[str, ...], quiet: bool) -> None:
     """Export the mosaic of a run, or a mosaic file, to another format."""
     from cemi_core.errors import UsageError

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cemi_core.cli.options import messages, parse_settings, set_option, terminated_like_interrupted
+from cemi_core.cli.options import (
+    json_option,
+    messages,
+    parse_settings,
+    quiet_option,
+    set_option,
+    terminated_like_interrupted,
+)
 
 if TYPE_CHECKING:
     from cemi_core.model.frame import DroppedFrame
@@ -20,8 +27,8 @@ if TYPE_CHECKING:
 @click.argument("videos", nargs=-1, required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the images.")
 @set_option("A setting of the source 'video' (overlap, deskew, pixel_size, ...).")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--quiet", is_flag=True, help="Show no progress.")
+@json_option
+@quiet_option
 def extract(videos: tuple[str, ...], out: Path, overrides: tuple[str, ...], as_json: bool, quiet: bool) -> int:
     """Write the whole scans of screen recordings as TIFF, with their rough places in positions.csv."""
     from cemi_core.model.stages import Runtime

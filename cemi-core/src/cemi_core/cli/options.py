@@ -26,6 +26,22 @@ def set_option(help_text: str) -> Callable[[Command], Command]:
     return click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help=help_text)
 
 
+def use_option(what: str, default: str | None = None) -> Callable[[Command], Command]:
+    """Return the option ``--use NAME``; one without a default must be given."""
+    given: dict[str, Any] = {"required": True} if default is None else {"default": default, "show_default": True}
+    return click.option("--use", help=f"{what}; 'cemi plugins' lists them.", **given)
+
+
+def json_option(command: Command) -> Command:
+    """Add the option ``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+
+
+def quiet_option(command: Command) -> Command:
+    """Add the option ``--quiet``."""
+    return click.option("--quiet", is_flag=True, help="Show no progress.")(command)
+
+
 def machine_options(command: Command) -> Command:
     """Add the options that say where and how the work is done."""
     cores = os.cpu_count() or 1
@@ -42,7 +58,7 @@ def machine_options(command: Command) -> Command:
         click.option("--device", default="cpu", show_default=True, help="Device of torch: cpu, cuda, cuda:1."),
         click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random."),
         click.option("--weights", metavar="DIR", type=click.Path(file_okay=False), help="Folder with model weights."),
-        click.option("--quiet", is_flag=True, help="Show no progress."),
+        quiet_option,
     ):
         command = option(command)
     return command

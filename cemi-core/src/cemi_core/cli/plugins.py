@@ -7,13 +7,14 @@ from difflib import get_close_matches
 
 import click
 
+from cemi_core.cli.options import json_option
 from cemi_core.plugins.manager import STAGES, Registry, registry
 
 
 @click.command("plugins", epilog="Example: cemi plugins lamella-width")
 @click.argument("name", required=False)
 @click.option("--stage", type=click.Choice(STAGES), help="Only plugins of this stage.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def plugins(name: str | None, stage: str | None, as_json: bool) -> None:
     """List the installed plugins by stage, or the settings of the one called NAME; a broken one is named."""
     found = registry()

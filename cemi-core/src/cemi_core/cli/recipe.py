@@ -8,7 +8,14 @@ from typing import Any
 
 import click
 
-from cemi_core.cli.options import machine_of, machine_options, messages, set_option, terminated_like_interrupted
+from cemi_core.cli.options import (
+    json_option,
+    machine_of,
+    machine_options,
+    messages,
+    set_option,
+    terminated_like_interrupted,
+)
 
 
 @click.command("recipe", epilog="Example: cemi recipe recipes/ehea.yaml --out runs/ehea --set stitch.matcher=zncc")
@@ -17,7 +24,7 @@ from cemi_core.cli.options import machine_of, machine_options, messages, set_opt
 @set_option("Override a part of the recipe: stitch.matcher=zncc, denoise.0.sigma_px=2, grid.rows=4.")
 @click.option("--dry-run", is_flag=True, help="Only say what would run and why.")
 @click.option("--discard", multiple=True, type=click.Choice(["frames"]), help="Remove the kept frames at the end.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @machine_options
 def recipe(
     file: Path,

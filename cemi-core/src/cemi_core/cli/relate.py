@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cemi_core.cli.options import parse_settings, plain_json, set_option
+from cemi_core.cli.options import json_option, parse_settings, plain_json, set_option, use_option
 
 
 @click.command("relate", epilog="Example: cemi relate runs/ehea hardness.csv --x x_um --value hv")
@@ -14,9 +14,9 @@ from cemi_core.cli.options import parse_settings, plain_json, set_option
 @click.argument("table", type=click.Path(path_type=Path))
 @click.option("--x", default="x_um", show_default=True, help="Column with the place; its name ends in its unit.")
 @click.option("--value", required=True, help="Column with the property.")
-@click.option("--use", default="pearson", show_default=True, help="Relation method.")
+@use_option("Relation method", "pearson")
 @set_option("A setting of the method.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def relate(run: Path, table: Path, x: str, value: str, use: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Relate the maps of a finished run to a measured property along x."""
     from cemi_core.errors import InputError

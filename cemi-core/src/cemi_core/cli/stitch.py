@@ -10,12 +10,14 @@ from typing import Any
 import click
 
 from cemi_core.cli.options import (
+    json_option,
     machine_of,
     machine_options,
     messages,
     parse_settings,
     set_option,
     terminated_like_interrupted,
+    use_option,
 )
 
 
@@ -31,9 +33,9 @@ from cemi_core.cli.options import (
     help="Place images as they appear in this folder, then (Ctrl-C, or --idle) stitch all of them.",
 )
 @click.option("--idle", type=click.FloatRange(0, min_open=True), help="Seconds without a new image that end --follow.")
-@click.option("--use", default="kornia", show_default=True, help="Stitcher.")
+@use_option("Stitcher", "kornia")
 @set_option("A setting of the stitcher, or of the source 'images' (pixel_size, grid.columns, ...).")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @machine_options
 def stitch(
     images: tuple[str, ...],
