@@ -57,7 +57,7 @@ def recipe_of(folder, **changes):
             "network": {"name": "UNet", "features": 8, "levels": 1},
             "data": {"overlaps": {"run": str(folder)}},
             "validation": {"overlaps": {"run": str(folder)}, "batches": 1, "batch": 4},
-            "steps": 90,
+            "steps": 40,
             "batch": 8,
             "patch_px": 32,
             "learning_rate": 1e-2,
@@ -76,7 +76,7 @@ def test_noise_goes_without_any_clean_picture(run, tmp_path):
     with torch.inference_mode():
         image = torch.from_numpy(noisy.astype(np.float32))[None, None]
         clean = network(image, torch.tensor([NOISE]))[0, 0].numpy()
-    assert np.std(clean - specimen) < 0.6 * np.std(noisy - specimen)
+    assert np.std(clean - specimen) < 0.5 * np.std(noisy - specimen)
 
 
 def test_what_is_measured_on_is_not_trained_on(run):
