@@ -12,6 +12,8 @@ import pytest
 import tifffile
 from PIL import Image
 
+from cemi_core.sources.read_image import read_headers
+
 RNG = np.random.default_rng(0)
 
 
@@ -49,6 +51,42 @@ def test_a_stack_of_several_sizes_and_types_keeps_them(denoise, tmp_path):
     assert denoise("--executor", "processes", "--workers", "1").code == 0
     with tifffile.TiffFile(tmp_path / "out" / "s.tif") as tiff:
         assert [(page.shape, page.dtype) for page in tiff.pages] == [(page.shape, page.dtype) for page in pages]
+
+
+def test_what_fiji_says_of_a_stack_stays(denoise, tmp_path):
+    stack = RNG.integers(0, 255, (3, 2, 20, 30), dtype=np.uint8)
+    said = {"axes": "TZYX", "unit": "um", "finterval": 0.25, "spacing": 0.5}
+    tifffile.imwrite(tmp_path / "in" / "fiji.tif", stack, imagej=True, resolution=(4.0, 4.0), metadata=said)
+    tifffile.imwrite(tmp_path / "in" / "plain.tif", stack, photometric="minisblack")
+    assert denoise().code == 0
+    for name in ("fiji.tif", "plain.tif"):
+        assert tifffile.imread(tmp_path / "out" / name).shape == stack.shape
+    with (
+        tifffile.TiffFile(tmp_path / "in" / "fiji.tif") as before,
+        tifffile.TiffFile(tmp_path / "out" / "fiji.tif") as after,
+    ):
+        assert after.imagej_metadata == before.imagej_metadata
+        assert [page.tags["XResolution"].value for page in after.pages] == [(4, 1)] * 6
+        assert after.series[0].axes == "TZYX"
+
+
+def test_what_the_microscope_says_stays_unless_the_pixel_size_is_given(cemi, denoise, tmp_path):
+    words = b"[Scan]\r\nPixelWidth=1e-7\r\n[Image]\r\nResolutionY=30\r\n\0"
+    pixels = RNG.integers(0, 255, (40, 50), dtype=np.uint8)
+    tag = (34682, "s", len(words), words, True)
+    tifffile.imwrite(tmp_path / "in" / "fei.tif", pixels, metadata=None, extratags=[tag], resolution=(96, 96))
+    assert denoise().code == 0
+    before, after = (read_headers(tmp_path / folder / "fei.tif")[0].vendor for folder in ("in", "out"))
+    assert after == before and after.pixel_size_um == pytest.approx(0.1)
+    with tifffile.TiffFile(tmp_path / "out" / "fei.tif") as tiff:  # 100 nm: 100,000 pixels in a centimetre
+        assert (tiff.pages[0].tags["XResolution"].value, tiff.pages[0].tags["ResolutionUnit"].value) == (
+            (100_000, 1),
+            3,
+        )
+    assert denoise("--set", "pixel_size=50 nm").code == 0
+    assert read_headers(tmp_path / "out" / "fei.tif")[0].vendor.pixel_size_um is None
+    with tifffile.TiffFile(tmp_path / "out" / "fei.tif") as tiff:
+        assert tiff.pages[0].tags["XResolution"].value == (200_000, 1)
 
 
 def test_every_type_of_pixel_comes_back_and_types_may_be_mixed(cemi, denoise, tmp_path):

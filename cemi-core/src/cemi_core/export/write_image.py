@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cemi_core.errors import UsageError
+from cemi_core.sources.tiff_tags import PageTags
 from cemi_core.store.atomic import atomic_path
 
 _JPEG_QUALITY = 95
-_TIFF = (".tif", ".tiff")
+TIFF_SUFFIXES = (".tif", ".tiff")
 _TYPES = {".png": (np.uint8, np.uint16), ".jpg": (np.uint8,), ".jpeg": (np.uint8,)}
 #: A classical TIFF counts its bytes in 32 bits; some are left for what is not pixels.
 _LARGEST_TIFF = 2**32 - 2**25
@@ -41,21 +42,21 @@ def write_image(path: Path, pixels: NDArray[Any], pixel_size_um: float | None = 
         The disk is full.
     """
     require_format(path, pixels.dtype)
-    if path.suffix.lower() in _TIFF:
-        write_pages(path, [(pixels, pixel_size_um)], pixels.nbytes)
+    if path.suffix.lower() in TIFF_SUFFIXES:
+        write_pages(path, [(pixels, PageTags.of_scale(pixel_size_um))], pixels.nbytes)
         return
     with atomic_path(path) as temporary:
         Image.fromarray(pixels).save(temporary, quality=_JPEG_QUALITY)  # PNG takes no notice of it
 
 
-def write_pages(path: Path, pages: Iterable[tuple[NDArray[Any], float | None]], total_bytes: int) -> None:
+def write_pages(path: Path, pages: Iterable[tuple[NDArray[Any], PageTags]], total_bytes: int) -> None:
     """Write grey pictures as the pages of one TIFF; it appears under its name only when it is complete.
 
     Parameters
     ----------
     path : Path
-    pages : iterable of (ndarray of shape (h, w), float or None)
-        Pixels and pixel size (micrometres) of each; taken one at a time.
+    pages : iterable of (ndarray of shape (h, w), PageTags)
+        Pixels of each, and what is said of them; taken one at a time.
     total_bytes : int
         Of the pixels of all pages, which decides on the kind of TIFF.
 
@@ -65,17 +66,22 @@ def write_pages(path: Path, pages: Iterable[tuple[NDArray[Any], float | None]], 
         The disk is full.
     """
     with atomic_path(path) as temporary, tifffile.TiffWriter(temporary, bigtiff=total_bytes > _LARGEST_TIFF) as tiff:
-        for pixels, pixel_size_um in pages:
-            per_cm = 1e4 / pixel_size_um if pixel_size_um else None
-            known: dict[str, Any] = {"resolution": (per_cm, per_cm), "resolutionunit": "CENTIMETER"} if per_cm else {}
-            # without metadata of its own, tifffile and others take pages of one size for a stack
-            tiff.write(pixels, photometric="minisblack", metadata=None, **known)
+        for pixels, tags in pages:
+            scale: dict[str, Any] = {"resolution": tags.resolution, "resolutionunit": tags.unit}
+            tiff.write(
+                pixels,
+                photometric="minisblack",
+                metadata=None,  # without it, tifffile and others take pages of one size for a stack
+                description=tags.description or None,
+                extratags=[(*tag, True) for tag in tags.vendor],
+                **(scale if tags.resolution else {}),
+            )
 
 
 def require_format(path: Path, dtype: np.dtype[Any], pages: int = 1) -> None:
     """Raise UsageError unless the format that the suffix of ``path`` names holds so many pictures of this type."""
     suffix = path.suffix.lower()
-    if suffix in _TIFF:
+    if suffix in TIFF_SUFFIXES:
         return
     if suffix not in _TYPES:
         raise UsageError(f"'{path.name}': pictures are written as .tif, .png or .jpg")

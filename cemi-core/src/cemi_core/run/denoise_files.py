@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemi_core.errors import InputError, UsageError
-from cemi_core.export.write_image import require_format, write_image, write_pages
+from cemi_core.export.write_image import TIFF_SUFFIXES, require_format, write_image, write_pages
 from cemi_core.model.frame import from_unit_range
 from cemi_core.model.stages import Denoiser
 from cemi_core.run.against import Against, Comparison
@@ -19,6 +19,7 @@ from cemi_core.run.executors import spread
 from cemi_core.run.plan import Workers
 from cemi_core.run.tiles import denoise_image
 from cemi_core.sources.images import ImagesSource
+from cemi_core.sources.tiff_tags import PageTags, read_page_tags
 from cemi_core.store.atomic import storage_errors
 
 
@@ -154,17 +155,35 @@ def _denoise_one(task: FilesTask, index: int) -> _Picture:
     except InputError as error:
         return _Picture(failure=str(error))
     pixels = as_stored(image, _written_dtype(source, index), still.header.dtype, source.float_ranges[index])
+    target = task.out / still.path.name
     if still.header.pages > 1:
-        with storage_errors(task.out):
+        with storage_errors(target):
             np.save(task.page(index), pixels, allow_pickle=False)
+    elif target.suffix.lower() in TIFF_SUFFIXES:
+        write_pages(target, [(pixels, _tags(source, index))], pixels.nbytes)
     else:
-        write_image(task.out / still.path.name, pixels, frame.pixel_size_um)
+        write_image(target, pixels)
     if task.against is None:
         return _Picture()
     try:
         return _Picture(comparison=task.against.compare(Path(frame.name).name, raw, image))
     except InputError as error:
         return _Picture(not_compared=str(error))
+
+
+def _tags(source: ImagesSource, index: int) -> PageTags:
+    """Return what a page of a TIFF says beside its pixels, as far as that holds for the denoised one."""
+    still, frame = source.stills[index], source.frames[index]
+    header = still.header
+    tags = read_page_tags(still.path, header.page)
+    if header.colour or header.stored.kind == "b" or still.shape != header.shape:  # channels, type or size differ
+        tags = replace(tags, description=b"", vendor=())
+    if frame.pixel_size_um is not None:  # microscopes leave the dots per inch of a screen in the tags for it
+        scale = PageTags.of_scale(frame.pixel_size_um)
+        tags = replace(tags, resolution=scale.resolution, unit=scale.unit)
+        if frame.pixel_size_um != header.vendor.pixel_size_um:  # given by the user: other words on it are wrong
+            tags = replace(tags, description=b"", vendor=())
+    return tags
 
 
 def as_stored(
@@ -201,9 +220,8 @@ def _finish(task: FilesTask, target: Path, indices: Sequence[int], pictures: Seq
     failure = "" if not reasons else reasons[0][1] if len(names) == 1 else ": ".join(reasons[0])
     if source.stills[indices[0]].header.pages > 1:
         if not failure:
-            sizes = [source.frames[index].pixel_size_um for index in indices]
             total = sum(task.page(index).stat().st_size for index in indices)
-            pages = ((np.load(task.page(index)), size) for index, size in zip(indices, sizes))
+            pages = ((np.load(task.page(index)), _tags(source, index)) for index in indices)
             write_pages(target, pages, total)
         for index in indices:
             task.page(index).unlink(missing_ok=True)

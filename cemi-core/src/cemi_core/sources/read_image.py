@@ -74,8 +74,8 @@ def read_headers(path: Path) -> list[ImageHeader]:
     InputError
         The file is missing, empty, truncated or not an image; the message names it.
     """
-    with _named_errors(path):
-        if _magic(path)[:4] in _TIFF_MAGIC:
+    with named_errors(path):
+        if is_tiff(path):
             return _tiff_headers(path)
         header = _pillow_header(path)
         if not _has_end_marker(path):
@@ -94,7 +94,7 @@ def read_pixels(path: Path, page: int = 0) -> NDArray[Any]:
     InputError
         The file is missing, empty, truncated, damaged or not an image; the message names it.
     """
-    with _named_errors(path):
+    with named_errors(path):
         pixels = _stored_pixels(path, page)
         if pixels.dtype.kind == "b":
             return to_grey(pixels).astype(np.uint8) * np.uint8(255)
@@ -109,7 +109,7 @@ def has_colour(path: Path, page: int = 0) -> bool:
     InputError
         As `read_pixels`.
     """
-    with _named_errors(path):
+    with named_errors(path):
         return not is_grey(_stored_pixels(path, page))
 
 
@@ -136,7 +136,7 @@ def is_grey(pixels: NDArray[Any]) -> bool:
 
 
 @contextmanager
-def _named_errors(path: Path) -> Iterator[None]:
+def named_errors(path: Path) -> Iterator[None]:
     """Turn whatever a decoder raises into one sentence that names the file."""
     try:
         yield
@@ -155,9 +155,9 @@ def _named_errors(path: Path) -> Iterator[None]:
 
 def _stored_pixels(path: Path, page: int) -> NDArray[Any]:
     """Return (h, w) or (h, w, channels) as stored."""
-    magic = _magic(path)
-    if magic[:4] in _TIFF_MAGIC:
+    if is_tiff(path):
         return _tiff_pixels(path, page)
+    magic = _magic(path)
     if magic.startswith(_PNG_MAGIC) and magic[24] == 16:  # Pillow would cut 16-bit colour to 8 bits
         pixels: NDArray[Any] = imagecodecs.png_decode(path.read_bytes())
         return pixels
@@ -170,6 +170,11 @@ def _stored_pixels(path: Path, page: int) -> NDArray[Any]:
         return np.asarray(image.convert("RGB") if image.mode in ("P", "CMYK", "YCbCr") else image)
 
 
+def is_tiff(path: Path) -> bool:
+    """Return whether a file begins as a TIFF does."""
+    return _magic(path)[:4] in _TIFF_MAGIC
+
+
 def _magic(path: Path) -> bytes:
     with path.open("rb") as stream:
         start = stream.read(32)
@@ -178,7 +183,7 @@ def _magic(path: Path) -> bytes:
     return start.ljust(32, b"\0")
 
 
-def _picture_pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
+def picture_pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
     """Return full pictures only: thumbnails, reduced levels and masks carry a flag in NewSubfileType."""
     pages = [page.aspage() for page in tiff.pages]
     return [page for page in pages if not page.subfiletype & 0b101] or pages[:1]
@@ -187,7 +192,7 @@ def _picture_pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
 def _tiff_headers(path: Path) -> list[ImageHeader]:
     size = path.stat().st_size
     with tifffile.TiffFile(path) as tiff:
-        pages = _picture_pages(tiff)
+        pages = picture_pages(tiff)
         if not pages:
             raise InputError(f"'{path}' is a TIFF without a picture: it is damaged or was not finished")
         headers = []
@@ -210,7 +215,7 @@ def _tiff_headers(path: Path) -> list[ImageHeader]:
 
 def _tiff_pixels(path: Path, number: int) -> NDArray[Any]:
     with tifffile.TiffFile(path) as tiff:
-        page = _picture_pages(tiff)[number]
+        page = picture_pages(tiff)[number]
         pixels: NDArray[Any] = page.asarray()
         if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
             return (np.moveaxis(np.asarray(page.colormap)[:, pixels], 0, -1) >> 8).astype(np.uint8)
