@@ -70,6 +70,14 @@ def test_what_fiji_says_of_a_stack_stays(denoise, tmp_path):
         assert after.series[0].axes == "TZYX"
 
 
+@pytest.mark.parametrize("how", [{"imagej": True, "metadata": {"axes": "TYX"}}, {"photometric": "minisblack"}])
+def test_a_stack_with_one_header_is_refused_and_not_cut_to_its_first_picture(denoise, tmp_path, how):
+    tifffile.imwrite(tmp_path / "in" / "s.tif", np.zeros((5, 20, 30), np.uint8), truncate=True, **how)
+    answer = denoise()
+    assert answer.code == 1
+    assert "holds 5 pictures behind one header" in answer.err
+
+
 def test_what_the_microscope_says_stays_unless_the_pixel_size_is_given(cemi, denoise, tmp_path):
     words = b"[Scan]\r\nPixelWidth=1e-7\r\n[Image]\r\nResolutionY=30\r\n\0"
     pixels = RNG.integers(0, 255, (40, 50), dtype=np.uint8)

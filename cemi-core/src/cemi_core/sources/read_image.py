@@ -189,12 +189,25 @@ def picture_pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
     return [page for page in pages if not page.subfiletype & 0b101] or pages[:1]
 
 
+def _require_all_headers(path: Path, tiff: tifffile.TiffFile) -> None:
+    """Refuse a stack of which only the first picture has a header, so that the others are not lost without a word."""
+    if len(tiff.pages) > 1 or not (tiff.is_imagej or tiff.is_shaped):
+        return
+    pictures = int(np.prod(tiff.series[0].shape)) // max(1, int(np.prod(tiff.pages.first.shape)))
+    if pictures > 1:
+        raise InputError(
+            f"'{path}' holds {pictures} pictures behind one header, as ImageJ saves stacks above 4 GB; save it as "
+            "BigTIFF, or as single images"
+        )
+
+
 def _tiff_headers(path: Path) -> list[ImageHeader]:
     size = path.stat().st_size
     with tifffile.TiffFile(path) as tiff:
         pages = picture_pages(tiff)
         if not pages:
             raise InputError(f"'{path}' is a TIFF without a picture: it is damaged or was not finished")
+        _require_all_headers(path, tiff)
         headers = []
         for number, page in enumerate(pages):
             shape = int(page.imagelength), int(page.imagewidth)
