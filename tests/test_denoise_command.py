@@ -213,6 +213,22 @@ def test_a_stack_with_a_page_that_cannot_be_denoised_is_not_written(denoise, tmp
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_each_page_of_a_stack_is_compared_with_that_of_the_better_one(denoise, tmp_path):
+    y, x = np.mgrid[:64, :80]
+    clean = np.stack([0.5 + 0.2 * np.sign(np.sin(x / period)) for period in (7, 9)])
+    noisy = clean + RNG.normal(0, 0.1, clean.shape)
+    (tmp_path / "hd").mkdir()
+    tifffile.imwrite(tmp_path / "in" / "s.tif", noisy.astype(np.float32), photometric="minisblack")
+    tifffile.imwrite(tmp_path / "hd" / "s.tif", np.uint16(65535 * clean), photometric="minisblack")
+    answer = denoise("--against", tmp_path / "hd", "--json")
+    assert answer.code == 0, answer.err
+    found = json.loads(answer.out)
+    assert [image["file"] for image in found["against"]["images"]] == ["s.tif[0]", "s.tif[1]"]
+    assert found["not_compared"] == []
+    for image in found["against"]["images"]:
+        assert image["denoised"]["phase-fraction"] < 1
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_with_one_line_and_no_half_written_file(tmp_path, number):
     (tmp_path / "in").mkdir()
