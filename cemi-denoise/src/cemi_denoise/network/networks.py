@@ -178,7 +178,8 @@ class _Kernels(nn.Module):
         edge = self.EDGE_PX // 2
         with torch.autocast(image.device.type, enabled=False):  # it would round the picture to 8 bits
             filtered = self.bank(functional.pad(image, (edge,) * 4, mode="replicate"))
-        return (self.weigh(features) * (filtered - image)).sum(1, keepdim=True)
+        weights = self.weigh(features)
+        return (weights * filtered).sum(1, keepdim=True) - weights.sum(1, keepdim=True) * image
 
 
 _DIRECTIONS = 8

@@ -28,7 +28,7 @@ log = logging.getLogger("cemi")
 #: What rounding to 256 grey levels changes, root mean square.
 _ROUNDING = 12**-0.5 / 255
 _SMALLEST_CELL_PX = 128
-_STRIP_ROWS = 64
+_STRIP_ROWS = 32
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of glibc's malloc.h
 _LONGEST_CONTEXT_PX = 192
 _PIXELS_AT_ONCE_ON_GPU = 16 * 1024**2
