@@ -47,6 +47,16 @@ def test_the_network_is_told_what_is_measured_on_the_noisy_patch():
     assert float((measured.noise / true.noise).median()) == pytest.approx(1, abs=0.15)
 
 
+def test_grain_stays_in_the_clean_picture_and_is_not_told():
+    flat = np.full((64, 64), 0.5, np.float32)
+    told = {"told_error": 0, "told_nothing": 1.0, "told_measured": 1.0}
+    batch = DegradedPatches([flat], [(1.0, SemDegradation(jitter_px=0))], 64, grain=1.0, **told)(0)
+    grain = batch.target.std((1, 2, 3))
+    assert ((grain > 0.009) & (grain < 0.082)).all()
+    added = (batch.noisy - batch.target).std((1, 2, 3))
+    torch.testing.assert_close(batch.noise, added, rtol=0.15, atol=0.005)  # clipping takes some of it
+
+
 def test_kinds_of_data_get_their_share_of_the_steps():
     kinds = [
         lambda step, k=k: Batch(torch.full((1, 1, 2, 2), float(k)), torch.zeros(1), torch.zeros(1)) for k in range(2)

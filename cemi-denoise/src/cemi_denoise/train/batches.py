@@ -8,12 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from cemi_core.errors import InputError
 from cemi_core.model.frame import to_unit_range
 from cemi_denoise.noise.degrade import Degradation
 from cemi_denoise.noise.local import local_noise_map
+
+#: Standard deviation of grain, from and to, and the largest blur of it.
+_GRAIN = (0.01, 0.08)
+_GRAIN_BLUR_PX = 0.8
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,9 @@ class DegradedPatches:
     told_measured : float
         Share of patches for which it is told what `local_noise_map` measures, as where it is used later: that is more
         often too high than too low, because fine structure passes for noise.
+    grain : float
+        Share of patches whose clean picture gets fine grain, of which the network is told nothing: real pictures have
+        fine structure, and slow scans noise of their own. So it learns to take away what it is told, and no more.
     """
 
     images: Sequence[NDArray[np.generic]]
@@ -98,6 +106,7 @@ class DegradedPatches:
     told_error: float = 0.1
     told_nothing: float = 0.15
     told_measured: float = 0.0
+    grain: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse pictures that no patch fits into."""
@@ -113,13 +122,18 @@ class DegradedPatches:
         """Return the batch of this step."""
         rng = np.random.default_rng((self.seed, step))
         generator = torch.Generator().manual_seed(int(rng.integers(1 << 62)))
-        clean = torch.from_numpy(np.stack([self._patch(rng) for _ in range(self.batch)])[:, None])
+        patches = [self._patch(rng) for _ in range(self.batch)]
+        grainy = rng.random(self.batch) < self.grain if self.grain else np.zeros(self.batch, bool)
+        for index in np.flatnonzero(grainy):
+            patches[index] = np.clip(patches[index] + _grain(self.patch_px, rng), 0, 1)
+        clean = torch.from_numpy(np.stack(patches)[:, None])
         shares = np.array([share for share, _ in self.degradations], float)
         degrade = self.degradations[int(rng.choice(len(shares), p=shares / shares.sum()))][1]
         degraded = degrade(clean, generator)
         told = degraded.noise * torch.exp(self.told_error * torch.randn(self.batch, generator=generator))
         informed = torch.rand(self.batch, generator=generator) >= self.told_nothing
-        for index in np.flatnonzero(rng.random(self.batch) < self.told_measured):
+        informed |= torch.from_numpy(grainy)
+        for index in np.flatnonzero((rng.random(self.batch) < self.told_measured) & ~grainy):
             level = float(local_noise_map(degraded.image[index, 0].numpy()).mean())
             told[index] = level if np.isfinite(level) else 0.0
         return Batch(degraded.image, clean, told * informed)
@@ -136,6 +150,13 @@ class DegradedPatches:
             patch = 1 - patch
         mean = patch.mean()
         return np.clip(mean + np.float32(rng.uniform(*self.contrast)) * (patch - mean), 0, 1, dtype=np.float32)
+
+
+def _grain(edge_px: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return fine grain (edge, edge) of a random strength and size, mean 0."""
+    grain = gaussian_filter(rng.standard_normal((edge_px, edge_px)), rng.uniform(0, _GRAIN_BLUR_PX))
+    strength = np.exp(rng.uniform(*np.log(_GRAIN)))
+    return np.asarray(grain * (strength / grain.std()), np.float32)
 
 
 @dataclass(frozen=True)

@@ -134,6 +134,11 @@ class DataSettings(ModesSettings):
         description="Share of the patches, with 'sem' or 'synthetic', for which the network is told what is measured "
         "on the noisy patch, as where it is used later.",
     )
+    grain: _Share = Field(
+        0.0,
+        description="Share of the patches, with 'sem' or 'synthetic', whose clean picture gets fine grain that is to "
+        "stay: the network learns to take away what it is told, and no more.",
+    )
 
 
 class ValidationSettings(ModesSettings):

@@ -55,6 +55,7 @@ def open_training_data(recipe: TrainingRecipe) -> OpenedData:
             "told_error": data.told_error,
             "told_nothing": data.told_nothing,
             "told_measured": data.told_measured,
+            "grain": data.grain,
         },
         _Purpose(recipe.seed, held_out=False),
     )
@@ -129,7 +130,7 @@ def _paired(data: ModesSettings, varied: dict[str, Any], purpose: _Purpose) -> t
     # one pair alone has a single field, which a network would learn by heart; to measure on, it will do
     pairs = open_pairs(data.pairs, int(varied["patch_px"]), fewest=1 if purpose.held_out else 2)
     # how strong the noise of a pair is has been measured already
-    kept = {name: value for name, value in varied.items() if name not in ("inverted", "told_measured")}
+    kept = {name: value for name, value in varied.items() if name not in ("inverted", "told_measured", "grain")}
     digest = digest_of(view for pair in pairs for view in (pair.noisy, pair.target))
     pixels = sum(pair.noisy.size for pair in pairs)
     line = f"{len(pairs)} pair{'s' if len(pairs) > 1 else ''} of fast and slow scans ({pixels / 1e6:.1f} Mpx)"
