@@ -24,6 +24,20 @@ def test_any_tiling_gives_the_same_picture(height, width, tile_px):
     np.testing.assert_allclose(denoise_image(Mean(), image, tile_px=tile_px), denoise_image(Mean(), image), atol=1e-6)
 
 
+def test_tiles_are_brought_to_the_type_of_the_file_one_by_one():
+    image = np.random.default_rng(0).random((50, 70), dtype=np.float32)
+    sizes = []
+
+    def stored(part):
+        sizes.append(part.size)
+        return np.rint(255 * part).astype(np.uint8)
+
+    pixels = denoise_image(Mean(), image, tile_px=32, stored=stored)
+    assert pixels.dtype == np.uint8
+    assert max(sizes) <= 32 * 32
+    np.testing.assert_array_equal(pixels, stored(denoise_image(Mean(), image, tile_px=32)))
+
+
 def test_the_border_of_the_imaged_part_is_not_darkened():
     image = np.full((40, 40), 0.6, np.float32)
     valid = np.zeros((40, 40), bool)

@@ -83,12 +83,14 @@ def kept_adapted(path: Path, key: str, asked: Any) -> Any | None:
         with opened_hdf5_file(path) as file:
             if file.attrs["key"] != key:
                 return None
+            if str(file.attrs["class"]).partition(".")[0] != _package(type(asked)):
+                return None  # a file does not choose what is imported
             kind: Any = load_object(file.attrs["class"])
             learnt = {name: _as_tuple(value) for name, value in json.loads(file["plain"][()]).items()}
             learnt |= {name: entry[:].tobytes() for name, entry in file.get("bytes", {}).items()}
     except InputError:  # damaged: it learns once more
         return None
-    if not (isinstance(kind, type) and is_dataclass(kind)) or _package(kind) != _package(type(asked)):
+    if not (isinstance(kind, type) and is_dataclass(kind)):
         return None
     wanted = [f.name for f in fields(kind) if f.init]
     make_again: Any = kind

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -151,10 +152,19 @@ def _denoise_one(task: FilesTask, index: int) -> _Picture:
         raw = source.read(index)
         if not np.isfinite(raw).any():
             return _Picture(failure="none of its pixels is a number")
-        image = denoise_image(task.denoiser, raw, frame.pixel_size_um)
+        stored = partial(
+            as_stored,
+            stored=_written_dtype(source, index),
+            read=still.header.dtype,
+            float_range=source.float_ranges[index],
+        )
+        if task.against is None:
+            pixels = denoise_image(task.denoiser, raw, frame.pixel_size_um, stored=stored)
+        else:
+            image = denoise_image(task.denoiser, raw, frame.pixel_size_um)
+            pixels = stored(image)
     except InputError as error:
         return _Picture(failure=str(error))
-    pixels = as_stored(image, _written_dtype(source, index), still.header.dtype, source.float_ranges[index])
     target = task.out / still.path.name
     if still.header.pages > 1:
         with storage_errors(target):

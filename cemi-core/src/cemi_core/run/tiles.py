@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,15 +70,34 @@ def denoise_box(
 
 
 def denoise_image(
-    denoiser: Denoiser, image: NDArray[np.float32], pixel_size_um: float | None = None, tile_px: int = TILE_PX
-) -> NDArray[np.float32]:
-    """Return a whole picture (h, w) denoised, tile by tile where it is larger than ``tile_px``."""
+    denoiser: Denoiser,
+    image: NDArray[np.float32],
+    pixel_size_um: float | None = None,
+    tile_px: int = TILE_PX,
+    stored: Callable[[NDArray[np.float32]], NDArray[Any]] | None = None,
+) -> NDArray[Any]:
+    """Return a whole picture (h, w) denoised, tile by tile where it is larger than ``tile_px``.
+
+    Parameters
+    ----------
+    denoiser : Denoiser
+    image : ndarray of float32, shape (h, w)
+    pixel_size_um : float, optional
+    tile_px : int
+    stored : callable, optional
+        Brings each tile to another type of pixels, so that the result is never whole in float32; by default it is.
+    """
+    stored = stored or (lambda part: part)
     shape = image.shape[0], image.shape[1]
     whole = Box(0, 0, *shape)
     if max(shape) <= tile_px:
-        return denoise_box(denoiser, lambda box: image[box.slices], whole, shape, pixel_size_um)
-    result = np.empty_like(image)
+        return stored(denoise_box(denoiser, lambda box: image[box.slices], whole, shape, pixel_size_um))
+    result: NDArray[Any] | None = None
     for box in whole.tiles(tile_px, tile_px):
         end_if_stopped()
-        result[box.slices] = denoise_box(denoiser, lambda b: image[b.slices], box, shape, pixel_size_um)
+        part = stored(denoise_box(denoiser, lambda b: image[b.slices], box, shape, pixel_size_um))
+        if result is None:
+            result = np.empty(shape, part.dtype)
+        result[box.slices] = part
+    assert result is not None
     return result

@@ -62,4 +62,5 @@ NOTES = (
     f"Gaussians of {', '.join(f'{s:g}' for s in SCALES_PX)} px. What both frames get wrong alike is not seen.",
     "What was taken away (input minus output) must be as strong as the noise, have no pattern, and not follow edges; "
     "less than the whole noise is no invention. A pattern may also come from noise of some frequencies that was left.",
+    "In the lists low is good in all columns but 'edge correlation', where only what is below its limit is bad.",
 )
