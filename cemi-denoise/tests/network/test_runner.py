@@ -14,8 +14,9 @@ from cemi_core.errors import InputError
 from cemi_core.model.mosaic import Box
 from cemi_denoise.network import runner as network_runner
 from cemi_denoise.network.networks import DenoisingNetwork, build_network
-from cemi_denoise.network.runner import NetworkRunner, choose_dtype, in_bfloat16, measured_context_px
+from cemi_denoise.network.runner import NetworkRunner, choose_dtype, in_bfloat16, measured_context_px, runner_for
 from cemi_denoise.network.tiled_inference import plan_cells
+from cemi_denoise.network.weights import save_weights
 
 TINY = {"name": "RRDBNet", "features": 8, "growth": 4, "blocks": 1, "tail": 4}
 
@@ -167,3 +168,11 @@ def test_bfloat16_changes_a_little_and_leaves_the_original_alone(random_network)
     assert rough.dtype == torch.float32
     assert 0 < float((rough - exact).abs().max()) < 0.05
     torch.testing.assert_close(network(image), exact)
+
+
+@pytest.mark.parametrize("told", ["x", -4, 10**12, 4.5, None])
+def test_a_card_that_tells_no_reach_is_not_believed(random_network, tmp_path, told):
+    network = random_network(TINY)
+    save_weights(tmp_path / "tiny.safetensors", network, TINY, {"context_px": told})
+    runner = runner_for(str(tmp_path / "tiny.safetensors"), None, "cpu", "float32", 128)
+    assert runner.context_px == measured_context_px(network)

@@ -92,12 +92,35 @@ def test_a_file_of_another_program_is_pointed_elsewhere(tmp_path):
         load_weights(str(tmp_path / "other.safetensors"))
 
 
-@pytest.mark.parametrize("features", [16, 10**7])  # the second would need 60 TB
+@pytest.mark.parametrize("features", [16, 1024])
 def test_weights_of_another_size_than_they_say_are_refused(saved, features):
     tensors, metadata = tensors_of(saved)
     save_file(tensors, str(saved), {**metadata, "architecture": json.dumps({**TINY, "features": features})})
     with pytest.raises(InputError, match="do not fit the network"):
         load_weights(str(saved))
+
+
+@pytest.mark.parametrize("claim", [{"blocks": 10**9}, {"kernels": 10**30}, {"features": -1}])
+def test_what_a_file_claims_to_be_costs_no_time(saved, claim):
+    tensors, metadata = tensors_of(saved)
+    save_file(tensors, str(saved), {**metadata, "architecture": json.dumps({**TINY, **claim})})
+    with pytest.raises(InputError, match=rf"tiny.safetensors: no network of this package has '{min(claim)}'"):
+        load_weights(str(saved))
+
+
+@pytest.mark.parametrize("part", ["architecture", "card"])
+def test_metadata_that_nest_without_end_are_refused(saved, part):
+    tensors, metadata = tensors_of(saved)
+    save_file(tensors, str(saved), {**metadata, part: "[" * 100_000})
+    with pytest.raises(InputError, match="does not say which network"):
+        load_weights(str(saved))
+
+
+def test_weights_that_16_bits_cannot_hold_are_not_written(tmp_path, network):
+    network.last.bias.data[:] = 1e6
+    with pytest.raises(InputError, match="too large for 16 bits; set stored_as: float32"):
+        save_weights(tmp_path / "half.safetensors", network, TINY, {}, half=True)
+    assert not list(tmp_path.glob("half*"))
 
 
 def test_a_network_that_this_version_does_not_know_is_refused(saved):

@@ -149,7 +149,7 @@ def test_only_pairs_that_the_stitcher_kept_are_used_where_it_says():
 
 def test_frames_that_do_not_overlap_are_refused_in_a_sentence():
     places = np.array([[0, 0], [0, 200.0]])
-    with pytest.raises(InputError, match="no two frames overlap by 64 px"):
+    with pytest.raises(InputError, match="no two frames overlap by 76 px"):
         find_overlaps(ArraySource(noisy(clean_frames(places))), layout_of(places), patch_px=64)
 
 

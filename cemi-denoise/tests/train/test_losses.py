@@ -125,7 +125,8 @@ class _Trap:
 
 
 @pytest.mark.parametrize(
-    "content", ["trap", "zip trap", "cut short", "safetensors", "other network", "no file", "empty archive"]
+    "content",
+    ["trap", "zip trap", "cut short", "safetensors", "other network", "no tensors", "no file", "empty archive"],
 )
 def test_damaged_or_hostile_files_are_refused_in_one_sentence(content, file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -142,6 +143,8 @@ def test_damaged_or_hostile_files_are_refused_in_one_sentence(content, file, tmp
             path.write_bytes(file.read_bytes()[:100_000])
         case "other network":
             torch.save({"features.0.weight": torch.zeros(64, 3, 11, 11)}, path)
+        case "no tensors":
+            torch.save({"features.0.weight": [1, 2]}, path)
         case "empty archive":
             with tarfile.open(path, "w:gz") as archive:
                 archive.addfile(tarfile.TarInfo("readme"), io.BytesIO())

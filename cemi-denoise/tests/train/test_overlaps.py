@@ -9,10 +9,12 @@ from cemi_core.errors import InputError
 from cemi_core.model.frame import Frame
 from cemi_core.model.layout import Layout
 from cemi_core.run.folder import RunFolder, StepRecord
-from cemi_core.store.frames import FrameStore
+from cemi_core.run.place import load_layout
+from cemi_core.store.frames import FrameStore, StoredFrames
 from cemi_core.store.hdf5_table import new_hdf5_file
 from cemi_core.store.run_file import write_layout
 from cemi_denoise.network.weights import load_weights
+from cemi_denoise.register.overlaps import find_overlaps
 from cemi_denoise.train.recipe import TrainingRecipe
 from cemi_denoise.train.run import train
 from cemi_denoise.train.sources import open_training_data, open_validation_data
@@ -103,5 +105,13 @@ def test_a_folder_without_a_run_is_one_sentence(tmp_path):
 
 def test_patches_larger_than_every_overlap_are_one_sentence(run):
     folder, _ = run
-    with pytest.raises(InputError, match="no two frames overlap by 128 px"):
+    with pytest.raises(InputError, match="no two frames overlap by 140 px"):
         open_training_data(recipe_of(folder, patch_px=128))
+
+
+def test_parts_of_the_only_overlap_that_are_smaller_than_a_patch_are_one_sentence(run, monkeypatch):
+    folder, _ = run
+    one = find_overlaps(StoredFrames(folder / "frames.zarr"), load_layout(folder / ".cemi/layout.h5"), 64, 0, most=1)
+    monkeypatch.setattr("cemi_denoise.train.sources.open_overlaps", lambda *more: one)
+    with pytest.raises(InputError, match=r"a part of \d\d px, less than a patch, is for validation; lower 'patch_px'"):
+        open_validation_data(recipe_of(folder, patch_px=64))

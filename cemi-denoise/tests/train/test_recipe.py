@@ -91,6 +91,22 @@ def test_mistakes_name_their_place_and_what_would_be_right(mistakes):
     assert "the smaller value comes first: [10, 50]" in mistakes(f"{head}data: {turned}\n")
 
 
+def test_noise_that_cannot_be_made_is_refused(mistakes):
+    data = "training: 1\ndata: {images: x, "
+    assert "must lie between 0.05 and 20, not 1e+06" in mistakes(data + "synthetic: {sizes: [[1, 1.0e6], [1, 1]]}}\n")
+    assert "must lie between 0.05 and 20, not 0" in mistakes(data + "synthetic: {blur_px: [[0, 1], [1, 1]]}}\n")
+    assert "must lie between 0.01 and 1e+09, not 0" in mistakes(data + "sem: {electrons: [0, 10]}}\n")
+    assert "'seed' should be less than or equal to 1000000000" in mistakes(
+        data + "sem: {}}\nseed: 99999999999999999999\n"
+    )
+    assert "'validation.metrics'" in mistakes(data + "sem: {}}\nvalidation: {images: y, sem: {}, metrics: []}\n")
+
+
+def test_overlaps_that_are_measured_on_are_held_out_of_the_same_choice(mistakes):
+    text = "training: 1\ndata: {overlaps: {run: x}}\nvalidation: {overlaps: {run: x, most: 20}}\n"
+    assert "'most' must be the same in both" in mistakes(text)
+
+
 def test_settings_of_another_network_are_refused(mistakes):
     text = "training: 1\nnetwork: {name: UNet, growth: 8}\ndata: {images: x, sem: {}}\n"
     assert "'growth' belongs to RRDBNet, and the network is UNet" in mistakes(text)

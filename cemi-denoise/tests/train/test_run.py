@@ -25,7 +25,7 @@ from torch.nn import functional
 from cemi_core.cli.main import run
 from cemi_core.errors import InputError, RunInUseError, StorageError, UsageError
 from cemi_core.run.folder import RunFolder
-from cemi_denoise.network.weights import load_weights
+from cemi_denoise.network.weights import load_weights, save_weights
 from cemi_denoise.train.batches import Batch
 from cemi_denoise.train.recipe import TrainingRecipe
 from cemi_denoise.train.run import Limits, train
@@ -177,11 +177,11 @@ def test_a_training_that_dies_in_the_middle_of_a_step_goes_on_from_its_last_chec
 
     def die(self):
         if self.step_number == step:
-            raise MemoryError
+            raise KeyboardInterrupt
         whole_step(self)
 
     monkeypatch.setattr(Training, "_follow", die)
-    with pytest.raises(MemoryError):
+    with pytest.raises(KeyboardInterrupt):
         train(recipe(), tmp_path / "killed")
     monkeypatch.undo()
     train(recipe(), tmp_path / "killed")
@@ -260,6 +260,23 @@ def test_a_damaged_checkpoint_is_named(recipe, tmp_path):
         train(recipe(), tmp_path / "out")
 
 
+def test_a_checkpoint_of_a_network_whose_parts_have_changed_is_named(recipe, tmp_path):
+    train(recipe(), tmp_path / "out", limits=Limits(steps=1))
+    path = tmp_path / "out/checkpoint.pt"
+    content = torch.load(path, weights_only=True)
+    content["training"]["network"].popitem()
+    torch.save(content, path)
+    with pytest.raises(InputError, match=r"checkpoint.pt does not fit this network: remove it"):
+        train(recipe(), tmp_path / "out")
+
+
+def test_a_table_that_is_no_text_any_more_is_begun_again(recipe, tmp_path):
+    train(recipe(), tmp_path / "out", limits=Limits(steps=2))
+    (tmp_path / "out/log.csv").write_bytes(b"\xff\xfes\x00t\x00")
+    train(recipe(), tmp_path / "out")
+    assert [row["step"] for row in rows_of(tmp_path / "out")] == ["4", "6"]
+
+
 def test_a_training_starts_from_other_weights_and_takes_over_their_network(recipe, trained):
     start = str(trained / "weights.safetensors")
     training, architecture = start_training(recipe(network=None, start_from=start), Machine())
@@ -294,8 +311,9 @@ def test_wrong_weights_to_start_from_are_one_sentence(recipe, trained, tmp_path)
 
 
 def test_a_device_that_is_not_there_is_one_sentence(recipe):
-    with pytest.raises(UsageError, match="--device cuda:77 cannot be used here"):
-        start_training(recipe(), Machine(device="cuda:77"))
+    for device in ("cuda:77", "meta"):
+        with pytest.raises(UsageError, match=f"--device {device} cannot be used here"):
+            start_training(recipe(), Machine(device=device))
 
 
 def test_a_training_that_diverges_says_so_and_keeps_its_checkpoint(recipe, tmp_path):
@@ -304,6 +322,31 @@ def test_a_training_that_diverges_says_so_and_keeps_its_checkpoint(recipe, tmp_p
     nothing = Batch(torch.zeros(1, 1, 32, 32), torch.full((1, 1, 32, 32), float("inf")), torch.zeros(1))
     with pytest.raises(InputError, match="diverged at step 0; lower the learning rate"):
         training.step(nothing)
+
+
+def test_weights_that_are_no_numbers_are_never_written(recipe, tmp_path, monkeypatch):
+    whole_step = Training._follow
+
+    def diverge(self):
+        if self.step_number == 5:  # in the last step, after its loss is known
+            self.network.last.bias.data[:] = float("nan")
+        whole_step(self)
+
+    monkeypatch.setattr(Training, "_follow", diverge)
+    with pytest.raises(InputError, match="diverged at step 6; lower the learning rate"):
+        train(recipe(validation=None, every={"checkpoint": 2, "samples": 99}), tmp_path / "out")
+    assert not (tmp_path / "out/weights.safetensors").exists()
+    kept = torch.load(tmp_path / "out/checkpoint.pt", weights_only=True)["training"]
+    assert kept["step"] == 4 and all(bool(value.isfinite().all()) for value in kept["average"].values())
+
+
+def test_weights_to_start_from_that_answer_with_no_numbers_are_one_sentence(recipe, trained, tmp_path):
+    loaded = load_weights(str(trained / "weights.safetensors"))
+    loaded.network.trunk[0].blocks[0].convolutions[0].weight.data *= 1e30
+    loaded.network.after_trunk.weight.data *= 1e30
+    save_weights(tmp_path / "far.safetensors", loaded.network, loaded.architecture, {})
+    with pytest.raises(InputError, match="makes pixels that are no numbers, since its training diverged"):
+        train(recipe(network=None, start_from=str(tmp_path / "far.safetensors")), tmp_path / "out")
 
 
 def test_a_network_that_does_harm_is_said_to(recipe, tmp_path, caplog):
@@ -317,9 +360,18 @@ def test_a_network_that_does_harm_is_said_to(recipe, tmp_path, caplog):
     assert "before" not in caplog.text
 
 
-def test_too_little_memory_on_the_device_says_what_to_lower(recipe, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+        MemoryError("Unable to allocate 8 GiB"),
+    ],
+    ids=["cuda", "cpu", "numpy"],
+)
+def test_too_little_memory_says_what_to_lower(recipe, tmp_path, monkeypatch, error):
     def full(self, batch):
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        raise error
 
     monkeypatch.setattr(Training, "step", full)
     with pytest.raises(InputError, match="2 patches of 32 px does not fit into the memory of cpu; lower 'batch'"):

@@ -121,7 +121,7 @@ class NetworkRunner:
             try:
                 return self._blend(placed, image, noise, shifted)
             except (RuntimeError, MemoryError) as error:
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 self._shrink(placed, error)
 
@@ -276,13 +276,14 @@ def _test_picture(height: int, width: int) -> tuple[Tensor, Tensor]:
 def require_device(device: str) -> None:
     """Raise a `UsageError` of one sentence if torch has no such device here."""
     try:
-        torch.zeros(1, device=device)
+        torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"--device {device} cannot be used here ({reason}); use --device cpu") from None
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether an error of torch or NumPy says that there is no memory left, on the device or on the CPU."""
     if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
         return True
     return "can't allocate memory" in str(error) or "not enough memory" in str(error)
@@ -315,8 +316,10 @@ _LOADING = threading.Lock()
 @lru_cache(maxsize=4)
 def _runner_of_file(path: str, changed_ns: int, device: str, dtype: str, cell_px: int) -> NetworkRunner:
     loaded = load_weights(path)
-    context_px = loaded.card.get("context_px")
-    return NetworkRunner(loaded.network, device, dtype, cell_px, None if context_px is None else int(context_px))
+    told = loaded.card.get("context_px")
+    # a card can be written by hand: what cannot be true is measured
+    context_px = told if type(told) is int and 0 <= told <= _LONGEST_CONTEXT_PX else None
+    return NetworkRunner(loaded.network, device, dtype, cell_px, context_px)
 
 
 @lru_cache(maxsize=2)

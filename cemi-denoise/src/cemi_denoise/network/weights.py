@@ -18,6 +18,8 @@ from cemi_core.store.atomic import atomic_path
 from cemi_denoise.network.networks import DenoisingNetwork, build_network
 
 _ARCHITECTURE = "architecture"
+#: Blocks, channels and filters of a network are no more; a file that claims more would only cost time and memory.
+_MOST = 1024
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,18 @@ def save_weights(
         How it was trained; anything that JSON holds.
     half : bool
         Whether to store 16-bit floats.
+
+    Raises
+    ------
+    InputError
+        A weight is too large for 16 bits.
+    StorageError
+        The disk is full; what was at ``path`` is still there.
     """
     dtype = torch.float16 if half else torch.float32
     tensors = {key: value.detach().to("cpu", dtype).contiguous() for key, value in network.state_dict().items()}
+    if not all(bool(value.isfinite().all()) for value in tensors.values()):
+        raise InputError(f"{path}: some weights are too large for 16 bits; set stored_as: float32")
     metadata = {"architecture": json.dumps(dict(architecture)), "card": json.dumps(dict(card))}
     with atomic_path(Path(path)) as partial:
         # as bytes, because safetensors' own writer hides a full disk, and gives the file to its owner alone
@@ -121,14 +132,12 @@ def load_weights(name: str, weights_dir: str | Path | None = None) -> LoadedWeig
     try:
         architecture = dict(json.loads(metadata["architecture"]))
         card = dict(json.loads(metadata.get("card", "{}")))
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise InputError(
             f"{path}: does not say which network it belongs to; it was not written by 'cemi train denoiser' "
             "(the plugin cemi-denoise-spandrel reads model files of other programs)"
         ) from error
-    with torch.device("meta"):  # what a file says of itself must not fill the memory before its weights are seen to fit
-        expected = {key: tuple(value.shape) for key, value in build_network(architecture).state_dict().items()}
-    if expected != {key: tuple(value.shape) for key, value in tensors.items()}:
+    if _shapes_of(path, architecture) != {key: tuple(value.shape) for key, value in tensors.items()}:
         raise InputError(f"{path}: its weights do not fit the network {architecture} that it names")
     if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
         raise InputError(f"{path}: some weights are no numbers; the training that made them diverged")
@@ -137,9 +146,22 @@ def load_weights(name: str, weights_dir: str | Path | None = None) -> LoadedWeig
     return LoadedWeights(network.eval(), architecture, card)
 
 
+def _shapes_of(path: Path, architecture: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the weights of a network that a file names, without making them."""
+    large = [name for name, value in architecture.items() if isinstance(value, int) and not 0 <= value <= _MOST]
+    if large:
+        raise InputError(f"{path}: no network of this package has '{large[0]}' {architecture[large[0]]:.6g}")
+    try:
+        with torch.device("meta"):  # what a file says of itself must not fill the memory
+            return {key: tuple(value.shape) for key, value in build_network(architecture).state_dict().items()}
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
 def weights_to_bytes(network: DenoisingNetwork, architecture: Mapping[str, Any]) -> bytes:
     """Return a network as bytes that `network_from_bytes` reads, for sending it to another process."""
     tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    # as a tensor: safetensors reads metadata from files alone
     text = torch.frombuffer(bytearray(json.dumps(dict(architecture)).encode()), dtype=torch.uint8)
     return save({**tensors, _ARCHITECTURE: text})
 

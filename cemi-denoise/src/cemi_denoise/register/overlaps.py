@@ -103,7 +103,8 @@ def find_overlaps(
     cv2.setNumThreads(threads)
     candidates = list(_candidates(layout, patch_px))
     if not candidates:
-        raise InputError(f"no two frames overlap by {patch_px} px or more in both directions, so nothing can be learnt")
+        least_px = patch_px + 2 * _MARGIN_PX
+        raise InputError(f"no two frames overlap by {least_px} px or more in both directions, so nothing can be learnt")
     rng = np.random.default_rng((seed, len(candidates)))
     found: list[Overlap] = []
     rejected: list[tuple[tuple[int, int], str]] = []

@@ -40,7 +40,8 @@ class TrainLog:
         self._columns = ("step", "seconds", "learning_rate", *columns)
         self._sums = dict(sums)
         self._take_back_after(step)
-        self._curves = _curves(folder / "tensorboard", step) if tensorboard else None
+        self._curves_folder = folder / "tensorboard"
+        self._curves = _curves(self._curves_folder, step) if tensorboard else None
 
     def add(self, losses: Mapping[str, float]) -> None:
         """Add the losses of one step to those of the next line."""
@@ -76,21 +77,30 @@ class TrainLog:
         cells = [_cell(values.get(column)) for column in self._columns]
         with storage_errors(self._path), self._path.open("a", newline="", encoding="utf-8") as stream:
             csv.writer(stream, lineterminator="\n").writerow(cells)
-        if self._curves is not None:
+        if self._curves is None:
+            return means
+        with storage_errors(self._curves_folder):
             for name, value in {**means, **scores}.items():
                 self._curves.add_scalar(name, value, step)
             self._curves.flush()
         return means
 
     def close(self) -> None:
-        """Close the curves."""
+        """Close the curves.
+
+        Raises
+        ------
+        StorageError
+            The disk is full.
+        """
         if self._curves is not None:
-            self._curves.close()
+            with storage_errors(self._curves_folder):
+                self._curves.close()
 
     def _take_back_after(self, step: int) -> None:
         kept: list[list[str]] = []
         if self._path.exists() and step > 0:
-            with self._path.open(newline="", encoding="utf-8") as stream:
+            with self._path.open(newline="", encoding="utf-8", errors="replace") as stream:
                 head, *rows = [*csv.reader(stream)] or [[]]
             # a line that a killed process left half written has too few cells
             whole = [dict(zip(head, row, strict=True)) for row in rows if len(row) == len(head)]
@@ -111,4 +121,5 @@ def _curves(folder: Path, step: int) -> Any | None:
     except ImportError:
         log.info("TensorBoard is not installed (pip install tensorboard): log.csv alone is written")
         return None
-    return module.SummaryWriter(str(folder), purge_step=step or None)
+    with storage_errors(folder):
+        return module.SummaryWriter(str(folder), purge_step=step or None)

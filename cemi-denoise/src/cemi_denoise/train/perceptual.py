@@ -138,8 +138,10 @@ def _read_state(path: Path) -> tuple[Mapping[str, Tensor], bool]:
             state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except (*unreadable, SafetensorError) as error:
         raise InputError(f"{path} cannot be read as weights: {error}") from error
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise InputError(f"{path} holds no weights by name; {WHERE_TO_GET}")
     # before its first convolution the normalised network turns colours into what it expects, with one of 1 x 1
-    first = state.get("0.weight") if isinstance(state, Mapping) else None
+    first = state.get("0.weight")
     return state, first is not None and tuple(first.shape) == (3, 3, 1, 1)
 
 

@@ -11,21 +11,28 @@ from cemi_core.model.settings import InputPath, InputPathOrName, Settings
 from cemi_core.recipe.settings_file import read_settings_file
 
 
-def _ascending(span: tuple[float, float]) -> tuple[float, float]:
-    if span[0] > span[1]:
-        raise ValueError(f"the smaller value comes first: [{span[1]:g}, {span[0]:g}]")
-    return span
+def _between(low: float, high: float) -> AfterValidator:
+    """Return a check of a range [from, to]: ascending, and within what noise can be made with."""
+
+    def checked(span: tuple[float, float]) -> tuple[float, float]:
+        if span[0] > span[1]:
+            raise ValueError(f"the smaller value comes first: [{span[1]:g}, {span[0]:g}]")
+        for value in span:
+            if not low <= value <= high:
+                raise ValueError(f"both values must lie between {low:g} and {high:g}, not {value:g}")
+        return span
+
+    return AfterValidator(checked)
 
 
-def _positive(span: tuple[float, float]) -> tuple[float, float]:
-    if span[0] <= 0:
-        raise ValueError(f"both values must be larger than 0, not {span[0]:g}")
-    return _ascending(span)
-
-
-_Range = Annotated[tuple[float, float], AfterValidator(_ascending)]
-_PositiveRange = Annotated[tuple[float, float], AfterValidator(_positive)]
+_Electrons = Annotated[tuple[float, float], _between(0.01, 1e9)]
+_Noise = Annotated[tuple[float, float], _between(1e-6, 1.0)]
+_Sigma = Annotated[tuple[float, float], _between(0.0, 255.0)]
+_Scale = Annotated[tuple[float, float], _between(0.0, 100.0)]
+_BlurPx = Annotated[tuple[float, float], _between(0.05, 20.0)]
+_Factor = Annotated[tuple[float, float], _between(0.05, 20.0)]
 _Share = Annotated[float, Field(ge=0, le=1)]
+_LARGEST_SEED = 10**9
 
 
 class SemSettings(Settings):
@@ -37,8 +44,8 @@ class SemSettings(Settings):
         description="Your own noisy frames: their noise is measured, and trained for within a factor of two, instead "
         "of the wide ranges below.",
     )
-    electrons: _PositiveRange = Field((8.0, 2000.0), description="Electrons per pixel at full white, from and to.")
-    amplifier: _PositiveRange = Field(
+    electrons: _Electrons = Field((8.0, 2000.0), description="Electrons per pixel at full white, from and to.")
+    amplifier: _Noise = Field(
         (0.003, 0.08), description="Standard deviation of the amplifier's noise, full white = 1, from and to."
     )
     correlated: _Share = Field(0.5, description="Share of the patches whose noise is correlated along the line.")
@@ -59,16 +66,16 @@ class SyntheticSettings(Settings):
     """Clean pictures degraded twice, each time blurred, resized and given noise, as Real-ESRGAN does."""
 
     share: float = Field(1.0, gt=0, description="Share of the batches, against the other kinds of data.")
-    gaussian: tuple[_Range, _Range] = Field(
+    gaussian: tuple[_Sigma, _Sigma] = Field(
         ((1.0, 30.0), (1.0, 25.0)), description="Sigma of Gaussian noise in the two passes, white = 255."
     )
-    poisson: tuple[_Range, _Range] = Field(
+    poisson: tuple[_Scale, _Scale] = Field(
         ((0.05, 3.0), (0.05, 2.5)), description="Scale of Poisson noise in the two passes."
     )
-    blur_px: tuple[_PositiveRange, _PositiveRange] = Field(
+    blur_px: tuple[_BlurPx, _BlurPx] = Field(
         ((0.2, 1.5), (0.2, 0.8)), description="Standard deviation of the blur in the two passes, px."
     )
-    sizes: tuple[_PositiveRange, _PositiveRange] = Field(
+    sizes: tuple[_Factor, _Factor] = Field(
         ((0.5, 1.2), (0.7, 1.2)), description="Factor of the size in the two passes."
     )
     skip: _Share = Field(0.3, description="Chance that a step is left out.")
@@ -123,7 +130,7 @@ class ModesSettings(Settings):
 class DataSettings(ModesSettings):
     """What is trained on, and how patches of it are varied."""
 
-    contrast: _PositiveRange = Field((0.6, 1.4), description="Factor of a patch's contrast, from and to.")
+    contrast: _Factor = Field((0.6, 1.4), description="Factor of a patch's contrast, from and to.")
     inverted: _Share = Field(0.15, description="Share of the patches whose grey levels are inverted.")
     told_error: float = Field(
         0.1, ge=0, le=1, description="By how much (as a logarithm) the noise that the network is told is wrong."
@@ -146,9 +153,11 @@ class ValidationSettings(ModesSettings):
 
     batches: int = Field(2, ge=1, description="How many batches of patches.")
     batch: int = Field(16, ge=1, description="Patches of a batch.")
-    seed: int = Field(999, ge=0, description="Seed of the patches and their noise.")
+    seed: int = Field(999, ge=0, le=_LARGEST_SEED, description="Seed of the patches and their noise.")
     metrics: list[str] = Field(
-        ["psnr", "ssim"], description="What is measured: psnr, ssim, lpips, phase-fraction, edge-sharpness, ..."
+        ["psnr", "ssim"],
+        min_length=1,
+        description="What is measured: psnr, ssim, lpips, phase-fraction, edge-sharpness, ...",
     )
 
 
@@ -236,7 +245,7 @@ class TrainingRecipe(Settings):
     )
     data: DataSettings = Field(description="What is trained on.")
     validation: ValidationSettings | None = Field(None, description="What is measured during the training.")
-    seed: int = Field(0, ge=0, description="Seed of the first weights, the patches and their noise.")
+    seed: int = Field(0, ge=0, le=_LARGEST_SEED, description="Seed of the first weights, the patches and their noise.")
     steps: int = Field(40_000, ge=1, description="Batches in all.")
     batch: int = Field(8, ge=1, description="Patches of a batch.")
     patch_px: int = Field(128, ge=16, multiple_of=8, description="Edge of a patch, px.")
@@ -255,6 +264,16 @@ class TrainingRecipe(Settings):
     every: EverySettings = Field(EverySettings(), description="How often something is written.")
     stored_as: Literal["float32", "float16"] = Field("float32", description="Numbers in weights.safetensors.")
     tensorboard: bool = Field(True, description="Also write curves for TensorBoard, if it is installed.")
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        learnt, measured = self.data.overlaps, None if self.validation is None else self.validation.overlaps
+        if learnt is not None and measured is not None and learnt.run == measured.run and learnt.most != measured.most:
+            raise ValueError(
+                "'data.overlaps' and 'validation.overlaps' share one run, so that 'most' must be the same in both: "
+                "it decides which overlaps are held out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _large_enough(self) -> Self:

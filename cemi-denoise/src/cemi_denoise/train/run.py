@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from cemi_core.errors import InputError
 from cemi_core.run.folder import RunFolder
 from cemi_core.run.progress import Progress, silent
 from cemi_core.store.atomic import atomic_path, storage_errors
-from cemi_denoise.network.runner import measured_context_px
+from cemi_denoise.network.runner import is_out_of_memory, measured_context_px
 from cemi_denoise.network.weights import save_weights
 from cemi_denoise.train.ahead import MadeAhead
 from cemi_denoise.train.batches import Batches
@@ -179,7 +177,13 @@ def _restore(training: Training, out: Path, identity: Mapping[str, Any]) -> Mapp
     content = load_checkpoint(out / CHECKPOINT, identity)
     if content is None:
         return {}
-    training.restore(content["training"])
+    try:
+        training.restore(content["training"])
+    except (KeyError, ValueError, RuntimeError) as error:  # such as that of a network whose parts have changed since
+        raise InputError(
+            f"{out / CHECKPOINT} does not fit this network: remove it to start this training again, or choose another "
+            "--out"
+        ) from error
     return content
 
 
@@ -206,7 +210,9 @@ class _Steps:
     def _take(self) -> dict[str, float]:
         try:
             return self.training.step(self.batches(self.training.step_number))
-        except torch.OutOfMemoryError as error:
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
             raise InputError(
                 f"a batch of {self.recipe.batch} patches of {self.recipe.patch_px} px does not fit into the memory of "
                 f"{self.training.device}; lower 'batch' or 'patch_px', or set precision: bfloat16"

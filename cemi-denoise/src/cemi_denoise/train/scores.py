@@ -39,10 +39,21 @@ class Examination:
     summary: tuple[str, ...] = ()
 
     def scores(self, network: DenoisingNetwork | None) -> dict[str, float]:
-        """Return the mean of each metric over all patches; without a network, of the noisy patches themselves."""
+        """Return the mean of each metric over all patches; without a network, of the noisy patches themselves.
+
+        Raises
+        ------
+        InputError
+            The network answers with no numbers.
+        """
         found: dict[str, list[float]] = {name: [] for name in self.metrics}
         for batch in self.batches:
             output = batch.noisy if network is None else denoised(network, batch)
+            if not bool(output.isfinite().all()):
+                raise InputError(
+                    "the network makes pixels that are no numbers, since its training diverged; "
+                    "lower the learning rate, or start from other weights"
+                )
             for one, target in zip(output.numpy()[:, 0], batch.target.numpy()[:, 0], strict=True):
                 for name, metric in self.metrics.items():
                     found[name].append(metric(one, target))

@@ -143,6 +143,12 @@ def _overlapping(data: ModesSettings, varied: dict[str, Any], purpose: _Purpose)
         return None
     found = open_overlaps(data.overlaps, int(varied["patch_px"]), purpose.seed)
     overlaps = split_overlaps(found)[int(purpose.held_out)]
+    smallest_px = min(min(overlap.noisy.shape) for overlap in overlaps)
+    if smallest_px < int(varied["patch_px"]):
+        raise InputError(
+            f"the only overlap is divided: a part of {smallest_px} px, less than a patch, is for "
+            f"{'validation' if purpose.held_out else 'training'}; lower 'patch_px', or give frames with more overlaps"
+        )
     kept = {name: varied[name] for name in ("patch_px", "batch", "seed", "told_error")}
     pixels = sum(overlap.noisy.size for overlap in overlaps)
     line = f"{len(overlaps)} overlaps of frames ({pixels / 1e6:.1f} Mpx), each seen twice with independent noise"

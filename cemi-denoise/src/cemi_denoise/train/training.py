@@ -135,7 +135,7 @@ class Training:
             total = total + self.plan.perceptual * more["perceptual"] + self.plan.adversarial * more["adversarial"]
             losses |= more
         if not math.isfinite(float(total.detach())):
-            raise InputError(f"the training diverged at step {self.step_number}; lower the learning rate")
+            raise self._diverged()
         self._descend(total, self.network, self.optimizer)
         if self._adversary is not None:
             with self._autocast():
@@ -147,7 +147,15 @@ class Training:
         return {name: float(value.detach()) for name, value in losses.items()}
 
     def state(self) -> dict[str, Any]:
-        """Return everything that is needed to go on, tensors and plain numbers only."""
+        """Return everything that is needed to go on, tensors and plain numbers only.
+
+        Raises
+        ------
+        InputError
+            Weights are no numbers: the training has diverged, which the loss of the next step would tell.
+        """
+        if not all(bool(parameter.isfinite().all()) for parameter in self.average.parameters()):
+            raise self._diverged()
         state: dict[str, Any] = {
             "step": self.step_number,
             "network": self.network.state_dict(),
@@ -172,6 +180,9 @@ class Training:
             self._adversary.discriminator.load_state_dict(state["discriminator"])
             self._adversary.optimizer.load_state_dict(state["discriminator_optimizer"])
         self.step_number = int(state["step"])
+
+    def _diverged(self) -> InputError:
+        return InputError(f"the training diverged at step {self.step_number}; lower the learning rate")
 
     def _descend(self, loss: Tensor, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         optimizer.zero_grad(set_to_none=True)
