@@ -213,6 +213,14 @@ def folder(tmp_path_factory):
     return folder
 
 
+def test_a_stack_is_no_scan_of_a_pair(tmp_path):
+    pages = np.random.default_rng(0).integers(1, 254, (2, 80, 80), dtype=np.uint8)
+    for name in ("a_LD.tif", "a_HD.tif"):
+        tifffile.imwrite(tmp_path / name, pages, photometric="minisblack")
+    (rejected,) = load_pairs([tmp_path / "a_LD.tif"], [tmp_path / "a_HD.tif"]).rejected
+    assert rejected.reason == "a_LD.tif holds 2 pictures: save each as a file of its own"
+
+
 def test_files_are_paired_by_name_or_else_by_order(folder):
     ld, hd = sorted(folder.glob("*LD.tif")), sorted(folder.glob("*HD.tif"))
     by_name = load_pairs(ld, hd[::-1])

@@ -14,7 +14,7 @@ from cemi_denoise.noise.degrade_like import sem_degradation_like, smear_weights
 from cemi_denoise.noise.local import local_noise_map
 from cemi_denoise.noise.model import NoiseModel, estimate_noise_model
 from cemi_denoise.train.batches import Batch, DegradedPatches, MixedBatches, PairedPatches, SeenTwice
-from cemi_denoise.train.pictures import read_pictures
+from cemi_denoise.train.pictures import noisy_frames, read_pictures
 from cemi_denoise.train.recipe import TrainingRecipe
 from cemi_denoise.train.sources import open_training_data, open_validation_data
 
@@ -108,6 +108,22 @@ def test_no_picture_at_all_and_nan_are_one_sentence(tmp_path):
     tifffile.imwrite(tmp_path / "bad.tif", bad)
     with pytest.raises(InputError, match=r"bad.tif' holds pixels that are no numbers"):
         read_pictures(str(tmp_path), 32)
+
+
+def test_every_page_of_a_stack_is_a_picture(tmp_path, caplog):
+    pages = np.random.default_rng(0).integers(1, 254, (3, 40, 40), dtype=np.uint8)
+    pages[1] = 7
+    tifffile.imwrite(tmp_path / "stack.tif", pages, photometric="minisblack")
+    with caplog.at_level(logging.WARNING, "cemi"):
+        pictures = read_pictures(str(tmp_path), 32)
+    assert np.array_equal(pictures.arrays, pages[[0, 2]])
+    assert "stack.tif' (page 1) is empty" in caplog.text
+
+
+def test_frames_whose_noise_cannot_be_measured_are_one_sentence(tmp_path):
+    tifffile.imwrite(tmp_path / "small.tif", np.random.default_rng(0).integers(1, 254, (40, 80), dtype=np.uint8))
+    with pytest.raises(InputError, match=r"no picture can be measured for its noise: .*small.tif' has less than 64 px"):
+        noisy_frames(str(tmp_path))
 
 
 def test_floats_beyond_one_are_scaled_alike(tmp_path):

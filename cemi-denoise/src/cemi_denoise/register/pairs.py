@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cemi_core.errors import InputError
 from cemi_core.model.frame import to_unit_range
-from cemi_core.sources.read_image import read_pixels, to_grey
+from cemi_core.sources.read_image import read_headers, read_pixels, to_grey
 from cemi_denoise.register.pair_registration import (
     RegisteredPair,
     RejectedPair,
@@ -77,6 +77,9 @@ def load_pairs(ld_paths: Sequence[Path], hd_paths: Sequence[Path], distortion: s
 def _registered(ld: Path, hd: Path, distortion: str) -> RegisteredPair | RejectedPair:
     name = ld.name if ld.name == hd.name else f"{ld.name} + {hd.name}"
     try:
+        for path in (ld, hd):
+            if (pages := len(read_headers(path))) > 1:
+                return RejectedPair(name, f"{path.name} holds {pages} pictures: save each as a file of its own")
         return register_pair(read_pixels(ld), read_pixels(hd), name, distortion)
     except InputError as error:
         return RejectedPair(name, str(error))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,13 @@ from cemi_core.errors import InputError
 from cemi_core.model.frame import to_unit_range
 from cemi_core.sources.files import find_files
 from cemi_core.sources.float_range import common_range, finite_range
-from cemi_core.sources.read_image import IMAGE_SUFFIXES, read_pixels
+from cemi_core.sources.read_image import IMAGE_SUFFIXES, read_headers, read_pixels
 
 log = logging.getLogger("cemi")
 
 #: Share of black and white pixels above which a picture tells nothing of grey levels.
 _MOST_SATURATED = 0.5
+_SMALLEST_FRAME_PX = 64
 
 
 def digest_of(arrays: Iterable[NDArray[Any]]) -> str:
@@ -51,56 +52,69 @@ class Pictures:
         return f"{len(self.arrays)} picture{'s'[: len(self.arrays) != 1]} ({pixels / 1e6:.1f} Mpx)"
 
 
-def read_pictures(path: str | Sequence[str], smallest_px: int, saturation_matters: bool = True) -> Pictures:
+def read_pictures(path: str | Sequence[str], patch_px: int) -> Pictures:
     """Read grey pictures to train on; those that teach nothing are left out, and the log says why.
 
     Parameters
     ----------
     path : str or sequence of str
-        Files, folders, patterns.
-    smallest_px : int
+        Files, folders, patterns; every page of a file is a picture.
+    patch_px : int
         A picture with a shorter side is left out.
-    saturation_matters : bool
-        Whether a picture that is mostly black and white is left out.
 
     Raises
     ------
     InputError
         A file cannot be read or holds NaN, or no picture is left.
     """
-    files = find_files(path, IMAGE_SUFFIXES, "images")
+    return _read(path, lambda pixels: _small(pixels, patch_px) or _useless(pixels), "trained on")
+
+
+def _read(path: str | Sequence[str], unfit: Callable[[NDArray[Any]], str], purpose: str) -> Pictures:
+    """Read the pictures of which ``unfit`` says nothing."""
     kept: list[NDArray[Any]] = []
     reasons: list[str] = []
-    for file in files:
-        pixels = read_pixels(file)
-        if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
-            raise InputError(f"'{file}' holds pixels that are no numbers (NaN): crop them away, or leave it out")
-        reason = _useless(pixels, smallest_px, saturation_matters)
-        if reason:
-            reasons.append(f"'{file}' {reason}")
-        else:
-            kept.append(pixels)
+    for file in find_files(path, IMAGE_SUFFIXES, "images"):
+        headers = read_headers(file)
+        for header in headers:
+            name = f"'{file}'" if len(headers) == 1 else f"'{file}' (page {header.page})"
+            pixels = read_pixels(file, header.page)
+            if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+                raise InputError(f"{name} holds pixels that are no numbers (NaN): crop them away, or leave it out")
+            if reason := unfit(pixels):
+                reasons.append(f"{name} {reason}")
+            else:
+                kept.append(pixels)
     if not kept:
         more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
-        raise InputError(f"no picture can be trained on: {reasons[0]}{more}")
+        raise InputError(f"no picture can be {purpose}: {reasons[0]}{more}")
     for reason in reasons:
         log.warning("left out: %s", reason)
     return Pictures(tuple(_scaled(kept)))
 
 
-def _useless(pixels: NDArray[Any], smallest_px: int, saturation_matters: bool) -> str:
-    """Return why a picture teaches nothing, or an empty text."""
+def _small(pixels: NDArray[Any], patch_px: int) -> str:
+    """Return that no patch fits into a picture, or an empty text."""
     height, width = pixels.shape
-    if min(height, width) < smallest_px:
-        return f"has {width} x {height} px, less than a patch of {smallest_px} px: lower 'patch_px'"
-    low, high = finite_range(pixels)
-    if low == high:
-        return "is empty: all its pixels are equal"
-    if saturation_matters and pixels.dtype.kind == "u":
+    if min(height, width) >= patch_px:
+        return ""
+    return f"has {width} x {height} px, less than a patch of {patch_px} px: lower 'patch_px'"
+
+
+def _useless(pixels: NDArray[Any]) -> str:
+    """Return why a picture tells nothing of grey levels, or an empty text."""
+    if reason := _empty(pixels):
+        return reason
+    if pixels.dtype.kind == "u":
         share = np.mean((pixels == 0) | (pixels == np.iinfo(pixels.dtype).max))
         if share > _MOST_SATURATED:
             return f"is saturated: {share:.0%} of its pixels are black or white"
     return ""
+
+
+def _empty(pixels: NDArray[Any]) -> str:
+    low, high = finite_range(pixels)
+    return "is empty: all its pixels are equal" if low == high else ""
 
 
 def _scaled(arrays: list[NDArray[Any]]) -> list[NDArray[Any]]:
@@ -120,7 +134,12 @@ def noisy_frames(path: str | Sequence[str]) -> list[NDArray[np.float32]]:
     InputError
         As `read_pictures`.
     """
-    return [to_unit_range(array) for array in read_pictures(path, 64, saturation_matters=False).arrays]
+
+    def unfit(pixels: NDArray[Any]) -> str:
+        small = min(pixels.shape) < _SMALLEST_FRAME_PX
+        return f"has less than {_SMALLEST_FRAME_PX} px a side" if small else _empty(pixels)
+
+    return [to_unit_range(array) for array in _read(path, unfit, "measured for its noise").arrays]
 
 
 def same_files(first: str | Sequence[str], second: str | Sequence[str]) -> list[Path]:
