@@ -71,6 +71,18 @@ class TestAsPlugins(DenoiserTests):
         return make_plugin("denoise", self.name, weights=self.weights)
 
 
+def test_of_a_known_noise_no_more_is_taken_away_than_that():
+    grain = 0.06 * np.random.default_rng(5).standard_normal((220, 260))
+    target = np.clip(specimen() + grain, 0, 1).astype(np.float32)
+    image = noisy(target, 0.06, seed=6)
+    told, blind = (SemnetDenoiser(noise=noise)(image) for noise in (0.06, "auto"))
+    left = [float(np.mean((result - target) ** 2)) for result in (told, blind, image)]
+    # of two equal variances, the best that can be done leaves half of one
+    assert left[0] < 0.75 * min(left[1:])
+    clean = noisy(specimen(), 0.06)
+    np.testing.assert_allclose(SemnetDenoiser(noise=0.06)(clean), SemnetDenoiser()(clean), atol=0.05)
+
+
 @pytest.mark.skipif(not shipped_weights(), reason="no weights are shipped yet")
 @pytest.mark.parametrize("name", list(shipped_weights()))
 class TestShippedWeights(DenoiserTests):

@@ -33,6 +33,8 @@ _MEAN_REACH_PX = 3 * _MEAN_RADIUS_PX
 # Networks see no fainter noise in training; a picture with less is left the more alone, the less it has.
 _FAINTEST_NOISE = 0.004
 _STRONGEST_NOISE = 0.3
+# What is measured scatters by some percent around a known noise; only more than that is structure.
+_NOT_WORTH_KEEPING = np.float32(1.1)
 
 #: The shipped network that others are compared with.
 _LEAST_ERROR = "semnet-small"
@@ -46,8 +48,9 @@ class NeuralSettings(Settings):
     strength: float = Field(1.0, ge=0, le=1, description="How much of the correction is applied; 0 changes nothing.")
     noise: Annotated[float, Field(gt=0, le=1)] | Literal["auto", "unknown"] = Field(
         "auto",
-        description="Standard deviation of the noise, where 1 is the full grey range; 'auto' measures it around every "
-        "pixel, 'unknown' leaves it to the network.",
+        description="Standard deviation of the noise, where 1 is the full grey range: no more than that is taken away, "
+        "though fine structure may look like more. 'auto' measures it around every pixel and takes all away, 'unknown' "
+        "leaves it to the network.",
     )
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
@@ -89,6 +92,7 @@ class NeuralDenoiser(PictureDenoiser):
         From 0, the picture itself, to 1, the network's answer.
     noise : float, "auto" or "unknown"
         Standard deviation of the noise on the [0, 1] scale; "auto" for `cemi_denoise.noise.local.local_noise_map`.
+        Where that measures more than a given number, the rest is fine structure, and stays.
     dtype : {"auto", "float32", "bfloat16"}
         See `cemi_denoise.network.runner.choose_dtype`.
     tile_px : int
@@ -125,7 +129,7 @@ class NeuralDenoiser(PictureDenoiser):
     @property
     def reach(self) -> int:
         """What the network sees, what the grey level is taken from, and what the noise is measured on."""
-        noise_px = LOCAL_NOISE_REACH_PX if self.noise == "auto" else 0
+        noise_px = 0 if self.noise == "unknown" else LOCAL_NOISE_REACH_PX
         return self._runner().context_px + _MEAN_REACH_PX + noise_px
 
     @property
@@ -176,13 +180,27 @@ class NeuralDenoiser(PictureDenoiser):
         self, image: NDArray[np.float32], imaged: NDArray[np.bool_] | None, origin: tuple[int, int]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return what the network is told of the noise, and how much of its correction is applied."""
-        if self.noise != "auto":
-            level = 0.0 if isinstance(self.noise, str) else self.noise
-            return np.full_like(image, level), np.ones_like(image)
+        if self.noise == "unknown":
+            return np.zeros_like(image), np.ones_like(image)
         measured = local_noise_map(image, imaged, origin)
         known = np.isfinite(measured)
+        if self.noise != "auto":
+            return self._of_known_noise(np.float32(self.noise), np.where(known, measured, np.float32(0)))
         told = np.where(known, np.clip(measured, _FAINTEST_NOISE, _STRONGEST_NOISE), np.float32(0))
         return told, np.where(known, np.minimum(measured / np.float32(_FAINTEST_NOISE), 1), np.float32(1))
+
+    @staticmethod
+    def _of_known_noise(
+        level: np.float32, looks_like: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return what the network is told where ``looks_like`` is measured but ``level`` is known, and the share.
+
+        What looks like noise beyond the known one is fine structure. The network cannot tell the two apart, and takes
+        both away; of their sum, Wiener's filter takes away the noise's share of the variance.
+        """
+        beyond = np.maximum(looks_like / (level * _NOT_WORTH_KEEPING), 1)
+        told = np.where(beyond > 1, looks_like, level)
+        return np.clip(told, _FAINTEST_NOISE, _STRONGEST_NOISE), 1 / beyond**2
 
     @property
     def adapt(self) -> Callable[[FrameSource, Layout], NeuralDenoiser] | None:
