@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from scipy.ndimage import uniform_filter
 
-from cemi_core.errors import InputError, MissingDependencyError
+from cemi_core.errors import InputError, MissingDependencyError, UsageError
 from cemi_core.testing import DenoiserTests, make_plugin, textured_image
+from cemi_denoise.denoisers.onnx_file import run_session
+from cemi_denoise.denoisers.picture_model import ModelFile
 
 REASON = "not installed: pip install 'cemi-denoise[onnx]' onnx"
 
@@ -75,6 +77,35 @@ def test_a_file_that_does_not_fit_is_refused_in_a_sentence(tmp_path):
     for path, reason in cases.items():
         with pytest.raises(InputError, match=reason):
             make_plugin("denoise", "onnx", model=path)
+
+
+def test_a_model_that_makes_no_numbers_is_refused(tmp_path):
+    path = write_mean_model(tmp_path / "m.onnx", noise=True)
+    with pytest.raises(InputError, match=r"m\.onnx makes pixels that are no numbers"):
+        run_session(ModelFile.found(path, "cpu"), np.full((64, 64), 0.5, np.float32), float("nan"))
+
+
+def test_a_model_that_gives_no_picture_is_refused(tmp_path):
+    onnx = pytest.importorskip("onnx", reason=REASON)
+    pytest.importorskip("onnxruntime", reason=REASON)
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    graph = helper.make_graph(
+        [helper.make_node("SequenceConstruct", ["x"], ["y"])],
+        "list",
+        [helper.make_tensor_value_info("x", kind, [1, 1, "h", "w"])],
+        [helper.make_tensor_sequence_value_info("y", kind, None)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "list.onnx")
+    with pytest.raises(InputError, match=r"gives seq\(tensor\(float\)\); a denoiser gives a picture"):
+        make_plugin("denoise", "onnx", model=str(tmp_path / "list.onnx"))
+
+
+@pytest.mark.parametrize("device", ["cuda:x", "mps", "cuda"])
+def test_a_device_that_onnxruntime_cannot_use_is_one_sentence(model, device, monkeypatch):
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(UsageError, match=f"--device {device} cannot be used here: onnxruntime computes on cpu"):
+        run_session(ModelFile.found(model, device), np.zeros((64, 64), np.float32), None)
 
 
 class SessionThatReadsNothing:

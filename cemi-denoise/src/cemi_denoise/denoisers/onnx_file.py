@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from cemi_core.errors import InputError, MissingDependencyError
+from cemi_core.errors import InputError, MissingDependencyError, UsageError
 from cemi_core.model.settings import InputPath, Settings
 from cemi_core.model.stages import Runtime
 from cemi_denoise.denoisers.picture_model import REACH_DESCRIPTION, ModelFile, PictureModel, Reach, measured_reach_px
 
 _SMALLEST_PX = 64
+_CUDA = "CUDAExecutionProvider"
 
 
 class OnnxSettings(Settings):
@@ -63,6 +64,8 @@ def open_session(file: ModelFile, threads: int) -> Any:
         onnxruntime is not installed.
     InputError
         The file is no ONNX model, or not one that takes a picture of any size.
+    UsageError
+        onnxruntime does not compute on this device.
     """
     try:
         runtime = import_module("onnxruntime")
@@ -74,16 +77,25 @@ def open_session(file: ModelFile, threads: int) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    providers = ["CPUExecutionProvider"]
-    if file.device.startswith("cuda"):
-        number = int(file.device.partition(":")[2] or 0)
-        providers = [("CUDAExecutionProvider", {"device_id": number}), *providers]
+    providers = _providers(runtime, file.device)
     try:
         session = runtime.InferenceSession(file.path, options, providers=providers)
     except Exception as error:  # onnxruntime raises classes of its own that derive from Exception alone
         raise InputError(f"{file.path} cannot be read as an ONNX model: {str(error).splitlines()[0][:150]}") from error
     _check_inputs(session, file.path)
     return session
+
+
+def _providers(runtime: Any, device: str) -> list[Any]:
+    """Return what onnxruntime computes with on a device; the CPU takes over what the device cannot do."""
+    kind, _, number = device.partition(":")
+    if kind == "cpu":
+        return ["CPUExecutionProvider"]
+    if kind != "cuda" or not (number or "0").isdecimal() or _CUDA not in runtime.get_available_providers():
+        raise UsageError(
+            f"--device {device} cannot be used here: onnxruntime computes on cpu, or with onnxruntime-gpu on cuda"
+        )
+    return [(_CUDA, {"device_id": int(number or 0)}), "CPUExecutionProvider"]
 
 
 def _check_inputs(session: Any, path: str) -> None:
@@ -98,6 +110,8 @@ def _check_inputs(session: Any, path: str) -> None:
         raise InputError(f"{path} takes {inputs[0].type}; export it for float32, tensor(float)")
     if channels not in (1, 3):
         raise InputError(f"{path} takes {channels} channels; a denoiser takes 1 (grey) or 3")
+    if not outputs[0].type.startswith("tensor("):
+        raise InputError(f"{path} gives {outputs[0].type}; a denoiser gives a picture, tensor(float)")
     if any(isinstance(edge, int) for edge in size):
         raise InputError(
             f"{path} takes pictures of {size[1]} x {size[0]} px only; export it with free height and width"
@@ -112,7 +126,7 @@ def run_session(
     Raises
     ------
     InputError
-        It wants the noise and was not told, fails, or gives a picture of another size.
+        It wants the noise and was not told, fails, or gives a picture of another size or one of no numbers.
     """
     session = open_session(file, threads)
     first, *rest = session.get_inputs()
@@ -131,8 +145,10 @@ def run_session(
             f"{file.path} fails on a picture of {image.shape[1]} x {image.shape[0]} px; if it folds pixels, set "
             f"multiple_px: {str(error).splitlines()[0][:120]}"
         ) from error
-    if result.ndim != 4 or result.shape[2:] != image.shape:
+    if result.ndim != 4 or result.shape[2:] != image.shape or 0 in result.shape:
         raise InputError(f"{file.path} makes {result.shape} of {fed[first.name].shape}; a denoiser keeps the size")
+    if not np.isfinite(result).all():
+        raise InputError(f"{file.path} makes pixels that are no numbers; export it from weights that are whole")
     return np.asarray(result[0].mean(axis=0), np.float32)
 
 
