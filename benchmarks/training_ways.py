@@ -51,14 +51,13 @@ from numpy.typing import NDArray
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE / "denoising_peers")]
 
-from cases import FIRST_SEED, LEVELS, NEIGHBOUR, NEXT
+from cases import FIRST_SEED, degradation_of
 from denoising import TITLES, cell
 from real_images import held_out_files, read_clean
 
 from cemi_core.run.tiles import denoise_image
 from cemi_core.testing import make_plugin
 from cemi_denoise.judge.metrics import Metric, available_metrics
-from cemi_denoise.noise.degrade import SemDegradation
 from cemi_denoise.train.recipe import read_training_recipe
 from cemi_denoise.train.run import WEIGHTS, train
 from cemi_virtual_sem import Session, session_settings
@@ -153,18 +152,7 @@ def virtual(specimen: str, seed: int) -> Recording:
 def real(data: Path, seed: int) -> Recording:
     """Return crops of a real micrograph with noise as in a fast scan, and as they are."""
     picture, other = (read_clean(path) for path in held_out_files(data) if path.name.startswith(REAL))
-    electrons, amplifier = LEVELS["fast"]
-    degradation = SemDegradation(
-        electrons=(electrons, electrons),
-        amplifier=(amplifier, amplifier),
-        correlated=1.0,
-        neighbour_weight=(NEIGHBOUR, NEIGHBOUR),
-        next_weight=(NEXT, NEXT),
-        smeared=0.0,
-        jitter_px=0.0,
-        line_brightness=0.0,
-        quantised=1.0,
-    )
+    degradation = degradation_of("fast")
     generator = torch.Generator().manual_seed(FIRST_SEED + seed)
     rng = np.random.default_rng(FIRST_SEED + seed)
 

@@ -214,7 +214,7 @@ def test_a_stack_with_a_page_that_cannot_be_denoised_is_not_written(denoise, tmp
 
 
 def test_each_page_of_a_stack_is_compared_with_that_of_the_better_one(denoise, tmp_path):
-    y, x = np.mgrid[:64, :80]
+    x = np.mgrid[:64, :80][1]
     clean = np.stack([0.5 + 0.2 * np.sign(np.sin(x / period)) for period in (7, 9)])
     noisy = clean + RNG.normal(0, 0.1, clean.shape)
     (tmp_path / "hd").mkdir()

@@ -60,10 +60,10 @@ class Case:
 Picture = NDArray[np.float32]
 
 
-def semi_synthetic(data: Path, level: str, seed: int) -> list[tuple[Case, Picture, Picture]]:
-    """Return held-out real pictures with noise of a level, with the pictures before."""
+def degradation_of(level: str) -> SemDegradation:
+    """Return what puts the noise of a level on clean pictures."""
     electrons, amplifier = LEVELS[level]
-    degradation = SemDegradation(
+    return SemDegradation(
         electrons=(electrons, electrons),
         amplifier=(amplifier, amplifier),
         correlated=1.0,
@@ -74,6 +74,11 @@ def semi_synthetic(data: Path, level: str, seed: int) -> list[tuple[Case, Pictur
         line_brightness=0.0,
         quantised=1.0,
     )
+
+
+def semi_synthetic(data: Path, level: str, seed: int) -> list[tuple[Case, Picture, Picture]]:
+    """Return held-out real pictures with noise of a level, with the pictures before."""
+    degradation = degradation_of(level)
     cases = []
     for index, path in enumerate(first_and_last_of_each_folder(held_out_files(data))):
         clean = middle(read_clean(path))
