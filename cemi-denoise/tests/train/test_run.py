@@ -238,6 +238,18 @@ def test_a_folder_with_another_training_is_left_alone(recipe, tmp_path, pictures
     train(recipe(every={"log": 1}), tmp_path / "out")  # how often it is logged is nothing that the weights know
 
 
+def test_a_finished_training_is_not_taken_for_one_from_newer_weights_of_the_same_name(recipe, trained, tmp_path):
+    start = Path(shutil.copy(trained / "weights.safetensors", tmp_path))
+    settings = recipe(network=None, start_from=str(start), steps=1)
+    train(settings, tmp_path / "out")
+    train(settings, tmp_path / "out")  # the same ones
+    loaded = load_weights(str(start))
+    loaded.network.last.bias.data += 0.01
+    save_weights(start, loaded.network, loaded.architecture, loaded.card)
+    with pytest.raises(InputError, match="started from other weights of the name 'weights"):
+        train(settings, tmp_path / "out")
+
+
 def test_a_folder_with_something_else_is_left_alone(recipe, tmp_path):
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes/mine.txt").write_text("x")

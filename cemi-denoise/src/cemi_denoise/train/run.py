@@ -15,13 +15,15 @@ from cemi_core.errors import InputError
 from cemi_core.run.folder import RunFolder
 from cemi_core.run.progress import Progress, silent
 from cemi_core.store.atomic import atomic_path, storage_errors
+from cemi_denoise.network import esrgan_trunk
 from cemi_denoise.network.runner import is_out_of_memory, measured_context_px
-from cemi_denoise.network.weights import save_weights
+from cemi_denoise.network.weights import load_weights, save_weights
 from cemi_denoise.train.ahead import MadeAhead
 from cemi_denoise.train.batches import Batches
 from cemi_denoise.train.card import card_of, card_text
 from cemi_denoise.train.checkpoints import load_checkpoint, save_checkpoint
 from cemi_denoise.train.log import TrainLog
+from cemi_denoise.train.pictures import digest_of
 from cemi_denoise.train.processes import Processes, join_processes
 from cemi_denoise.train.recipe import TrainingRecipe
 from cemi_denoise.train.scores import Examination, choose_metrics, write_sample
@@ -104,6 +106,14 @@ def identity_of(recipe: TrainingRecipe, data: OpenedData, processes: int = 1) ->
     return settings
 
 
+def _start_digest(recipe: TrainingRecipe, machine: Machine) -> str:
+    """Return a hash of the weights to start from; empty for those that are drawn, or of other programs."""
+    if not recipe.start_from or recipe.start_from == esrgan_trunk.NAME:
+        return ""
+    weights = load_weights(recipe.start_from, machine.weights_dir).network.state_dict()
+    return digest_of(value.numpy() for value in weights.values())
+
+
 def train(
     recipe: TrainingRecipe,
     out: Path,
@@ -140,13 +150,14 @@ def train(
     processes = join_processes(machine.device)
     training, architecture = start_training(recipe, machine, processes)
     identity = identity_of(recipe, data, processes.count)
+    start = _start_digest(recipe, machine)
     batches = processes.own(data.batches)
     with ExitStack() as stack:
         if training.device.type != "cpu":  # where the CPU would only be slowed down by it
             batches = stack.enter_context(closing(MadeAhead(batches, min(8, os.cpu_count() or 1))))
         steps = _Steps(training, batches, processes, limits, recipe)
         if processes.rank > 0:
-            _restore(training, out, identity)
+            _restore(training, out, identity, start)
             for _ in steps.taken():
                 pass
             return Outcome(training.step_number, recipe.steps, 0.0, {}, {})
@@ -159,7 +170,7 @@ def train(
         folder = RunFolder(out)
         _require_no_other_run(folder)
         stack.enter_context(folder.opened_for_writing())
-        run = _Run(recipe, out, training, architecture, data, examination, identity)
+        run = _Run(recipe, out, training, architecture, data, examination, identity, start)
         stack.callback(run.log.close)
         for losses in steps.taken():
             run.after_step(losses)
@@ -172,11 +183,16 @@ def _require_no_other_run(folder: RunFolder) -> None:
         raise InputError(f"{folder.path} holds a run of 'cemi recipe'; choose another --out for the training")
 
 
-def _restore(training: Training, out: Path, identity: Mapping[str, Any]) -> Mapping[str, Any]:
+def _restore(training: Training, out: Path, identity: Mapping[str, Any], start: str) -> Mapping[str, Any]:
     """Let a training go on from the checkpoint in a folder, and return what else is in it; empty if there is none."""
     content = load_checkpoint(out / CHECKPOINT, identity)
     if content is None:
         return {}
+    if content.get("start", start) != start:  # one that an earlier version wrote does not tell
+        raise InputError(
+            f"{out} holds a training that started from other weights of the name '{identity['start_from']}'; choose "
+            "another --out, or remove the folder"
+        )
     try:
         training.restore(content["training"])
     except (KeyError, ValueError, RuntimeError) as error:  # such as that of a network whose parts have changed since
@@ -231,13 +247,14 @@ class _Run:
         data: OpenedData,
         examination: Examination | None,
         identity: dict[str, Any],
+        start: str,
     ) -> None:
         self.recipe, self.out, self.training = recipe, out, training
         self.architecture, self.data = architecture, data
-        self.examination, self.identity = examination, identity
+        self.examination, self.identity, self.start = examination, identity, start
         self._scores: tuple[int, dict[str, float]] = (-1, {})
         self.started = self.saved_at = time.monotonic()
-        content = _restore(training, out, identity)
+        content = _restore(training, out, identity, start)
         if content:
             log.info("going on from step %d of %d", training.step_number, recipe.steps)
         self.seconds_before = float(content.get("seconds", 0.0))
@@ -285,7 +302,8 @@ class _Run:
         write_sample(self.out / "samples" / f"step-{self.training.step_number:06d}.png", self.training.average, batch)
 
     def _save(self) -> None:
-        content = {"training": self.training.state(), "sums": self.log.state(), "seconds": self.seconds}
+        state, sums = self.training.state(), self.log.state()
+        content = {"start": self.start, "training": state, "sums": sums, "seconds": self.seconds}
         save_checkpoint(self.out / CHECKPOINT, self.identity, content)
         self.saved_at = time.monotonic()
 
