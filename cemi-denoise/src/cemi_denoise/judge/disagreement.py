@@ -15,6 +15,7 @@ from scipy.ndimage import gaussian_filter, uniform_filter
 
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import Layout
+from cemi_denoise.judge.metrics import radial_power, ring_frequencies
 
 #: Widths of the Gaussians, px, through which the difference of two views is seen.
 SCALES_PX = (0.0, 1.0, 2.0, 4.0)
@@ -77,18 +78,9 @@ def compare_views(views: Views) -> Disagreement:
         allowed = np.sqrt(uniform_filter(seen_raw**2, _WINDOW_PX))
         ratio = np.divide(np.abs(seen), allowed, out=np.zeros_like(score), where=allowed > 0)
         score = np.maximum(score, np.where(np.abs(seen) > np.abs(seen_raw), ratio, 0))
-    powers = [_radial_power(difference) for difference in (raw, denoised)]
+    powers = [radial_power(difference, _BINS) for difference in (raw, denoised)]
     ratio = powers[1] / np.maximum(powers[0], 1e-30)
-    return Disagreement(score, float(np.mean(score > BOUND)), (np.arange(_BINS) + 0.5) / (2 * _BINS), ratio)
-
-
-def _radial_power(difference: NDArray[np.float32]) -> NDArray[np.float64]:
-    height, width = difference.shape
-    window = np.hanning(height)[:, None] * np.hanning(width)
-    power = np.abs(np.fft.rfft2(difference * window)) ** 2
-    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
-    ring = np.minimum((frequency * 2 * _BINS).astype(int), _BINS)
-    return np.bincount(ring.ravel(), power.ravel(), _BINS + 1)[:_BINS]
+    return Disagreement(score, float(np.mean(score > BOUND)), ring_frequencies(_BINS), ratio)
 
 
 def overlapping_pairs(layout: Layout, most: int) -> list[tuple[int, int]]:

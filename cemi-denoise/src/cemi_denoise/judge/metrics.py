@@ -132,16 +132,24 @@ def power_spectrum_ratio(image: Picture, reference: Picture, bins: int = 32) -> 
     bins : int
         Number of rings between 0 and 0.5 cycles per px.
     """
-    height, width = image.shape
+    powers = [radial_power(picture - picture.mean(), bins) for picture in (image, reference)]
+    tiny = 1e-20 * max(float(powers[1].sum()), 1e-300)
+    return PowerRatio(ring_frequencies(bins), (powers[0] + tiny) / (powers[1] + tiny))
+
+
+def radial_power(picture: Picture, bins: int) -> NDArray[np.float64]:
+    """Return the power of a picture (h, w) of mean 0, tapered, in rings of like frequency; see `ring_frequencies`."""
+    height, width = picture.shape
     window = np.hanning(height)[:, None] * np.hanning(width)
+    power = np.abs(np.fft.rfft2(picture * window)) ** 2
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
     ring = np.minimum((frequency * 2 * bins).astype(int), bins)  # the last one holds the corners beyond 0.5
-    powers = []
-    for picture in (image, reference):
-        spectrum = np.abs(np.fft.rfft2((picture - picture.mean()) * window)) ** 2
-        powers.append(np.bincount(ring.ravel(), spectrum.ravel(), bins + 1)[:bins])
-    tiny = 1e-20 * max(float(powers[1].sum()), 1e-300)
-    return PowerRatio((np.arange(bins) + 0.5) / (2 * bins), (powers[0] + tiny) / (powers[1] + tiny))
+    return np.bincount(ring.ravel(), power.ravel(), bins + 1)[:bins]
+
+
+def ring_frequencies(bins: int) -> NDArray[np.float64]:
+    """Return the middle of each of the rings between 0 and 0.5 cycles per px."""
+    return (np.arange(bins) + 0.5) / (2 * bins)
 
 
 @_on_comparable_pictures

@@ -78,7 +78,7 @@ def save_weights(
     tensors = {key: value.detach().to("cpu", dtype).contiguous() for key, value in network.state_dict().items()}
     if not all(bool(value.isfinite().all()) for value in tensors.values()):
         raise InputError(f"{path}: some weights are too large for 16 bits; set stored_as: float32")
-    metadata = {"architecture": json.dumps(dict(architecture)), "card": json.dumps(dict(card))}
+    metadata = {_ARCHITECTURE: json.dumps(dict(architecture)), "card": json.dumps(dict(card))}
     with atomic_path(Path(path)) as partial:
         # as bytes, because safetensors' own writer hides a full disk, and gives the file to its owner alone
         partial.write_bytes(save(tensors, metadata))
@@ -130,7 +130,7 @@ def load_weights(name: str, weights_dir: str | Path | None = None) -> LoadedWeig
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{path}: not a whole safetensors file ({error}); copy or download it again") from error
     try:
-        architecture = dict(json.loads(metadata["architecture"]))
+        architecture = dict(json.loads(metadata[_ARCHITECTURE]))
         card = dict(json.loads(metadata.get("card", "{}")))
     except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise InputError(

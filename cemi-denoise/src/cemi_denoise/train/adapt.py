@@ -103,7 +103,7 @@ def adapt_to_overlaps(
     try:
         found = find_overlaps(frames, layout, _PATCH_PX, seed, threads=threads)
     except InputError as error:
-        return Adaptation(kept, False, 0, math.nan, math.nan, f"The weights are as shipped, not adapted: {error}.")
+        return Adaptation(kept, False, 0, math.nan, math.nan, f"The weights are as they were, not adapted: {error}.")
     with _threads(threads):
         tuning = _Tuning(network, found, seed, device, learning_rate)
         while (progress := tuning.progress(time.monotonic() - start, 60 * minutes, steps)) < 1:

@@ -1,4 +1,4 @@
-"""Batches to train on: patches of clean pictures, each with noise put on it anew."""
+"""Batches to train on: patches of clean pictures, each with noise put on it anew, or of registered pairs."""
 
 from __future__ import annotations
 

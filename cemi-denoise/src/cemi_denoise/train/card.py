@@ -61,7 +61,6 @@ def card_text(name: str, architecture: Mapping[str, Any], card: Mapping[str, Any
         What `card_of` returned.
     """
     count = parameter_count(build_network(architecture)) / 1e6
-    rest = ", ".join(f"{key} {value}" for key, value in architecture.items() if key != "name")
     unfinished = "" if card["steps_done"] >= card["steps"] else f" (stopped; {card['steps']} were planned)"
     lines = [
         f"# {name}",
@@ -69,7 +68,7 @@ def card_text(name: str, architecture: Mapping[str, Any], card: Mapping[str, Any
         f"Weights of a network that takes the noise out of SEM pictures ({card['stage'].upper()}), made by "
         "`cemi train denoiser`.",
         "",
-        f"- Network: {architecture['name']} ({rest}), {count:.2f} M parameters.",
+        f"- Network: {in_words(architecture)}, {count:.2f} M parameters.",
         f"- Trained on: {'; '.join(card['data'])}.",
         f"- Steps: {card['steps_done']}{unfinished}, each of {card['batch']} patches of {card['patch_px']} px; "
         f"learning rate {card['learning_rate']:g} ({card['schedule']}), moving average {card['average']:g}, "
@@ -81,6 +80,12 @@ def card_text(name: str, architecture: Mapping[str, Any], card: Mapping[str, Any
         lines.append("- Losses: " + ", ".join(f"{key} {value}" for key, value in card["losses"].items()) + ".")
     lines += [f"- Made with {card['made_with']}, {card['made_on']}.", "", *_table(card), *_use(card)]
     return "\n".join(lines) + "\n"
+
+
+def in_words(architecture: Mapping[str, Any]) -> str:
+    """Return a network's name and its numbers."""
+    rest = ", ".join(f"{key} {value}" for key, value in architecture.items() if key != "name")
+    return f"{architecture['name']} ({rest})"
 
 
 def _table(card: Mapping[str, Any]) -> list[str]:

@@ -35,10 +35,15 @@ _Share = Annotated[float, Field(ge=0, le=1)]
 _LARGEST_SEED = 10**9
 
 
-class SemSettings(Settings):
-    """Noise as a scanning microscope makes it, put on clean pictures."""
+class KindSettings(Settings):
+    """What all kinds of data have in common."""
 
     share: float = Field(1.0, gt=0, description="Share of the batches, against the other kinds of data.")
+
+
+class SemSettings(KindSettings):
+    """Noise as a scanning microscope makes it, put on clean pictures."""
+
     noise_of: InputPath | list[InputPath] | None = Field(
         None,
         description="Your own noisy frames: their noise is measured, and trained for within a factor of two, instead "
@@ -62,10 +67,9 @@ class SemSettings(Settings):
         return self
 
 
-class SyntheticSettings(Settings):
+class SyntheticSettings(KindSettings):
     """Clean pictures degraded twice, each time blurred, resized and given noise, as Real-ESRGAN does."""
 
-    share: float = Field(1.0, gt=0, description="Share of the batches, against the other kinds of data.")
     gaussian: tuple[_Sigma, _Sigma] = Field(
         ((1.0, 30.0), (1.0, 25.0)), description="Sigma of Gaussian noise in the two passes, white = 255."
     )
@@ -81,10 +85,9 @@ class SyntheticSettings(Settings):
     skip: _Share = Field(0.3, description="Chance that a step is left out.")
 
 
-class PairsSettings(Settings):
+class PairsSettings(KindSettings):
     """Fast (LD) and slow (HD) scans of the same fields, which are registered to each other."""
 
-    share: float = Field(1.0, gt=0, description="Share of the batches, against the other kinds of data.")
     ld: InputPath | list[InputPath] = Field(description="The fast scans.")
     hd: InputPath | list[InputPath] = Field(
         description="The slow scans: of the same names (but for words such as LD and HD), or as many in the same order."
@@ -94,10 +97,9 @@ class PairsSettings(Settings):
     )
 
 
-class OverlapsSettings(Settings):
+class OverlapsSettings(KindSettings):
     """Your own frames, which show a place twice where they overlap: no clean picture is needed (Noise2Noise)."""
 
-    share: float = Field(1.0, gt=0, description="Share of the batches, against the other kinds of data.")
     run: InputPath = Field(description="Run folder of 'cemi recipe' with its frames and their layout.")
     most: int = Field(96, ge=1, le=2000, description="Overlaps to take at most; each needs up to 2 MB of memory.")
 
@@ -233,7 +235,7 @@ class TrainingRecipe(Settings):
 
     training: Literal[1] = Field(description="Version of the format.")
     stage: Literal["semnet", "semgan"] = Field(
-        "semnet", description="semnet: least absolute error. semgan: perceptual and adversarial losses too."
+        "semnet", description="semnet: least error of the grey levels. semgan: perceptual and adversarial losses too."
     )
     network: NetworkSettings | None = Field(
         None, description="The network; by default that of 'start_from', else RRDBNet, small."

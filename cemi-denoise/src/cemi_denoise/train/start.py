@@ -12,6 +12,7 @@ from cemi_denoise.network import esrgan_trunk
 from cemi_denoise.network.networks import UNetDiscriminator, build_network, take_over
 from cemi_denoise.network.runner import require_device
 from cemi_denoise.network.weights import load_weights
+from cemi_denoise.train.card import in_words
 from cemi_denoise.train.losses import load_perceptual_loss
 from cemi_denoise.train.processes import Processes
 from cemi_denoise.train.recipe import NetworkSettings, TrainingRecipe
@@ -91,8 +92,8 @@ def start_training(
             larger = build_network(wanted)
             if not take_over(larger, network):
                 raise InputError(
-                    f"'start_from' {recipe.start_from} holds the network {_words(architecture)}, and 'network' asks "
-                    f"for {_words(wanted)}; leave 'network' out, or take other weights (only 'detail' and 'kernels' "
+                    f"'start_from' {recipe.start_from} holds the network {in_words(architecture)}, and 'network' asks "
+                    f"for {in_words(wanted)}; leave 'network' out, or take other weights (only 'detail' and 'kernels' "
                     "can be added to a trained network)"
                 )
             network, architecture = larger, wanted
@@ -105,8 +106,3 @@ def start_training(
         discriminator = UNetDiscriminator(recipe.discriminator_features)
     share = processes.share_gradients
     return Training(network, plan_of(recipe), processes.device, perceptual, discriminator, share), architecture
-
-
-def _words(architecture: dict[str, Any]) -> str:
-    rest = ", ".join(f"{key} {value}" for key, value in architecture.items() if key != "name")
-    return f"{architecture['name']} ({rest})"
