@@ -34,7 +34,7 @@ _MEAN_REACH_PX = 3 * _MEAN_RADIUS_PX
 _FAINTEST_NOISE = 0.004
 _STRONGEST_NOISE = 0.3
 # What is measured scatters by some percent around a known noise; only more than that is structure.
-_NOT_WORTH_KEEPING = np.float32(1.1)
+_NOT_WORTH_KEEPING = np.float32(1.15)
 
 #: The shipped network that others are compared with.
 _LEAST_ERROR = "semnet-small"
