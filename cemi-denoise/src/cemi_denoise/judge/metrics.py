@@ -29,17 +29,21 @@ _SLOPE_SIGMA_PX = 1.0
 _SMALLEST_PX = 16
 
 
+def _size_of(picture: Picture) -> str:
+    return " x ".join(str(edge) for edge in picture.shape[::-1])
+
+
 def _on_comparable_pictures(metric: Metric) -> Metric:
     """Check both pictures first, and let the metric see float64."""
 
     @wraps(metric)
     def checked(image: Picture, reference: Picture) -> float:
         if image.shape != reference.shape:
-            sizes = " and ".join(" x ".join(str(n) for n in picture.shape[::-1]) for picture in (image, reference))
+            sizes = f"{_size_of(image)} and {_size_of(reference)}"
             raise InputError(f"only pictures of the same field and size can be compared, not of {sizes} px")
         if image.ndim != 2 or min(image.shape) < _SMALLEST_PX:
             raise InputError(
-                f"pictures to compare are grey and at least {_SMALLEST_PX} px a side, not {image.shape[::-1]}"
+                f"pictures to compare are grey and at least {_SMALLEST_PX} px a side, not {_size_of(image)} px"
             )
         if not (np.isfinite(image).all() and np.isfinite(reference).all()):
             raise InputError("pictures to compare hold pixels that are no numbers; crop them away")
@@ -179,7 +183,7 @@ class LpipsMetric:
         from cemi_denoise.judge.lpips import SMALLEST_PX
 
         if min(image.shape) < SMALLEST_PX:
-            raise InputError(f"LPIPS needs pictures of at least {SMALLEST_PX} px a side, not {image.shape[::-1]}")
+            raise InputError(f"LPIPS needs pictures of at least {SMALLEST_PX} px a side, not {_size_of(image)} px")
         one, two = (torch.from_numpy(picture.astype(np.float32))[None, None] for picture in (image, reference))
         with torch.inference_mode():
             return float(self.network(one, two))
