@@ -136,6 +136,13 @@ def test_a_training_leaves_weights_their_card_a_table_and_samples(trained):
     assert sorted(path.name for path in (trained / "samples").iterdir()) == ["step-000004.png", "step-000006.png"]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems take no such name")
+def test_a_folder_whose_name_is_no_utf_8_gets_its_card_too(recipe, tmp_path):
+    folder = tmp_path / os.fsdecode(b"\xff")
+    train(recipe(validation=None, steps=1), folder)
+    assert (folder / "weights.md").read_text(encoding="utf-8").startswith("# \\udcff\n")
+
+
 def test_the_last_step_is_in_the_table_however_short_the_training(recipe, tmp_path):
     outcome = train(recipe(steps=3, every={"log": 100, "validation": 100}), tmp_path / "out")
     first, last = rows_of(tmp_path / "out")

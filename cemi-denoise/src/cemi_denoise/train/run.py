@@ -323,7 +323,9 @@ class _Run:
         half = self.recipe.stored_as == "float16"
         save_weights(self.out / WEIGHTS, self.training.average, self.architecture, card, half)
         with atomic_path(self.out / CARD) as partial:
-            partial.write_text(card_text(self.out.name, self.architecture, card), encoding="utf-8")
+            # a folder's name may be no UTF-8
+            text = card_text(self.out.name, self.architecture, card)
+            partial.write_text(text, encoding="utf-8", errors="backslashreplace")
         return outcome
 
     def _columns(self) -> tuple[str, ...]:
