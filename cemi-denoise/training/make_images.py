@@ -2,7 +2,8 @@
 
     python cemi-denoise/training/make_images.py --out runs/training-images --data ../data
 
-Writes 8-bit PNG files to OUT/train and OUT/validate; 48 + 6 virtual ones and the real images of `real_images.py`.
+Writes 8-bit PNG files to OUT/train and OUT/validate: 48 + 6 virtual ones, 96 of dead leaves, the photographs that come
+with scikit-image, and the real images of `real_images.py`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,12 @@ from cemi_virtual_sem import make_specimen
 SIZE_PX = 640
 VIRTUAL = 48
 VALIDATION = 6
+LEAVES = 96
+#: Photographs inside the package scikit-image (public domain or CC0).
+PHOTOGRAPHS = (
+    *("astronaut", "brick", "camera", "cell", "chelsea", "clock_motion", "coffee", "coins", "grass", "gravel"),
+    *("hubble_deep_field", "moon", "rocket"),
+)
 
 
 def main() -> None:
@@ -40,6 +47,10 @@ def main() -> None:
         image = virtual_picture(np.random.default_rng((arguments.seed, index)), index)
         folder = train if index < VIRTUAL else validate
         _write(folder / f"virtual-{index:02d}.png", image)
+    for index in range(LEAVES):
+        _write(train / f"leaves-{index:02d}.png", dead_leaves(np.random.default_rng((arguments.seed, 1, index))))
+    for path in photographs():
+        _write(train / f"photograph-{path.stem}.png", read_clean(path))
     if arguments.data is not None:
         for path in training_files(arguments.data):
             _write(
@@ -96,6 +107,70 @@ def virtual_picture(rng: Generator, index: int) -> NDArray[np.float32]:
         **settings,
     )
     return specimen.render(Box(0, 0, SIZE_PX, SIZE_PX))
+
+
+def dead_leaves(rng: Generator) -> NDArray[np.float32]:
+    """Return discs and polygons of all sizes that cover each other, flat, striped or grainy, float32 in [0, 1].
+
+    They have edges and textures of every size and direction, and belong to no specimen, so that a network learns no
+    specimen by heart.
+
+    Source: the dead leaves model (Lee, Mumford, Huang, Int. J. Comput. Vis. 41 (2001) 35); that denoisers learn from it
+    nearly what they learn from photographs: Achddou et al., SIAM J. Imaging Sci. 16 (2023).
+    """
+    fine = 2 * SIZE_PX  # drawn twice as large, so that edges come out smooth
+    image = np.full((fine, fine), rng.uniform(0.1, 0.9), np.float32)
+    y, x = np.mgrid[:fine, :fine].astype(np.float32)
+    smallest, largest = rng.uniform(4, 12), rng.uniform(60, 400)
+    # radii fall as r^-3, so that every size covers about as much; the last leaves lie on top
+    share = rng.random(int(rng.uniform(2000, 9000)))
+    radii = 1 / np.sqrt(share / largest**2 + (1 - share) / smallest**2)
+    low, high = sorted(rng.uniform(0.05, 0.95, 2))
+    for radius in np.sort(radii)[::-1] if rng.random() < 0.5 else radii:
+        centre = rng.uniform(0, fine, 2)
+        top, left = (max(0, int(c - radius) - 1) for c in centre)
+        window = np.s_[top : int(centre[0] + radius) + 2, left : int(centre[1] + radius) + 2]
+        mask = np.zeros(image[window].shape, np.uint8)
+        corners = _corners(rng, radius) + centre - (top, left)
+        cv2.fillPoly(mask, [np.rint(corners[:, ::-1]).astype(np.int32)], 1)
+        leaf = _leaf(rng, y[window], x[window], float(rng.uniform(low, high)))
+        image[window] = np.where(mask, leaf, image[window])
+    image = cv2.GaussianBlur(image, None, 2 * float(rng.uniform(0.3, 1.0)))
+    return np.asarray(cv2.resize(image, (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_AREA).clip(0, 1), np.float32)
+
+
+def _corners(rng: Generator, radius: float) -> NDArray[np.float64]:
+    """Return the corners (n, 2) of an ellipse or a polygon around 0."""
+    count = 40 if rng.random() < 0.5 else int(rng.integers(3, 8))
+    angle = np.sort(rng.uniform(0, 2 * np.pi, count)) if count < 40 else np.linspace(0, 2 * np.pi, count)
+    points = np.stack((np.sin(angle), np.cos(angle) * rng.uniform(0.2, 1)), 1) * radius
+    turn = rng.uniform(0, np.pi)
+    return points @ np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+
+
+def _leaf(rng: Generator, y: NDArray[np.float32], x: NDArray[np.float32], grey: float) -> NDArray[np.float32]:
+    """Return the grey levels of a leaf: flat, sloping, striped, or with soft grain."""
+    kind = rng.random()
+    turn = rng.uniform(0, np.pi)
+    along = np.float32(np.cos(turn)) * x + np.float32(np.sin(turn)) * y
+    if kind < 0.5:
+        return np.full(x.shape, grey, np.float32)
+    if kind < 0.65:
+        return np.float32(grey) + np.float32(rng.uniform(-0.002, 0.002)) * (along - along.mean())
+    strength = np.float32(rng.uniform(0.02, 0.2))
+    if kind < 0.85:
+        wave = np.sin(along * np.float32(2 * np.pi / np.exp(rng.uniform(np.log(6), np.log(60)))))
+        return np.float32(grey) + strength * (np.sign(wave) if rng.random() < 0.5 else wave)
+    grain = cv2.GaussianBlur(rng.standard_normal(x.shape).astype(np.float32), None, float(rng.uniform(1.5, 8)))
+    return np.float32(grey) + strength * grain / max(float(grain.std()), 1e-3)
+
+
+def photographs() -> list[Path]:
+    """Return the photographs that lie inside scikit-image."""
+    import skimage
+
+    folder = Path(skimage.__file__).parent / "data"
+    return [path for name in PHOTOGRAPHS for path in sorted(folder.glob(f"{name}.*g"))]
 
 
 def _write(path: Path, image: NDArray[np.float32]) -> None:
