@@ -16,8 +16,39 @@ import torch
 
 from cemi_core.errors import InputError
 from cemi_core.store.atomic import atomic_path
+from cemi_denoise.network import esrgan_trunk
+from cemi_denoise.network.weights import load_weights
+from cemi_denoise.train.pictures import digest_of
+from cemi_denoise.train.recipe import TrainingRecipe
+from cemi_denoise.train.sources import OpenedData
+from cemi_denoise.train.start import Machine
+from cemi_denoise.train.training import Training
 
+#: Its name in the folder of a training.
+CHECKPOINT = "checkpoint.pt"
 _VERSION = 1
+
+
+def identity_of(recipe: TrainingRecipe, data: OpenedData, processes: int = 1) -> dict[str, Any]:
+    """Return what makes a training this one: all that the weights depend on."""
+    settings = recipe.model_dump(mode="json", exclude={"every", "tensorboard", "stored_as", "validation"})
+    # folders may be moved: the pixels count, not their paths
+    for mode, names in (("sem", ("noise_of",)), ("pairs", ("ld", "hd")), ("overlaps", ("run",))):
+        for name in names:
+            (settings["data"][mode] or {}).pop(name, None)
+    settings["data"].pop("images")
+    settings["data"]["pixels"] = data.digest
+    settings["start_from"] = Path(recipe.start_from).name
+    settings["processes"] = processes
+    return settings
+
+
+def start_digest(recipe: TrainingRecipe, machine: Machine) -> str:
+    """Return a hash of the weights to start from; empty for those that are drawn, or of other programs."""
+    if not recipe.start_from or recipe.start_from == esrgan_trunk.NAME:
+        return ""
+    weights = load_weights(recipe.start_from, machine.weights_dir).network.state_dict()
+    return digest_of(value.numpy() for value in weights.values())
 
 
 def save_checkpoint(path: Path, identity: Mapping[str, Any], content: Mapping[str, Any]) -> None:
@@ -67,6 +98,42 @@ def load_checkpoint(path: Path, identity: Mapping[str, Any]) -> dict[str, Any] |
             f"{path.parent} holds another training: {difference}; choose another --out, or put the recipe back"
         )
     return dict(content)
+
+
+def restore(training: Training, out: Path, identity: Mapping[str, Any], start: str) -> Mapping[str, Any]:
+    """Let a training go on from the checkpoint in a folder, and return what else is in it; empty if there is none.
+
+    Parameters
+    ----------
+    training : Training
+    out : Path
+        The folder.
+    identity : mapping
+        What `identity_of` returned.
+    start : str
+        What `start_digest` returned.
+
+    Raises
+    ------
+    InputError
+        The file is damaged, or belongs to another training, or to one of another network.
+    """
+    content = load_checkpoint(out / CHECKPOINT, identity)
+    if content is None:
+        return {}
+    if content.get("start", start) != start:  # one that an earlier version wrote does not tell
+        raise InputError(
+            f"{out} holds a training that started from other weights of the name '{identity['start_from']}'; choose "
+            "another --out, or remove the folder"
+        )
+    try:
+        training.restore(content["training"])
+    except (KeyError, ValueError, RuntimeError) as error:  # such as that of a network whose parts have changed since
+        raise InputError(
+            f"{out / CHECKPOINT} does not fit this network: remove it to start this training again, or choose another "
+            "--out"
+        ) from error
+    return content
 
 
 def _first_difference(old: Any, new: Any, name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +15,13 @@ from cemi_core.errors import InputError
 from cemi_core.run.folder import RunFolder
 from cemi_core.run.progress import Progress, silent
 from cemi_core.store.atomic import atomic_path, storage_errors
-from cemi_denoise.network import esrgan_trunk
 from cemi_denoise.network.runner import is_out_of_memory, measured_context_px
-from cemi_denoise.network.weights import load_weights, save_weights
+from cemi_denoise.network.weights import save_weights
 from cemi_denoise.train.ahead import MadeAhead
 from cemi_denoise.train.batches import Batches
 from cemi_denoise.train.card import card_of, card_text
-from cemi_denoise.train.checkpoints import load_checkpoint, save_checkpoint
+from cemi_denoise.train.checkpoints import CHECKPOINT, identity_of, restore, save_checkpoint, start_digest
 from cemi_denoise.train.log import TrainLog
-from cemi_denoise.train.pictures import digest_of
 from cemi_denoise.train.processes import Processes, join_processes
 from cemi_denoise.train.recipe import TrainingRecipe
 from cemi_denoise.train.scores import Examination, choose_metrics, write_sample
@@ -33,7 +31,7 @@ from cemi_denoise.train.training import Training
 
 log = logging.getLogger("cemi")
 
-CHECKPOINT, WEIGHTS, CARD = "checkpoint.pt", "weights.safetensors", "weights.md"
+WEIGHTS, CARD = "weights.safetensors", "weights.md"
 
 
 @dataclass(frozen=True)
@@ -92,28 +90,6 @@ class Outcome:
         return f"{'no better' if after == before else 'worse'}: PSNR {after} dB, and {before} dB before"
 
 
-def identity_of(recipe: TrainingRecipe, data: OpenedData, processes: int = 1) -> dict[str, Any]:
-    """Return what makes a training this one: all that the weights depend on."""
-    settings = recipe.model_dump(mode="json", exclude={"every", "tensorboard", "stored_as", "validation"})
-    # folders may be moved: the pixels count, not their paths
-    for mode, names in (("sem", ("noise_of",)), ("pairs", ("ld", "hd")), ("overlaps", ("run",))):
-        for name in names:
-            (settings["data"][mode] or {}).pop(name, None)
-    settings["data"].pop("images")
-    settings["data"]["pixels"] = data.digest
-    settings["start_from"] = Path(recipe.start_from).name
-    settings["processes"] = processes
-    return settings
-
-
-def _start_digest(recipe: TrainingRecipe, machine: Machine) -> str:
-    """Return a hash of the weights to start from; empty for those that are drawn, or of other programs."""
-    if not recipe.start_from or recipe.start_from == esrgan_trunk.NAME:
-        return ""
-    weights = load_weights(recipe.start_from, machine.weights_dir).network.state_dict()
-    return digest_of(value.numpy() for value in weights.values())
-
-
 def train(
     recipe: TrainingRecipe,
     out: Path,
@@ -150,14 +126,14 @@ def train(
     processes = join_processes(machine.device)
     training, architecture = start_training(recipe, machine, processes)
     identity = identity_of(recipe, data, processes.count)
-    start = _start_digest(recipe, machine)
+    start = start_digest(recipe, machine)
     batches = processes.own(data.batches)
     with ExitStack() as stack:
         if training.device.type != "cpu":  # where the CPU would only be slowed down by it
             batches = stack.enter_context(closing(MadeAhead(batches, min(8, os.cpu_count() or 1))))
         steps = _Steps(training, batches, processes, limits, recipe)
         if processes.rank > 0:
-            _restore(training, out, identity, start)
+            restore(training, out, identity, start)
             for _ in steps.taken():
                 pass
             return Outcome(training.step_number, recipe.steps, 0.0, {}, {})
@@ -181,26 +157,6 @@ def train(
 def _require_no_other_run(folder: RunFolder) -> None:
     if folder.run_file.exists() or folder.frames.exists():
         raise InputError(f"{folder.path} holds a run of 'cemi recipe'; choose another --out for the training")
-
-
-def _restore(training: Training, out: Path, identity: Mapping[str, Any], start: str) -> Mapping[str, Any]:
-    """Let a training go on from the checkpoint in a folder, and return what else is in it; empty if there is none."""
-    content = load_checkpoint(out / CHECKPOINT, identity)
-    if content is None:
-        return {}
-    if content.get("start", start) != start:  # one that an earlier version wrote does not tell
-        raise InputError(
-            f"{out} holds a training that started from other weights of the name '{identity['start_from']}'; choose "
-            "another --out, or remove the folder"
-        )
-    try:
-        training.restore(content["training"])
-    except (KeyError, ValueError, RuntimeError) as error:  # such as that of a network whose parts have changed since
-        raise InputError(
-            f"{out / CHECKPOINT} does not fit this network: remove it to start this training again, or choose another "
-            "--out"
-        ) from error
-    return content
 
 
 @dataclass(frozen=True)
@@ -254,7 +210,7 @@ class _Run:
         self.examination, self.identity, self.start = examination, identity, start
         self._scores: tuple[int, dict[str, float]] = (-1, {})
         self.started = self.saved_at = time.monotonic()
-        content = _restore(training, out, identity, start)
+        content = restore(training, out, identity, start)
         if content:
             log.info("going on from step %d of %d", training.step_number, recipe.steps)
         self.seconds_before = float(content.get("seconds", 0.0))
