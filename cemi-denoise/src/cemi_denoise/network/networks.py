@@ -17,6 +17,10 @@ from cemi_core.errors import InputError
 # ESRGAN begins with a tenth of the usual weights, for its 23 blocks; few blocks learn faster from more
 _FEW_BLOCKS = 12
 
+# what the filters of `_Kernels` begin as: lines of so many directions, and spots of these standard deviations
+_DIRECTIONS = 8
+_SPOTS_PX = (0.5, 0.8, 1.2, 2.0)
+
 
 class _DenseBlock(nn.Module):
     """Five convolutions, each of which sees all before it (ESRGAN, arXiv:1809.00219, fig. 4)."""
@@ -182,10 +186,6 @@ class _Kernels(nn.Module):
         return (weights * filtered).sum(1, keepdim=True) - weights.sum(1, keepdim=True) * image
 
 
-_DIRECTIONS = 8
-_SPOTS_PX = (0.5, 0.8, 1.2, 2.0)
-
-
 class RRDBNet(DenoisingNetwork):
     """The generator of ESRGAN at scale 1: residual-in-residual dense blocks at a reduced resolution.
 
@@ -224,6 +224,7 @@ class RRDBNet(DenoisingNetwork):
         needed; None for all at once. The answer is the same.
     """
 
+    # a strip's result depends on 21 px above and below it, counted along the convolutions of the way up
     _MARGIN_PX = 28
 
     def __init__(
@@ -404,50 +405,24 @@ def build_network(architecture: Mapping[str, Any]) -> DenoisingNetwork:
         raise InputError(f"the network {name} cannot be made with {arguments}: {error}") from error
 
 
-def take_over(network: DenoisingNetwork, trained: DenoisingNetwork) -> bool:
-    """Give a network the weights of another that lacks at most ``detail`` and ``kernels``; say whether they fit.
+def take_over(network: DenoisingNetwork, trained: DenoisingNetwork) -> None:
+    """Give a network the weights of another that lacks at most ``detail`` and ``kernels``.
 
     What is added begins so that the answers are those of ``trained``.
+
+    Raises
+    ------
+    ValueError
+        The networks differ otherwise.
     """
     own, given = network.state_dict(), trained.state_dict()
     added = [name for name in own if name not in given]
     fit = all(name in own and own[name].shape == value.shape for name, value in given.items())
     if not fit or not all(name.startswith(("details.", "kernels.")) for name in added):
-        return False
+        raise ValueError("only 'detail' and 'kernels' can be added to a trained network")
     network.load_state_dict(own | given)
-    return True
 
 
 def parameter_count(network: nn.Module) -> int:
     """Return the number of trained numbers."""
     return sum(parameter.numel() for parameter in network.parameters())
-
-
-def receptive_field_px(network: DenoisingNetwork, share: float = 0.99, size_px: int = 257, seed: int = 0) -> int:
-    """Return how far from a pixel its result still depends on the input, measured.
-
-    The gradient of the pixel in the middle with respect to a noisy picture is summed, in magnitude, over squares
-    around it; the answer is half the edge of the smallest square that holds ``share`` of it.
-
-    Parameters
-    ----------
-    network : DenoisingNetwork
-    share : float
-        In (0, 1).
-    size_px : int
-        Edge of the picture it is measured on.
-    seed : int
-    """
-    generator = torch.Generator().manual_seed(seed)
-    image = (0.5 + 0.1 * torch.randn((1, 1, size_px, size_px), generator=generator)).requires_grad_()
-    middle = size_px // 2
-    # four neighbours: a folded picture treats the pixels of a block differently
-    network(image, torch.tensor([0.1]))[0, 0, middle : middle + 4, middle : middle + 4].abs().sum().backward()
-    if image.grad is None:
-        raise RuntimeError("the network passes no gradient to its input")
-    weight = image.grad[0, 0].abs()
-    rows = (torch.arange(size_px) - middle).abs()
-    distance = torch.maximum(rows[:, None], rows[None, :])
-    per_ring = torch.zeros(int(distance.max()) + 1).index_add_(0, distance.flatten(), weight.flatten())
-    inside = torch.cumsum(per_ring, 0) / per_ring.sum()
-    return int(torch.searchsorted(inside, torch.tensor(share)))

@@ -90,12 +90,13 @@ def start_training(
         network, architecture = start.network, dict(start.architecture)
         if wanted is not None:
             larger = build_network(wanted)
-            if not take_over(larger, network):
+            try:
+                take_over(larger, network)
+            except ValueError as error:
                 raise InputError(
                     f"'start_from' {recipe.start_from} holds the network {in_words(architecture)}, and 'network' asks "
-                    f"for {in_words(wanted)}; leave 'network' out, or take other weights (only 'detail' and 'kernels' "
-                    "can be added to a trained network)"
-                )
+                    f"for {in_words(wanted)}; leave 'network' out, or take other weights ({error})"
+                ) from None
             network, architecture = larger, wanted
     else:
         architecture = wanted or NetworkSettings().architecture()
