@@ -1,12 +1,13 @@
 """Claims about denoising in tiles: no seam, and no dark border where nothing was imaged."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import uniform_filter
 
 from cemi_core.model.mosaic import Box
-from cemi_core.run.tiles import denoise_box, denoise_image
+from cemi_core.run.tiles import denoise_box, denoise_image, peak_of
 
 
 class Mean:
@@ -36,6 +37,21 @@ def test_tiles_are_brought_to_the_type_of_the_file_one_by_one():
     assert pixels.dtype == np.uint8
     assert max(sizes) <= 32 * 32
     np.testing.assert_array_equal(pixels, stored(denoise_image(Mean(), image, tile_px=32)))
+
+
+def test_every_tile_knows_the_brightest_grey_level_of_the_picture():
+    peaks = []
+
+    class Asking(Mean):
+        def __call__(self, block, info=None):
+            peaks.append(info.peak)
+            return block
+
+    image = np.full((40, 50), 0.1, np.float32)
+    image[3, 4], image[30, 30] = 0.3, np.nan
+    denoise_image(Asking(), image, tile_px=20)
+    assert peaks == [pytest.approx(0.3)] * 6
+    assert peak_of(np.full((2, 2), np.nan, np.float32)) is None
 
 
 def test_the_border_of_the_imaged_part_is_not_darkened():

@@ -71,6 +71,17 @@ class TestAsPlugins(DenoiserTests):
         return make_plugin("denoise", self.name, weights=self.weights)
 
 
+def test_a_detector_that_uses_a_part_of_the_range_gets_the_same_answer(tiny):
+    image = noisy(specimen())
+    image[0, 0] = 0.9
+    for given in ({}, {"noise": 0.08}):
+        expected = tiny(**given)(image)
+        few_counts = {name: value / 64 for name, value in given.items()}
+        np.testing.assert_allclose(64 * tiny(**few_counts)(image / 64), expected, atol=1e-6)
+    tiled = denoise_image(tiny(), image / 64, tile_px=100)
+    np.testing.assert_allclose(64 * tiled, denoise_image(tiny(), image, tile_px=100), atol=1e-5)
+
+
 def test_of_a_known_noise_no_more_is_taken_away_than_that():
     grain = 0.06 * np.random.default_rng(5).standard_normal((220, 260))
     target = np.clip(specimen() + grain, 0, 1).astype(np.float32)

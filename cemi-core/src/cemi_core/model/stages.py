@@ -55,6 +55,9 @@ class BlockInfo:
         Grid cell (analyzers).
     box : Box or None
         The core in mosaic coordinates.
+    peak : float or None
+        The brightest grey level of the whole picture, where it is known: a detector of 12 bits in a file of 16 uses a
+        sixteenth of the range.
     """
 
     pixel_size_um: float | None = None
@@ -63,6 +66,7 @@ class BlockInfo:
     row: int = 0
     column: int = 0
     box: Box | None = None
+    peak: float | None = None
 
 
 @runtime_checkable

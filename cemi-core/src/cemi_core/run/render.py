@@ -24,7 +24,7 @@ from cemi_core.recipe.check import Choice
 from cemi_core.run.executors import shares_memory, spread
 from cemi_core.run.place import load_layout
 from cemi_core.run.plan import Context, Outcome, Workers
-from cemi_core.run.tiles import denoise_box
+from cemi_core.run.tiles import denoise_box, peak_of
 from cemi_core.store.atomic import atomic_path
 from cemi_core.store.frames import StoredFrames
 from cemi_core.store.protocol import MosaicStore, create_mosaic, open_mosaic
@@ -32,6 +32,7 @@ from cemi_core.store.pyramid import build_pyramid
 
 #: Edge of a piece of the mosaic that one task renders, px: a multiple of the chunk.
 TASK_PX = 2048
+_STRIP_PX = 1024
 _MAX_MOSAIC_PX = 50_000_000_000
 
 #: What tasks make of a box, one picture per mosaic; None where no frame reaches, or where they have written it.
@@ -194,6 +195,7 @@ class _DenoiseTask:
     denoiser: Denoiser
     source: Path
     target: Path | None
+    peak: float | None
 
 
 def denoise_mosaic(choice: Choice, before: str, stage: int, final: bool, context: Context) -> Outcome:
@@ -207,16 +209,24 @@ def denoise_mosaic(choice: Choice, before: str, stage: int, final: bool, context
     ):
         target = None if shares_memory(context.machine.kind) else mosaic.path
         label = f"denoising the mosaic with {choice.name}"
-        _fill([mosaic], label, _denoise_batch, _DenoiseTask(denoiser, source_path, target), context)
+        _fill([mosaic], label, _denoise_batch, _DenoiseTask(denoiser, source_path, target, _peak(source)), context)
     _remove_other_format(path)
     return Outcome([path])
+
+
+def _peak(mosaic: MosaicStore) -> float | None:
+    """Return the brightest grey level of a mosaic, read strip by strip."""
+    height, width = mosaic.shape
+    strips = (Box(y, 0, min(_STRIP_PX, height - y), width) for y in range(0, height, _STRIP_PX))
+    return max((peak for strip in strips if (peak := peak_of(mosaic.read(strip))) is not None), default=None)
 
 
 def _denoise_batch(task: _DenoiseTask, boxes: Sequence[Box]) -> list[_Images]:
     images: list[_Images] = []
     with open_mosaic(task.source) as source:
         for box in boxes:
-            image = denoise_box(task.denoiser, source.read, box, source.shape, source.pixel_size_um, source.read_valid)
+            about = (source.shape, source.pixel_size_um, source.read_valid, task.peak)
+            image = denoise_box(task.denoiser, source.read, box, *about)
             image = np.where(source.read_valid(box), image, np.float32(np.nan))
             if task.target is not None:
                 with open_mosaic(task.target, writable=True) as mosaic:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ def denoise_box(
     shape: tuple[int, int],
     pixel_size_um: float | None = None,
     read_valid: Callable[[Box], NDArray[np.bool_]] | None = None,
+    peak: float | None = None,
 ) -> NDArray[np.float32]:
     """Return ``box`` of a picture denoised, reading a halo around it where the picture has one.
 
@@ -42,6 +44,8 @@ def denoise_box(
     pixel_size_um : float or None
     read_valid : callable, optional
         ``read_valid(box) -> (h, w) bool``, where the picture was imaged; everywhere without it.
+    peak : float, optional
+        The brightest grey level of the whole picture.
 
     Raises
     ------
@@ -59,7 +63,7 @@ def denoise_box(
     if not valid.all():
         mean = block[valid].mean(dtype=np.float64) if valid.any() else 0.0
         block = np.where(valid, block, np.float32(mean))
-    info = BlockInfo(pixel_size_um=pixel_size_um, core=core, valid=None if valid.all() else valid, box=box)
+    info = BlockInfo(pixel_size_um=pixel_size_um, core=core, valid=None if valid.all() else valid, box=box, peak=peak)
     denoised = np.asarray(denoiser(block[None], info))
     if denoised.shape != (1, *block.shape):
         raise PluginError(f"{owner_of(denoiser)} made {denoised.shape} of a block of {(1, *block.shape)}")
@@ -90,14 +94,28 @@ def denoise_image(
     stored = stored or (lambda part: part)
     shape = image.shape[0], image.shape[1]
     whole = Box(0, 0, *shape)
+    denoised = partial(
+        denoise_box,
+        denoiser,
+        lambda box: image[box.slices],
+        shape=shape,
+        pixel_size_um=pixel_size_um,
+        peak=peak_of(image),
+    )
     if max(shape) <= tile_px:
-        return stored(denoise_box(denoiser, lambda box: image[box.slices], whole, shape, pixel_size_um))
+        return stored(denoised(box=whole))
     result: NDArray[Any] | None = None
     for box in whole.tiles(tile_px, tile_px):
         end_if_stopped()
-        part = stored(denoise_box(denoiser, lambda b: image[b.slices], box, shape, pixel_size_um))
+        part = stored(denoised(box=box))
         if result is None:
             result = np.empty(shape, part.dtype)
         result[box.slices] = part
     assert result is not None
     return result
+
+
+def peak_of(image: NDArray[np.float32]) -> float | None:
+    """Return the brightest grey level of a picture, or None if no pixel is a number."""
+    peak = float(np.fmax.reduce(image, axis=None)) if image.size else np.nan
+    return peak if np.isfinite(peak) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -16,7 +17,7 @@ from cemi_core.model.layout import Layout
 from cemi_core.model.mosaic import Box
 from cemi_core.model.settings import InputPathOrName, Settings
 from cemi_core.model.stages import BlockInfo, Runtime
-from cemi_core.run.tiles import TILE_PX, denoise_image
+from cemi_core.run.tiles import TILE_PX, denoise_image, peak_of
 from cemi_denoise.denoisers.picture_filter import PictureDenoiser, check_pictures, fill_missing, imaged_pixels
 from cemi_denoise.denoisers.placed_filter import origin_of
 from cemi_denoise.noise.box_mean import box_mean
@@ -35,6 +36,8 @@ _FAINTEST_NOISE = 0.004
 _STRONGEST_NOISE = 0.3
 # What is measured scatters by some percent around a known noise; only more than that is structure.
 _NOT_WORTH_KEEPING = np.float32(1.15)
+# The brightest grey level of a picture that is brightened for the network.
+_DARK = 0.25
 
 #: The shipped network that others are compared with.
 _LEAST_ERROR = "semnet-small"
@@ -156,11 +159,13 @@ class NeuralDenoiser(PictureDenoiser):
         """Return a picture (h, w) without noise; a large one tile by tile, so that memory is bounded."""
         if info is None and max(image.shape) > TILE_PX:
             return denoise_image(self, image)
+        bright = _gain(peak_of(image) if info is None else info.peak)
+        image = image * bright
         imaged = imaged_pixels(image, info)
         runner = self._runner()
         filled = image if imaged is None else fill_missing(image, imaged, runner.context_px)
         core, origin = _core_of(info, image.shape), origin_of(info)
-        noise, share = self._noise(filled, imaged, origin)
+        noise, share = self._noise(filled, imaged, origin, bright)
         work = core.grown(_MEAN_REACH_PX).clipped(image.shape)
         before = filled[work.slices]
         after = runner.run(filled, noise, work, origin)
@@ -168,7 +173,7 @@ class NeuralDenoiser(PictureDenoiser):
         mixed = before + np.float32(self.strength) * share[work.slices] * (after - before)
         result = image.copy()
         result[core.slices] = mixed[Box(core.y - work.y, core.x - work.x, core.height, core.width).slices]
-        return result if imaged is None else np.where(imaged, result, image)
+        return (result if imaged is None else np.where(imaged, result, image)) / bright
 
     def second_opinion(self) -> NeuralDenoiser | None:
         """Return SEMNET, which was trained for the least error alone, unless this is it."""
@@ -177,7 +182,7 @@ class NeuralDenoiser(PictureDenoiser):
         return replace(self, weights=_LEAST_ERROR, adapt_to="none", adapted=None)
 
     def _noise(
-        self, image: NDArray[np.float32], imaged: NDArray[np.bool_] | None, origin: tuple[int, int]
+        self, image: NDArray[np.float32], imaged: NDArray[np.bool_] | None, origin: tuple[int, int], bright: np.float32
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return what the network is told of the noise, and how much of its correction is applied."""
         if self.noise == "unknown":
@@ -185,7 +190,7 @@ class NeuralDenoiser(PictureDenoiser):
         measured = local_noise_map(image, imaged, origin)
         known = np.isfinite(measured)
         if self.noise != "auto":
-            return self._of_known_noise(np.float32(self.noise), np.where(known, measured, np.float32(0)))
+            return self._of_known_noise(bright * np.float32(self.noise), np.where(known, measured, np.float32(0)))
         told = np.where(known, np.clip(measured, _FAINTEST_NOISE, _STRONGEST_NOISE), np.float32(0))
         return told, np.where(known, np.minimum(measured / np.float32(_FAINTEST_NOISE), 1), np.float32(1))
 
@@ -241,6 +246,16 @@ class SemganDenoiser(NeuralDenoiser):
     """The network trained to look like a slow scan as well: sharper, and the more to be checked for invention."""
 
     weights: str = "semgan-small"
+
+
+def _gain(peak: float | None) -> np.float32:
+    """Return the power of two that brings a picture without bright grey levels to more than half of the range.
+
+    Networks see pictures of the whole range in training. A power of two changes no digit of a grey level.
+    """
+    if peak is None or not 0 < peak <= _DARK:
+        return np.float32(1)
+    return np.float32(2.0 ** math.floor(-math.log2(peak)))
 
 
 def with_grey_level_of(
