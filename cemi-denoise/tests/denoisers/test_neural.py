@@ -74,9 +74,9 @@ class TestAsPlugins(DenoiserTests):
 def test_a_detector_that_uses_a_part_of_the_range_gets_the_same_answer(tiny):
     image = noisy(specimen())
     image[0, 0] = 0.9
-    for given in ({}, {"noise": 0.08}):
-        expected = tiny(**given)(image)
-        few_counts = {name: value / 64 for name, value in given.items()}
+    for known in ({}, {"noise": 0.08}):
+        expected = tiny(**known)(image)
+        few_counts = {name: value / 64 for name, value in known.items()}
         np.testing.assert_allclose(64 * tiny(**few_counts)(image / 64), expected, atol=1e-6)
     tiled = denoise_image(tiny(), image / 64, tile_px=100)
     np.testing.assert_allclose(64 * tiled, denoise_image(tiny(), image, tile_px=100), atol=1e-5)
