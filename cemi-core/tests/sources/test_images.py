@@ -91,6 +91,15 @@ def test_float_tiff_in_unit_range_is_kept_and_others_share_one_range(tmp_path: P
     assert open_images(tmp_path, float_range=(0.0, 500.0)).read(1).max() == pytest.approx(0.6)
 
 
+def test_a_float_range_of_integers_is_one_sentence(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", picture(1, dtype=np.uint16))
+    with pytest.raises(InputError, match=r"float_range is for .* floats.*a.tif' is uint16, whose white is 65535"):
+        open_images(tmp_path, float_range=(0.0, 1300.0))
+    tifffile.imwrite(tmp_path / "b.tif", np.zeros((40, 50), np.float32))
+    settings = ImagesSettings(path=str(tmp_path), float_range=(0.0, 1300.0))
+    ImagesSource(settings, apart=True).require_floats()  # one of floats is enough
+
+
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P"])
 def test_grey_saved_in_another_mode_gives_its_grey_values(tmp_path: Path, mode: str) -> None:
     Image.fromarray(picture(5)).convert(mode).save(tmp_path / "a.png")

@@ -107,7 +107,8 @@ class ImagesSource:
     Raises
     ------
     InputError
-        Nothing can be read, depths are mixed, or names do not fit the numbering; the message names the file.
+        Nothing can be read, depths are mixed, names do not fit the numbering, or ``float_range`` is given for integers;
+        the message names the file. Of files that are ``apart``, `require_floats` tells the last.
     """
 
     def __init__(self, settings: ImagesSettings, apart: bool = False) -> None:
@@ -121,6 +122,8 @@ class ImagesSource:
         left_out = [entry for entry in left_out if Path(entry.name).name not in damaged]
         self.dropped: tuple[DroppedFrame, ...] = (*dropped, *left_out)
         self.dtype: np.dtype[Any] = self.stills[0].header.dtype
+        if settings.float_range is not None and not apart:
+            self.require_floats()
         self.notes = () if apart else tuple(notes_on_stills(self.stills))
         found = {} if settings.float_range is not None else self._found_ranges()
         self.float_range = settings.float_range or common_range(found.values())
@@ -140,6 +143,15 @@ class ImagesSource:
     def read(self, index: int) -> NDArray[np.float32]:
         """Return frame ``index`` as float32 (h, w) in [0, 1]."""
         return to_unit_range(self.read_native(index), self.float_ranges[index])
+
+    def require_floats(self) -> None:
+        """Raise InputError if no picture is of floats, so that ``float_range`` would change nothing."""
+        if all(still.header.dtype.kind != "f" for still in self.stills):
+            first, dtype = self.stills[0], self.stills[0].header.dtype
+            raise InputError(
+                f"float_range is for images of floats, and none of these is one: '{first.path}' is {dtype}, "
+                f"whose white is {np.iinfo(dtype).max}; leave it out"
+            )
 
     def _found_ranges(self) -> dict[int, tuple[float, float]]:
         """Return the range of each frame of floats; one that is damaged in its pixels has none, which `read` tells."""
