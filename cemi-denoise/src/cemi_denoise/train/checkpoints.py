@@ -94,6 +94,11 @@ def load_checkpoint(path: Path, identity: Mapping[str, Any]) -> dict[str, Any] |
     # through JSON, as the other one went
     difference = _first_difference(found, json.loads(json.dumps(dict(identity))), "")
     if difference:
+        if _is_lengthened(found, identity) and content.get("training", {}).get("step") == found["steps"]:
+            raise InputError(
+                f"{path.parent} holds this training, finished after {found['steps']} steps; to train for longer, "
+                f"choose another --out, with start_from: {path.parent / 'weights.safetensors'}"
+            )
         raise InputError(
             f"{path.parent} holds another training: {difference}; choose another --out, or put the recipe back"
         )
@@ -134,6 +139,13 @@ def restore(training: Training, out: Path, identity: Mapping[str, Any], start: s
             "--out"
         ) from error
     return content
+
+
+def _is_lengthened(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Return whether a training is another one for its more steps alone."""
+    same = {"steps": None}
+    more = "steps" in old and "steps" in new and int(new["steps"]) > int(old["steps"])
+    return more and not _first_difference({**old, **same}, json.loads(json.dumps({**new, **same})), "")
 
 
 def _first_difference(old: Any, new: Any, name: str) -> str:
