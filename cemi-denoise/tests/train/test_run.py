@@ -245,6 +245,14 @@ def test_a_folder_with_another_training_is_left_alone(recipe, tmp_path, pictures
     train(recipe(every={"log": 1}), tmp_path / "out")  # how often it is logged is nothing that the weights know
 
 
+def test_a_finished_training_of_which_more_steps_are_wanted_says_how(recipe, trained, tmp_path):
+    folder = Path(shutil.copytree(trained, tmp_path / "mine"))
+    with pytest.raises(InputError, match=r"finished after 6 steps; .* start_from: .*mine.weights\.safetensors"):
+        train(recipe(steps=8), folder)
+    with pytest.raises(InputError, match="holds another training: its 'seed'"):
+        train(recipe(steps=8, seed=1), folder)
+
+
 def test_a_finished_training_is_not_taken_for_one_from_newer_weights_of_the_same_name(recipe, trained, tmp_path):
     start = Path(shutil.copy(trained / "weights.safetensors", tmp_path))
     settings = recipe(network=None, start_from=str(start), steps=1)
@@ -377,6 +385,38 @@ def test_a_network_that_does_harm_is_said_to(recipe, tmp_path, caplog):
     caplog.clear()
     train(recipe(learning_rate=1e-9), tmp_path / "stopped", limits=Limits(steps=1))  # nothing can be said yet
     assert "before" not in caplog.text
+
+
+def test_a_training_that_spoils_the_weights_at_the_start_is_said_to_even_if_it_was_stopped(
+    recipe, trained, tmp_path, caplog
+):
+    start = Path(shutil.copy(trained / "weights.safetensors", tmp_path))
+    settings = recipe(network=None, start_from=str(start), learning_rate=1.0, steps=4)
+    train(settings, tmp_path / "bad", limits=Limits(steps=1))
+    assert "at the start" not in caplog.text
+    outcome = train(settings, tmp_path / "bad")
+    at_start = float(rows_of(tmp_path / "bad")[0]["psnr"])
+    assert outcome.start_scores["psnr"] == pytest.approx(at_start, rel=1e-5)
+    assert outcome.scores["psnr"] < at_start
+    said = f"PSNR {outcome.scores['psnr']:.2f} dB, and {at_start:.2f} dB at the start"
+    assert f"the weights that it started from worse: {said}" in caplog.text
+    card = (tmp_path / "bad/weights.md").read_text()
+    assert "noisy | at the start | denoised |" in card and f" | {at_start:.4g} | " in card
+
+
+def test_scores_at_the_start_are_of_the_weights_and_the_pictures_of_now(recipe, trained, tmp_path, pictures, caplog):
+    assert train(recipe(steps=1), tmp_path / "scratch").start_scores == {}
+    start = Path(shutil.copy(trained / "weights.safetensors", tmp_path))
+    settings = {"network": None, "start_from": str(start), "steps": 2}
+    train(recipe(**settings), tmp_path / "out", limits=Limits(steps=1))
+    others = {"images": str(pictures / "validate"), "sem": {}, "batches": 1, "batch": 2}
+    assert train(recipe(**settings, validation=others), tmp_path / "out").start_scores == {}
+    path = tmp_path / "out/checkpoint.pt"
+    content = torch.load(path, weights_only=True)
+    del content["start_scores"]  # as earlier versions wrote it
+    torch.save(content, path)
+    outcome = train(recipe(**settings), tmp_path / "out")
+    assert outcome.finished and outcome.start_scores == {}
 
 
 @pytest.mark.parametrize(

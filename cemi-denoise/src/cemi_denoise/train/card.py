@@ -38,6 +38,7 @@ def card_of(
         "measured_on": list(measured_on),
         "scores": _rounded(outcome.scores),
         "scores_of_noisy": _rounded(outcome.noisy_scores),
+        "scores_of_start": _rounded(outcome.start_scores),
         "hours": round(outcome.seconds / 3600, 2),
         "made_with": f"cemi-denoise {__version__}, torch {torch.__version__}",
         "made_on": datetime.now(UTC).date().isoformat(),
@@ -91,15 +92,21 @@ def in_words(architecture: Mapping[str, Any]) -> str:
 def _table(card: Mapping[str, Any]) -> list[str]:
     if not card["scores"]:
         return ["No pictures were set aside to measure it on.", ""]
-    rows = [f"| {key} | {card['scores_of_noisy'].get(key, '')} | {value} |" for key, value in card["scores"].items()]
+    columns = {"noisy": card["scores_of_noisy"], "denoised": card["scores"]}
+    if card["scores_of_start"]:
+        columns = {"noisy": columns["noisy"], "at the start": card["scores_of_start"], "denoised": columns["denoised"]}
     return [
         f"Measured on patches that it did not learn from: {'; '.join(card['measured_on'])}; mean:",
         "",
-        "| | noisy | denoised |",
-        "|---|---|---|",
-        *rows,
+        _row("", *columns),
+        "|---" * (1 + len(columns)) + "|",
+        *(_row(key, *(scores.get(key, "") for scores in columns.values())) for key in card["scores"]),
         "",
     ]
+
+
+def _row(*cells: Any) -> str:
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"
 
 
 def _use(card: Mapping[str, Any]) -> list[str]:

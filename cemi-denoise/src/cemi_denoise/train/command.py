@@ -125,6 +125,7 @@ def _answer(outcome: Outcome, out: Path) -> dict[str, Any]:
         "seconds": round(outcome.seconds, 1),
         "scores": outcome.scores,
         "scores_of_noisy": outcome.noisy_scores,
+        "scores_of_start": outcome.start_scores,
     }
 
 

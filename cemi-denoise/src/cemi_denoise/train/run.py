@@ -68,6 +68,9 @@ class Outcome:
         Time of the training so far, over all calls.
     scores, noisy_scores : dict
         Metrics of the average network, and of the noisy patches themselves.
+    start_scores : dict
+        Metrics of the weights that it started from; empty if there were none, or if they were not measured on the
+        pictures that are measured on now.
     """
 
     step: int
@@ -75,6 +78,7 @@ class Outcome:
     seconds: float
     scores: dict[str, float]
     noisy_scores: dict[str, float]
+    start_scores: dict[str, float]
 
     @property
     def finished(self) -> bool:
@@ -88,6 +92,14 @@ class Outcome:
         if "psnr" not in self.scores or float(after) > float(before):
             return ""
         return f"{'no better' if after == before else 'worse'}: PSNR {after} dB, and {before} dB before"
+
+    @property
+    def fall(self) -> str:
+        """What is said of weights that are worse than those at the start; empty of others, or if it is not known."""
+        if "psnr" not in self.scores or "psnr" not in self.start_scores:
+            return ""
+        after, before = (f"{scores['psnr']:.2f}" for scores in (self.scores, self.start_scores))
+        return f"PSNR {after} dB, and {before} dB at the start" if float(after) < float(before) else ""
 
 
 def train(
@@ -136,7 +148,7 @@ def train(
             restore(training, out, identity, start)
             for _ in steps.taken():
                 pass
-            return Outcome(training.step_number, recipe.steps, 0.0, {}, {})
+            return Outcome(training.step_number, recipe.steps, 0.0, {}, {}, {})
         examination = None
         if recipe.validation is not None and checked is not None:
             held = tuple(checked.batches(index) for index in range(recipe.validation.batches))
@@ -218,8 +230,10 @@ class _Run:
             (out / "samples").mkdir(exist_ok=True)
         sums = dict(content.get("sums", {}))
         self.log = TrainLog(out, self._columns(), training.step_number, sums, recipe.tensorboard)
+        self._start_scores: dict[str, Any] = dict(content.get("start_scores", {}))  # an earlier version wrote none
         if not content and examination is not None:  # what the weights at the start are worth
             self.log.write(0, 0.0, recipe.learning_rate, self.scores())
+            self._start_scores = {"patches": examination.digest, "scores": self.scores()}
 
     @property
     def seconds(self) -> float:
@@ -232,6 +246,15 @@ class _Run:
         if self.examination is not None and self._scores[0] != step:
             self._scores = step, self.examination.scores(self.training.average)
         return self._scores[1]
+
+    def start_scores(self) -> dict[str, float]:
+        """Return what `Outcome.start_scores` says."""
+        if self.examination is None or not self.recipe.start_from:
+            return {}
+        if self._start_scores.get("patches") != self.examination.digest:  # 'validation' may change on the way
+            return {}
+        scores = self._start_scores["scores"]
+        return {name: scores[name] for name in self.examination.metrics if name in scores}
 
     def after_step(self, losses: dict[str, float]) -> None:
         """Write down what is due after a step; all of it after the last one."""
@@ -260,6 +283,7 @@ class _Run:
     def _save(self) -> None:
         state, sums = self.training.state(), self.log.state()
         content = {"start": self.start, "training": state, "sums": sums, "seconds": self.seconds}
+        content["start_scores"] = self._start_scores
         save_checkpoint(self.out / CHECKPOINT, self.identity, content)
         self.saved_at = time.monotonic()
 
@@ -267,11 +291,17 @@ class _Run:
         """Leave a checkpoint, and weights that can be used even if the training is not finished."""
         self._save()
         noisy = {} if self.examination is None else self.examination.scores(None)
-        outcome = Outcome(self.training.step_number, self.recipe.steps, self.seconds, self.scores(), noisy)
+        done = self.training.step_number
+        outcome = Outcome(done, self.recipe.steps, self.seconds, self.scores(), noisy, self.start_scores())
         if outcome.finished and outcome.harm:
             log.warning(
                 "the network makes the pictures of 'validation' %s; train for longer, or lower the learning rate",
                 outcome.harm,
+            )
+        if outcome.finished and outcome.fall:
+            log.warning(
+                "the training made the weights that it started from worse: %s; keep those, or lower the learning rate",
+                outcome.fall,
             )
         measured_on = self.examination.summary if self.examination is not None else ()
         card = card_of(self.recipe, self.data.summary, measured_on, outcome)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from cemi_core.model.frame import from_unit_range
 from cemi_denoise.judge.metrics import Metric, available_metrics
 from cemi_denoise.network.networks import DenoisingNetwork
 from cemi_denoise.train.batches import Batch
+from cemi_denoise.train.pictures import digest_of
 
 _GAP_PX = 4
 _SHOWN = 4
@@ -37,6 +39,11 @@ class Examination:
     batches: tuple[Batch, ...]
     metrics: Mapping[str, Metric]
     summary: tuple[str, ...] = ()
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of the patches, whatever is measured on them."""
+        return digest_of(part.numpy() for batch in self.batches for part in (batch.noisy, batch.target))
 
     def scores(self, network: DenoisingNetwork | None) -> dict[str, float]:
         """Return the mean of each metric over all patches; without a network, of the noisy patches themselves.
