@@ -70,6 +70,15 @@ def recipe_of(folder, **changes):
     )
 
 
+def test_before_the_first_step_it_is_said_which_overlaps_are_read(run, caplog):
+    folder, _ = run
+    with caplog.at_level("INFO", "cemi"):
+        open_training_data(recipe_of(folder))
+        open_validation_data(recipe_of(folder))
+    for purpose in ("train", "measure"):
+        assert f"reading what to {purpose} on: overlaps of the frames of {folder}" in caplog.text
+
+
 def test_noise_goes_without_any_clean_picture(run, tmp_path):
     folder, specimen = run
     train(recipe_of(folder), tmp_path / "out")

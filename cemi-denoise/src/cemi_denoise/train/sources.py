@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +16,8 @@ from cemi_denoise.train.overlaps import open_overlaps
 from cemi_denoise.train.pairs import open_pairs
 from cemi_denoise.train.pictures import digest_of, noisy_frames, read_pictures, same_files
 from cemi_denoise.train.recipe import ModesSettings, SemSettings, SyntheticSettings, TrainingRecipe
+
+log = logging.getLogger("cemi")
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ def open_training_data(recipe: TrainingRecipe) -> OpenedData:
         A picture cannot be read, or none can be used.
     """
     data = recipe.data
+    log.info("reading what to train on: %s", _in_words(data))
     return _opened(
         data,
         {
@@ -76,6 +80,7 @@ def open_validation_data(recipe: TrainingRecipe) -> OpenedData | None:
     twice = same_files(trained, measured) if trained and measured else []
     if twice:
         raise InputError(f"'{twice[0]}' is both trained on and measured on; leave it out of one of them")
+    log.info("reading what to measure on: %s", _in_words(data))
     varied = {"patch_px": recipe.patch_px, "batch": data.batch, "seed": data.seed}
     told = {"told_error": 0.0, "told_nothing": 0.0, "told_measured": 0.0}
     return _opened(data, {**varied, **told}, _Purpose(recipe.seed, held_out=True))
@@ -85,6 +90,13 @@ def _fields(data: ModesSettings) -> list[str]:
     """Return the patterns of the files that show what is learnt or measured, clean or of fast scans."""
     named = [data.images] + ([data.pairs.ld, data.pairs.hd] if data.pairs is not None else [])
     return [path for paths in named if paths is not None for path in ([paths] if isinstance(paths, str) else paths)]
+
+
+def _in_words(data: ModesSettings) -> str:
+    """Return what is to be read; whoever waits for overlaps, which takes a while, sees why."""
+    files = [", ".join(_fields(data))] if _fields(data) else []
+    run = [f"overlaps of the frames of {data.overlaps.run}, each registered anew"] if data.overlaps is not None else []
+    return "; ".join(files + run)
 
 
 @dataclass(frozen=True)
