@@ -260,3 +260,10 @@ def test_learning_from_overlaps_is_refused_with_the_word_where_it_works(denoise,
     assert "--set adapt=overlaps learns from the overlaps of a run" in answer.err
     assert "denoise: [{use: semgan, with: {adapt: overlaps}}] into a recipe for 'cemi recipe'" in answer.err
     assert denoise("--set", "adapt=none", "--set", "strength=0", use="semgan").code == 0
+
+
+def test_a_range_of_floats_for_integers_is_not_ignored(denoise, tmp_path):
+    tifffile.imwrite(tmp_path / "in" / "a.tif", np.arange(400, dtype=np.uint16).reshape(20, 20))
+    answer = denoise("--set", "float_range=[0, 1300]")
+    assert answer.code == 1
+    assert "float_range is for images of floats" in answer.err

@@ -82,6 +82,8 @@ def denoise(
     interrupted = f"Interrupted: what is finished is in {out}; no file is half written."
     with said_if_interrupted(interrupted), messages(quiet), shown_progress(quiet) as progress:
         source = _opened(source_choice)
+        if source_choice.settings.model_dump()["float_range"] is not None:
+            source.require_floats()
         # fewer images than workers: each gets more of the cores
         threads = machine.workers // max(1, min(machine.workers, len(source.frames)))
         denoiser = make(choice.plugin, choice.settings, replace(machine.runtime(), threads=threads))
