@@ -225,7 +225,7 @@ class RRDBNet(DenoisingNetwork):
     """
 
     # a strip's result depends on 21 px above and below it, counted along the convolutions of the way up
-    _MARGIN_PX = 28
+    _MARGIN_PX = 24
 
     def __init__(
         self,
