@@ -23,6 +23,8 @@ from cemi_core.sources.images import ImagesSource
 from cemi_core.sources.tiff_tags import PageTags, read_page_tags
 from cemi_core.store.atomic import storage_errors
 
+_LARGE_PX = 2_000_000
+
 
 @dataclass(frozen=True)
 class DenoisedFile:
@@ -107,7 +109,10 @@ def denoise_files(task: FilesTask, workers: Workers, label: str) -> Iterator[Den
     for target, why in refused.items():
         yield DenoisedFile(target, len(files.pop(target)), why)
     todo = [index for indices in files.values() for index in indices]
-    answers = spread(workers.executor, _denoise_batch, task, todo, in_flight=workers.in_flight)
+    large = any(np.prod(task.source.stills[index].shape) > _LARGE_PX for index in todo)
+    # large pictures do not wait for the first one to tell how many go into a task
+    batch = 1 if large else None
+    answers = spread(workers.executor, _denoise_batch, task, todo, in_flight=workers.in_flight, batch=batch)
     done = 0
     for target, indices in files.items():
         pictures = []
