@@ -316,3 +316,20 @@ def test_a_full_disk_ends_in_one_sentence_and_the_run_goes_on_later(run):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, old)
     assert "report" in run()
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_a_mosaic_is_read_for_its_brightest_grey_level_only_for_those_who_ask(run, monkeypatch, wanted):
+    import cemi_box.denoiser
+
+    peaks = []
+
+    def remember(self, block, info=None):
+        peaks.append(info.peak)
+        return block
+
+    monkeypatch.setattr(cemi_box.denoiser.Box, "__call__", remember)
+    monkeypatch.setattr(cemi_box.denoiser.Box, "wants_peak", wanted, raising=False)
+    run("denoise=[{use: box, on: mosaic}]")
+    brightest = np.nanmax(_pixels(run.out)[0])
+    assert peaks == [pytest.approx(brightest, abs=0.5 / 255) if wanted else None]

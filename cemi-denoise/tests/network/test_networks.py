@@ -8,7 +8,6 @@ import torch
 from cemi_core.errors import InputError
 from cemi_denoise.network.networks import (
     RRDBNet,
-    UNetDiscriminator,
     build_network,
     parameter_count,
     take_over,
@@ -36,7 +35,6 @@ def random_network(architecture, seed=0):
 def test_sizes_are_those_of_the_paper():
     assert parameter_count(RRDBNet(features=64, growth=32, blocks=23)) == pytest.approx(16.7e6, rel=0.02)
     assert parameter_count(RRDBNet()) == pytest.approx(1.1e6, rel=0.05)
-    assert parameter_count(UNetDiscriminator()) == pytest.approx(4.4e6, rel=0.02)
 
 
 @each
@@ -107,10 +105,6 @@ def test_a_kernel_along_a_line_leaves_the_line_alone():
     inner = lines[:, 0, 4:-4, 4:-4]
     assert (filtered[:, along] - inner).abs().max() < 0.6 < (filtered[:, across] - inner).abs().max()
     torch.testing.assert_close(network.kernels.bank.weight.sum((1, 2, 3)), torch.ones(10))
-
-
-def test_the_discriminator_judges_every_pixel():
-    assert UNetDiscriminator(8)(torch.rand(2, 1, 32, 40)).shape == (2, 1, 32, 40)
 
 
 @pytest.mark.parametrize(

@@ -56,8 +56,8 @@ class BlockInfo:
     box : Box or None
         The core in mosaic coordinates.
     peak : float or None
-        The brightest grey level of the whole picture, where it is known: a detector of 12 bits in a file of 16 uses a
-        sixteenth of the range.
+        The brightest grey level of the whole picture, where it is known (of a mosaic, only for a denoiser with
+        ``wants_peak``): a detector of 12 bits in a file of 16 uses a sixteenth of the range.
     """
 
     pixel_size_um: float | None = None
@@ -80,6 +80,8 @@ class Denoiser(Protocol):
     It may offer ``judge(raw, denoised, layout, executor) -> Result``: how far its work on these frames (before and
     after; ``layout`` None for windows of a mosaic) can be trusted. Its table ``summary`` has the columns ``quantity``,
     ``value``, ``limit`` and ``verdict``; a verdict that begins with "doubtful" is named at the top of the report.
+
+    With a true ``wants_peak``, ``info.peak`` is measured on mosaics too, which are read once more for it.
     """
 
     @property

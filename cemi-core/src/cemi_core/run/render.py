@@ -209,7 +209,9 @@ def denoise_mosaic(choice: Choice, before: str, stage: int, final: bool, context
     ):
         target = None if shares_memory(context.machine.kind) else mosaic.path
         label = f"denoising the mosaic with {choice.name}"
-        _fill([mosaic], label, _denoise_batch, _DenoiseTask(denoiser, source_path, target, _peak(source)), context)
+        # reading a whole mosaic takes its time: only for those who ask
+        peak = _peak(source) if getattr(denoiser, "wants_peak", False) else None
+        _fill([mosaic], label, _denoise_batch, _DenoiseTask(denoiser, source_path, target, peak), context)
     _remove_other_format(path)
     return Outcome([path])
 

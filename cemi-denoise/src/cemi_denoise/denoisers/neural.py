@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,6 +128,9 @@ class NeuralDenoiser(PictureDenoiser):
     device: str = field(default="cpu", kw_only=True, repr=False)
     weights_dir: str | None = field(default=None, kw_only=True, repr=False)
     adapted: bytes | None = field(default=None, kw_only=True, repr=False)
+
+    #: Pictures without bright grey levels are brightened for the network.
+    wants_peak: ClassVar[bool] = True
 
     @property
     def reach(self) -> int:

@@ -9,10 +9,11 @@ import torch
 
 from cemi_core.errors import InputError
 from cemi_denoise.network import esrgan_trunk
-from cemi_denoise.network.networks import UNetDiscriminator, build_network, take_over
+from cemi_denoise.network.networks import build_network, take_over
 from cemi_denoise.network.runner import require_device
 from cemi_denoise.network.weights import load_weights
 from cemi_denoise.train.card import in_words
+from cemi_denoise.train.discriminator import UNetDiscriminator
 from cemi_denoise.train.losses import load_perceptual_loss
 from cemi_denoise.train.processes import Processes
 from cemi_denoise.train.recipe import NetworkSettings, TrainingRecipe
