@@ -9,6 +9,7 @@ from cemi_core.plugins.types import (
     MetricPlugin,
     RelationPlugin,
     SourcePlugin,
+    SpecimenPlugin,
     StitcherPlugin,
 )
 
@@ -20,6 +21,7 @@ __all__ = [
     "MetricPlugin",
     "RelationPlugin",
     "SourcePlugin",
+    "SpecimenPlugin",
     "StitcherPlugin",
     "hookimpl",
 ]

@@ -14,6 +14,7 @@ from cemi_core.plugins.types import (
     MetricPlugin,
     RelationPlugin,
     SourcePlugin,
+    SpecimenPlugin,
     StitcherPlugin,
 )
 
@@ -103,6 +104,18 @@ def cemi_exporters() -> Iterable[ExporterPlugin]:  # type: ignore[empty-body]
     >>> @hookimpl
     ... def cemi_exporters():
     ...     yield ExporterPlugin("raw", "Plain bytes.", factory="my_package.raw:make", suffix=".raw")
+    """
+
+
+@hookspec
+def cemi_specimens() -> Iterable[SpecimenPlugin]:  # type: ignore[empty-body]
+    """Yield made specimens with their exact truth.
+
+    Examples
+    --------
+    >>> @hookimpl
+    ... def cemi_specimens():
+    ...     yield SpecimenPlugin("chessboard", "Squares of two phases.", factory="my_package.chess:make")
     """
 
 

@@ -17,7 +17,7 @@ from cemi_core.plugins import hookspecs
 from cemi_core.plugins.types import CommandPlugin, Plugin
 
 ENTRY_POINT_GROUP = "cemi"
-STAGES = ("source", "denoise", "stitch", "analyze", "relate", "metric", "export", "command")
+STAGES = ("source", "denoise", "stitch", "analyze", "relate", "metric", "export", "specimen", "command")
 HOOK_OF_STAGE = {
     "source": "cemi_sources",
     "denoise": "cemi_denoisers",
@@ -26,6 +26,7 @@ HOOK_OF_STAGE = {
     "relate": "cemi_relations",
     "metric": "cemi_metrics",
     "export": "cemi_exporters",
+    "specimen": "cemi_specimens",
     "command": "cemi_commands",
 }
 #: The word for one plugin of a stage in a message.
@@ -37,6 +38,7 @@ NOUN_OF_STAGE = {
     "relate": "relation method",
     "metric": "metric",
     "export": "export format",
+    "specimen": "specimen",
     "command": "command",
 }
 

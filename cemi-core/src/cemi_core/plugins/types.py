@@ -132,6 +132,16 @@ class MetricPlugin(Plugin):
 
 
 @dataclass(frozen=True)
+class SpecimenPlugin(Plugin):
+    """A made specimen with its truth: ``factory(settings, runtime) -> Specimen``; the seed is that of ``runtime``.
+
+    Its settings derive from `cemi_core.model.specimen.SpecimenSettings`.
+    """
+
+    stage: ClassVar[str] = "specimen"
+
+
+@dataclass(frozen=True)
 class CommandPlugin:
     """A subcommand of ``cemi``.
 
