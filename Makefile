@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PACKAGES := cemi-core cemi-denoise cemi-stitch cemi-analyze plugins-contrib/cemi-virtual-sem \
+PACKAGES := cemi-core cemi-run cemi-report cemi-denoise cemi-stitch cemi-analyze plugins-contrib/cemi-virtual-sem \
 	plugins-contrib/cemi-stitch-ashlar plugins-contrib/cemi-stitch-opencv plugins-contrib/cemi-denoise-spandrel \
 	plugins-contrib/cemi-denoise-n2v plugins-contrib/cemi-denoise-bm3d
 STAMP := $(VENV)/.cemi-installed
@@ -86,7 +86,7 @@ realism: setup
 # The reference of settings is made from the plugins themselves; a test holds it against them.
 docs: setup
 	$(BIN)/python -c "from cemi_core.plugins.manager import registry; \
-	from cemi_core.recipe.settings_table import settings_markdown; \
+	from cemi_run.recipe.settings_table import settings_markdown; \
 	print(settings_markdown(registry()), end='')" > docs/settings.md
 
 clean:

@@ -39,7 +39,7 @@ WAYS = {
 def cemi(*words: str) -> float:
     """Run a command of CEMI and return its CPU seconds, those of its workers included."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-m", "cemi_core.cli", *words], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-m", "cemi_run.cli", *words], check=True, capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 

@@ -75,8 +75,8 @@ def run_ours(name: str, cases: list[tuple[Case, Picture, Picture]]) -> list[Answ
     """Denoise every case with a denoiser of CEMI; return for each its results and CPU seconds, one per setting."""
     import torch
 
+    from cemi_core.numeric.tiles import denoise_image
     from cemi_core.plugins.manager import registry
-    from cemi_core.run.tiles import denoise_image
     from cemi_core.testing import make_plugin
 
     torch.set_num_threads(1)
@@ -100,8 +100,8 @@ def run_ours(name: str, cases: list[tuple[Case, Picture, Picture]]) -> list[Answ
 
 def run_learner(name: str, cases: list[tuple[Case, Picture, Picture]]) -> list[Answer]:
     """Let a denoiser learn from the noisy pictures of each group, then denoise them; training is part of the time."""
-    from cemi_core.run.tiles import denoise_image
-    from cemi_core.sources.array import ArraySource
+    from cemi_core.model.array_source import ArraySource
+    from cemi_core.numeric.tiles import denoise_image
     from cemi_core.testing import make_plugin
 
     answers: list[Answer] = [{} for _ in cases]

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from cemi_core.model.mosaic import Box
-from cemi_core.run.folder import RunFolder
-from cemi_core.store.protocol import open_mosaic
+from cemi_run.engine.folder import RunFolder
+from cemi_run.store.protocol import open_mosaic
 
 RECIPE = """\
 recipe: 1
@@ -40,7 +40,7 @@ def run_command(folder: Path, out: Path) -> list[str]:
     return [
         sys.executable,
         "-m",
-        "cemi_core.cli",
+        "cemi_run.cli",
         "recipe",
         str(folder / "r.yaml"),
         "--out",
@@ -79,7 +79,7 @@ def kill_and_resume(folder: Path, kills: int, seed: int) -> int:
     """Return how many resumed runs differ from the run that was left alone."""
     (folder / "r.yaml").write_text(RECIPE)
     record = ["virtual-sem", "ehea", "--out", str(folder / "recording"), "--size", "tiny", "--seed", "5"]
-    subprocess.run([sys.executable, "-m", "cemi_core.cli", *record], check=True, stderr=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-m", "cemi_run.cli", *record], check=True, stderr=subprocess.DEVNULL)
     whole = folder / "whole"
     start = time.perf_counter()
     subprocess.run(run_command(folder, whole), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

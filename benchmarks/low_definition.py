@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cemi_core.sources.array import ArraySource
+from cemi_core.model.array_source import ArraySource
 from cemi_stitch.stitcher import KorniaStitcher
 from cemi_virtual_sem import Session, session_settings
 

@@ -39,7 +39,7 @@ from cemi_core.testing import make_plugin
 from cemi_virtual_sem.settings import session_settings
 from cemi_virtual_sem.verdict import judge_run
 
-CEMI = [sys.executable, "-m", "cemi_core.cli"]
+CEMI = [sys.executable, "-m", "cemi_run.cli"]
 TRAVEL_PX = 27867  # of 50 frames in a pass, which makes 49 steps
 RECIPE = """\
 recipe: 1

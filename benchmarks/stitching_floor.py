@@ -32,16 +32,16 @@ from low_definition import by_homography_chain
 from numpy.typing import NDArray
 from sketch import overlap, sketch_places, smoothed
 
+from cemi_core.model.array_source import ArraySource
+from cemi_core.model.executor import SerialExecutor
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import Layout
 from cemi_core.model.stages import Runtime
-from cemi_core.run.executors import SerialExecutor
-from cemi_core.run.plan import Machine, Workers
-from cemi_core.run.render import write_mosaic
-from cemi_core.sources.array import ArraySource
-from cemi_core.sources.images import ImagesSettings, ImagesSource
-from cemi_core.store.frames import FrameStore
-from cemi_core.store.protocol import open_mosaic
+from cemi_run.engine.plan import Machine, Workers
+from cemi_run.sources.images import ImagesSettings, ImagesSource
+from cemi_run.steps.render import write_mosaic
+from cemi_run.store.frames import FrameStore
+from cemi_run.store.protocol import open_mosaic
 from cemi_stitch.settings import KorniaSettings
 from cemi_stitch.stitcher import KorniaStitcher
 from cemi_virtual_sem import Session, session_settings

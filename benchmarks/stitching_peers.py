@@ -45,7 +45,7 @@ PEERS = ("ashlar", "ashlar-sigma2", "mist_stitching", "m2stitch", "stitch2d", "m
 
 def place_here(name: str, folder: Path) -> dict[str, Any]:
     """Place the tiles of a case with a stitcher of CEMI; return what `peers/tools.py` prints."""
-    from cemi_core.sources.array import ArraySource
+    from cemi_core.model.array_source import ArraySource
     from cemi_core.testing import make_plugin
 
     if name == "cemi":

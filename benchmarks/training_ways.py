@@ -55,14 +55,15 @@ from cases import FIRST_SEED, degradation_of
 from denoising import TITLES, cell
 from real_images import held_out_files, read_clean
 
-from cemi_core.run.tiles import denoise_image
+from cemi_core.numeric.tiles import denoise_image
 from cemi_core.testing import make_plugin
 from cemi_denoise.judge.metrics import Metric, available_metrics
-from cemi_denoise.train.recipe import read_training_recipe
+from cemi_denoise.train.recipe import TrainingRecipe
 from cemi_denoise.train.run import WEIGHTS, train
+from cemi_run.recipe.settings_file import read_settings_file
 from cemi_virtual_sem import Session, session_settings
 
-CEMI = [sys.executable, "-m", "cemi_core.cli"]
+CEMI = [sys.executable, "-m", "cemi_run.cli"]
 WAYS = ("pairs", "overlaps", "synthetic", "sem")
 SPECIMENS = ("ehea", "pbse-srse", "real")
 SCORES = ("psnr", "lpips", "phase-fraction")
@@ -211,7 +212,7 @@ def weights_by(way: str, folder: Path, seed: int, options: argparse.Namespace) -
             {"training": 1, "start_from": options.start, "seed": seed, **TRAINING, "data": data_of(way)}, indent=1
         )
     )
-    train(read_training_recipe(path, tuple(options.changes)), folder / way)
+    train(read_settings_file(path, TrainingRecipe, tuple(options.changes)), folder / way)
     return str(folder / way / WEIGHTS)
 
 

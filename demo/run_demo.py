@@ -15,9 +15,9 @@ import numpy as np
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
-from cemi_core.cli.main import run as cemi
-from cemi_core.run.finish import opened_run
-from cemi_core.run.folder import RunFolder
+from cemi_run.cli.main import run as cemi
+from cemi_run.engine.folder import RunFolder
+from cemi_run.steps.finish import opened_run
 from cemi_virtual_sem.verdict import Verdict, judge_run
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "ehea.yaml"

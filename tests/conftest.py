@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from cemi_core.cli.main import run
 from cemi_core.testing import cut_tiles
+from cemi_run.cli.main import run
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import tifffile
 from PIL import Image
 
 from cemi_core.errors import InputError
-from cemi_core.run.measure import read_property_table
 from cemi_core.testing import textured_image
+from cemi_run.steps.measure import read_property_table
 
 
 @pytest.fixture
@@ -231,7 +231,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on(cemi, recording, tmp_path):
         f"recipe: 1\nsource: {{use: video, with: {{path: '{recording}/pass*.mp4', pixel_size: 100 nm}}}}\n"
         "denoise: [{use: nlm}]\n"
     )
-    command = [sys.executable, "-m", "cemi_core.cli", "recipe", str(recipe), "--out", str(tmp_path / "run")]
+    command = [sys.executable, "-m", "cemi_run.cli", "recipe", str(recipe), "--out", str(tmp_path / "run")]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     deadline = time.monotonic() + 60
     while not (tmp_path / "run" / ".cemi" / "steps" / "frames.json").exists() and time.monotonic() < deadline:

@@ -11,7 +11,7 @@ import tifffile
 
 from cemi_core.model.mosaic import Box
 from cemi_core.plugins.manager import registry
-from cemi_core.store.protocol import open_mosaic
+from cemi_run.store.protocol import open_mosaic
 
 COMMANDS = sorted(plugin.name for plugin in registry().of_stage("command"))
 
@@ -285,7 +285,7 @@ def test_a_mistake_ends_in_a_sentence_and_the_right_code(cemi, tmp_path, monkeyp
 
 def test_debug_shows_where_it_went_wrong(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "cemi_core.cli", "--debug", "report", str(tmp_path)], capture_output=True, text=True
+        [sys.executable, "-m", "cemi_run.cli", "--debug", "report", str(tmp_path)], capture_output=True, text=True
     )
     assert done.returncode != 0
     assert "Traceback" in done.stderr

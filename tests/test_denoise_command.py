@@ -12,7 +12,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from cemi_core.sources.read_image import read_headers
+from cemi_core.images.read_image import read_headers
 
 RNG = np.random.default_rng(0)
 
@@ -235,7 +235,7 @@ def test_ctrl_c_ends_with_one_line_and_no_half_written_file(tmp_path, number):
     stack = RNG.integers(0, 255, (40, 500, 600), dtype=np.uint8)
     tifffile.imwrite(tmp_path / "in" / "a.tif", stack[0])
     tifffile.imwrite(tmp_path / "in" / "b.tif", stack, photometric="minisblack")
-    command = [sys.executable, "-m", "cemi_core.cli", "denoise", str(tmp_path / "in"), "--out", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "cemi_run.cli", "denoise", str(tmp_path / "in"), "--out", str(tmp_path / "out")]
     work = subprocess.Popen(
         [*command, "--use", "nlm", "--quiet", "--workers", "2"],
         stderr=subprocess.PIPE,

@@ -7,10 +7,10 @@ import jsonschema
 import pytest
 
 from cemi_core.plugins.manager import registry
-from cemi_core.recipe.check import check_recipe
-from cemi_core.recipe.json_schema import recipe_json_schema
-from cemi_core.recipe.settings_table import settings_markdown
-from cemi_core.recipe.yaml_tree import parse_yaml, read_yaml
+from cemi_run.recipe.check import check_recipe
+from cemi_run.recipe.json_schema import recipe_json_schema
+from cemi_run.recipe.settings_table import settings_markdown
+from cemi_run.recipe.yaml_tree import parse_yaml, read_yaml
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted(

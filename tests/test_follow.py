@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cemi_core.store.protocol import open_mosaic
+from cemi_run.store.protocol import open_mosaic
 
 
 def test_images_that_come_one_by_one_are_shown_and_then_stitched_in_full(cemi, tile_folder, tmp_path):

@@ -7,8 +7,8 @@ import h5py
 import numpy as np
 import pytest
 
-from cemi_core.run.folder import RunFolder
-from cemi_core.store.run_file import read_layout
+from cemi_run.engine.folder import RunFolder
+from cemi_run.store.run_file import read_layout
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 
@@ -72,7 +72,7 @@ def test_sparse_zircon_tiles_are_not_flung_far(cemi, cemi_data, tmp_path):
     assert len(rows) == 11
     places = np.array([(float(row["y_px"]), float(row["x_px"])) for row in rows])
     steps = np.hypot(*np.diff(places, axis=0).T)
-    from cemi_core.store.protocol import open_mosaic
+    from cemi_run.store.protocol import open_mosaic
 
     with open_mosaic(tmp_path / "m.h5") as mosaic:
         assert max(mosaic.shape) < 11 * 2600

@@ -9,8 +9,8 @@ import pytest
 import tifffile
 
 from cemi_core.model.mosaic import Box
-from cemi_core.store.protocol import open_mosaic
 from cemi_core.testing import textured_image
+from cemi_run.store.protocol import open_mosaic
 
 SCENE = textured_image((170, 340), seed=4)
 FEI_TAG = 34682

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cemi_core.images.read_image import read_pixels, to_grey
 from cemi_core.model.frame import to_unit_range
-from cemi_core.sources.read_image import read_pixels, to_grey
 
 #: Pictures to train on, below the folder of public images.
 TRAINING = (

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from cemi_core.sources.array import ArraySource
+from cemi_core.model.array_source import ArraySource
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

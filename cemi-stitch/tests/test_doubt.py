@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from cemi_core.model.array_source import ArraySource
 from cemi_core.model.layout import PairShift
-from cemi_core.sources.array import ArraySource
 from cemi_stitch.doubt import bridges, looked_at_again
 from cemi_stitch.solve import components
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from cemi_core.model.array_source import ArraySource
 from cemi_core.model.frame import Frame
 from cemi_core.model.layout import Layout, PairShift, ScanGeometry
-from cemi_core.sources.array import ArraySource
 from cemi_stitch.geometry import against_stage, from_local_shifts, signed_speed, with_geometry
 from cemi_stitch.local_shifts import LocalShifts
 

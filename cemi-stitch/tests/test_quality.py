@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from cemi_core.model.array_source import ArraySource
 from cemi_core.model.flat_field import spread_over
 from cemi_core.model.layout import Layout, PairShift
-from cemi_core.sources.array import ArraySource
 from cemi_stitch.loops import loop_closures
 from cemi_stitch.overlaps import make_small_frame
 from cemi_stitch.quality import judge_layout, measure_overlaps, score_of

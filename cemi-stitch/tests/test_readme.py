@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cemi_core.sources.array import ArraySource
+from cemi_core.model.array_source import ArraySource
 
 
 def test_examples_of_the_readme_run() -> None:

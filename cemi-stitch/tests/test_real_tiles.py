@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cemi_core.model.layout import Layout, PairShift
-from cemi_core.sources.images import ImagesSettings, ImagesSource
+from cemi_run.sources.images import ImagesSettings, ImagesSource
 from cemi_stitch.stitcher import KorniaStitcher
 
 

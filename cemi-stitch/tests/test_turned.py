@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from cemi_core.model.array_source import ArraySource
 from cemi_core.model.mosaic import Box, Patch
-from cemi_core.sources.array import ArraySource
 from cemi_stitch.local_shifts import LocalShifts
 from cemi_stitch.settings import KorniaSettings
 from cemi_stitch.stitcher import KorniaStitcher

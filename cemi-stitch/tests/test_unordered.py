@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from cemi_core.sources.array import ArraySource
-from cemi_core.sources.images import ImagesSettings, ImagesSource
+from cemi_core.model.array_source import ArraySource
+from cemi_run.sources.images import ImagesSettings, ImagesSource
 from cemi_stitch.stitcher import KorniaStitcher
 from cemi_stitch.unordered import PARTNERS, proposed_windows
 

@@ -1,3 +1,3 @@
-"""The core of CEMI: what flows between the stages, plugins, recipes, runs and the command line."""
+"""The contracts of CEMI: what flows between the stages, plugins, test kits, and what several stages compute."""
 
 __version__ = "0.1.0"

@@ -5,7 +5,7 @@ import numpy as np
 
 from cemi_core.model.flat_field import flattened, spread_over
 from cemi_core.model.layout import Layout
-from cemi_core.store.run_file import read_layout, write_layout
+from cemi_run.store.run_file import read_layout, write_layout
 
 
 def test_a_plane_is_spread_exactly_from_the_first_pixel_to_the_last():

@@ -107,13 +107,13 @@ def test_every_hook_is_documented_with_an_example(hook):
 
 def test_every_entry_point_of_this_installation_loads():
     assert registry().problems == []
-    assert {point.dist.name for point in entry_points(group="cemi")} >= {"cemi-core"}
+    assert {point.dist.name for point in entry_points(group="cemi")} >= {"cemi-run", "cemi-report"}
 
 
 @pytest.mark.parametrize("command", ["--help", "plugins"])
 def test_help_and_plugins_import_nothing_heavy(command):
     code = (
-        "import sys; from cemi_core.cli.main import run; run(sys.argv[1:]); "
+        "import sys; from cemi_run.cli.main import run; run(sys.argv[1:]); "
         "heavy = {'numpy', 'torch', 'pydantic', 'scipy', 'h5py', 'yaml', 'cv2', 'zarr'} & set(sys.modules); "
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cemi_core.plugins import CommandPlugin, DenoiserPlugin, MetricPlugin, hookimpl
+from cemi_core.plugins import DenoiserPlugin, MetricPlugin, TrainingPlugin, hookimpl
 
 
 @hookimpl
@@ -105,11 +105,11 @@ def cemi_metrics() -> Iterable[MetricPlugin]:
 
 
 @hookimpl
-def cemi_commands() -> Iterable[CommandPlugin]:
+def cemi_trainings() -> Iterable[TrainingPlugin]:
     """Yield the training of the networks."""
-    yield CommandPlugin(
-        "train denoiser",
-        "Train a denoising network on your own pictures.",
-        command="cemi_denoise.train.command:denoiser",
+    yield TrainingPlugin(
+        "denoiser",
+        "Train a denoising network on your own images.",
+        factory="cemi_denoise.train.job:make",
         settings="cemi_denoise.train.recipe:TrainingRecipe",
     )

@@ -20,9 +20,7 @@ from scipy.ndimage import convolve1d, gaussian_filter
 from cemi_core.errors import InputError, UsageError
 from cemi_core.model.mosaic import Box
 from cemi_core.model.stages import BlockInfo, Denoiser, Runtime
-from cemi_core.run.executors import open_executor, spread
-from cemi_core.run.frames import wants_layout
-from cemi_core.run.tiles import denoise_box, denoise_image
+from cemi_core.numeric.tiles import denoise_box, denoise_image
 from cemi_core.testing.kits import DenoiserTests, make_plugin
 from cemi_core.testing.samples import textured_image
 from cemi_denoise.denoisers.neural import (
@@ -34,6 +32,8 @@ from cemi_denoise.denoisers.neural import (
 )
 from cemi_denoise.network.networks import build_network
 from cemi_denoise.network.weights import save_weights, shipped_weights
+from cemi_run.engine.executors import open_executor, spread
+from cemi_run.steps.frames import wants_layout
 
 TINY = {"name": "RRDBNet", "features": 8, "growth": 4, "blocks": 1, "tail": 4}
 HALF_A_GREY_LEVEL = 0.5 / 255

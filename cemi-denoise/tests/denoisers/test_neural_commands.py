@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from cemi_core.cli.main import run as run_program
-from cemi_core.export.write_image import write_image
+from cemi_core.images.write_image import write_image
 from cemi_core.plugins.manager import registry
-from cemi_core.recipe.check import choose
 from cemi_denoise.network.networks import build_network
 from cemi_denoise.network.weights import save_weights
+from cemi_run.cli.main import run as run_program
+from cemi_run.recipe.check import choose
 
 TINY = {"name": "RRDBNet", "features": 8, "growth": 4, "blocks": 1, "tail": 4}
 

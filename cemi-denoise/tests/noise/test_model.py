@@ -7,8 +7,8 @@ import pytest
 from scipy.ndimage import convolve1d, gaussian_filter
 
 from cemi_core.errors import InputError
+from cemi_core.images.read_image import read_pixels
 from cemi_core.model.mosaic import Box
-from cemi_core.sources.read_image import read_pixels
 from cemi_denoise.noise.model import NoiseModel, estimate_noise_model, estimate_noise_sigma, from_repeats
 from cemi_virtual_sem.detector import Detector, DetectorSettings, line_kernel
 from cemi_virtual_sem.specimens import make_specimen

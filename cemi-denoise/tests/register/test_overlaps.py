@@ -9,9 +9,9 @@ import pytest
 from scipy.ndimage import convolve1d, gaussian_filter, map_coordinates
 
 from cemi_core.errors import InputError
+from cemi_core.images.read_image import read_pixels
+from cemi_core.model.array_source import ArraySource
 from cemi_core.model.layout import Layout, PairShift
-from cemi_core.sources.array import ArraySource
-from cemi_core.sources.read_image import read_pixels
 from cemi_denoise.register.overlaps import find_overlaps
 from cemi_denoise.train.overlap_patches import OverlapPatches, split_overlaps
 

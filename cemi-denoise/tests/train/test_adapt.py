@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
+from cemi_core.model.array_source import ArraySource
 from cemi_core.model.layout import Layout
-from cemi_core.sources.array import ArraySource
 from cemi_denoise.network.networks import build_network
 from cemi_denoise.train.adapt import adapt_to_overlaps
 

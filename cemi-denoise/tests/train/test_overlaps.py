@@ -8,17 +8,17 @@ from scipy.ndimage import gaussian_filter
 from cemi_core.errors import InputError
 from cemi_core.model.frame import Frame
 from cemi_core.model.layout import Layout
-from cemi_core.run.folder import RunFolder, StepRecord
-from cemi_core.run.place import load_layout
-from cemi_core.store.frames import FrameStore, StoredFrames
-from cemi_core.store.hdf5_table import new_hdf5_file
-from cemi_core.store.run_file import write_layout
 from cemi_denoise.network.weights import load_weights
 from cemi_denoise.register.overlaps import find_overlaps
 from cemi_denoise.train.recipe import TrainingRecipe
 from cemi_denoise.train.run import train
 from cemi_denoise.train.sources import open_training_data, open_validation_data
 from cemi_denoise.train.start import plan_of
+from cemi_run.engine.folder import RunFolder, StepRecord
+from cemi_run.steps.place import load_layout
+from cemi_run.store.frames import FrameStore, StoredFrames
+from cemi_run.store.hdf5_table import new_hdf5_file
+from cemi_run.store.run_file import write_layout
 
 NOISE = 0.12
 SIDE, STEP = 160, 60
@@ -104,7 +104,7 @@ def test_noisy_targets_get_the_squared_error_whose_minimum_is_the_mean(run):
 
 
 def test_a_folder_without_a_run_is_one_sentence(tmp_path):
-    with pytest.raises(InputError, match="'overlaps' needs the folder of a run of 'cemi recipe'"):
+    with pytest.raises(InputError, match="is no folder of a run of 'cemi recipe'"):
         open_training_data(recipe_of(tmp_path))
     with RunFolder(tmp_path / "empty").opened_for_writing():
         pass

@@ -139,7 +139,7 @@ def test_two_processes_started_together_go_on_together(tmp_path):
     # both trainings in one start of the processes, since that is what takes long
     (tmp_path / "calls.py").write_text(
         "import sys\n"
-        "from cemi_core.cli.main import run\n"
+        "from cemi_run.cli.main import run\n"
         "for call in sys.argv[1:]:\n"
         "    out, steps = call.split(':')\n"
         "    options = ['--out', out, '--steps', steps, '--threads', '1']\n"

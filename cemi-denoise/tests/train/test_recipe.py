@@ -8,9 +8,6 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from cemi_core.cli.main import run
-from cemi_core.recipe.check import RecipeError
-from cemi_core.recipe.yaml_tree import parse_yaml, read_yaml
 from cemi_denoise.network.networks import build_network, parameter_count
 from cemi_denoise.noise.degrade import SemDegradation, SyntheticDegradation
 from cemi_denoise.train.recipe import (
@@ -18,8 +15,11 @@ from cemi_denoise.train.recipe import (
     SemSettings,
     SyntheticSettings,
     TrainingRecipe,
-    read_training_recipe,
 )
+from cemi_run.cli.main import run
+from cemi_run.recipe.check import RecipeError
+from cemi_run.recipe.settings_file import read_settings_file
+from cemi_run.recipe.yaml_tree import parse_yaml, read_yaml
 
 SHIPPED = sorted((Path(__file__).parents[2] / "training").glob("*.yaml"))
 
@@ -32,7 +32,7 @@ def mistakes(tmp_path):
         path = tmp_path / "r.yaml"
         path.write_text(text)
         with pytest.raises(RecipeError) as error:
-            read_training_recipe(path)
+            read_settings_file(path, TrainingRecipe)
         return str(error.value)
 
     return told
@@ -40,7 +40,7 @@ def mistakes(tmp_path):
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
 def test_a_training_recipe_that_ships_is_valid_and_fits_the_schema(path, capsys):
-    read_training_recipe(path)
+    read_settings_file(path, TrainingRecipe)
     assert run(["schema", "train", "denoiser"]) == 0
     jsonschema.validate(read_yaml(path).data, json.loads(capsys.readouterr().out))
 

@@ -22,15 +22,16 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
 
-from cemi_core.cli.main import run
 from cemi_core.errors import InputError, RunInUseError, StorageError, UsageError
-from cemi_core.run.folder import RunFolder
+from cemi_core.model.training import TrainingLimits
 from cemi_denoise.network.weights import load_weights, save_weights
 from cemi_denoise.train.batches import Batch
 from cemi_denoise.train.recipe import TrainingRecipe
-from cemi_denoise.train.run import Limits, train
+from cemi_denoise.train.run import train
 from cemi_denoise.train.start import Machine, start_training
 from cemi_denoise.train.training import Plan, Training
+from cemi_run.cli.main import run
+from cemi_run.engine.folder import RunFolder
 
 TINY = {"name": "RRDBNet", "features": 8, "growth": 4, "blocks": 1, "tail": 4, "detail": 0, "kernels": 0}
 
@@ -162,7 +163,7 @@ def test_a_stopped_training_goes_on_as_if_it_had_never_stopped(recipe, tmp_path,
     settings = recipe(stage=stage, schedule="cosine", precision="bfloat16", discriminator_features=4)
     train(settings, tmp_path / "whole")
     for steps in (1, 4, None):  # between two lines of the table, and with one
-        outcome = train(settings, tmp_path / "pieces", limits=Limits(steps=steps))
+        outcome = train(settings, tmp_path / "pieces", limits=TrainingLimits(steps=steps))
     assert outcome.finished
     assert same(weights_of(tmp_path / "whole"), weights_of(tmp_path / "pieces"))
     assert rows_of(tmp_path / "whole") == rows_of(tmp_path / "pieces")
@@ -171,7 +172,7 @@ def test_a_stopped_training_goes_on_as_if_it_had_never_stopped(recipe, tmp_path,
 def test_scaled_gradients_of_16_bit_training_go_on_too(recipe, tmp_path):
     settings = recipe(precision="float16")
     train(settings, tmp_path / "whole")
-    train(settings, tmp_path / "pieces", limits=Limits(steps=3))
+    train(settings, tmp_path / "pieces", limits=TrainingLimits(steps=3))
     train(settings, tmp_path / "pieces")
     assert same(weights_of(tmp_path / "whole"), weights_of(tmp_path / "pieces"))
 
@@ -199,7 +200,7 @@ def test_a_training_that_dies_in_the_middle_of_a_step_goes_on_from_its_last_chec
 def test_killed_without_warning_it_goes_on_to_the_same_weights(recipe, tmp_path):
     settings = recipe(steps=12, every={"log": 2, "validation": 50, "samples": 50, "checkpoint": 1})
     (tmp_path / "r.yaml").write_text(yaml.safe_dump(settings.model_dump(mode="json", exclude_unset=True)))
-    call = [sys.executable, "-m", "cemi_core.cli", "train", "denoiser", "r.yaml", "--out", "killed", "--threads", "1"]
+    call = [sys.executable, "-m", "cemi_run.cli", "train", "denoiser", "r.yaml", "--out", "killed", "--threads", "1"]
     process = subprocess.Popen(call, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not (tmp_path / "killed/checkpoint.pt").exists():
         assert process.poll() is None
@@ -218,7 +219,7 @@ def test_killed_without_warning_it_goes_on_to_the_same_weights(recipe, tmp_path)
 
 @pytest.mark.parametrize("name", ["checkpoint.pt", "weights.safetensors"])
 def test_a_full_disk_ends_in_one_sentence_and_the_old_file_stays(recipe, tmp_path, monkeypatch, name):
-    train(recipe(), tmp_path / "out", limits=Limits(steps=2))
+    train(recipe(), tmp_path / "out", limits=TrainingLimits(steps=2))
     old = (tmp_path / "out" / name).read_bytes()
     write = Path.write_bytes
 
@@ -236,7 +237,7 @@ def test_a_full_disk_ends_in_one_sentence_and_the_old_file_stays(recipe, tmp_pat
 
 
 def test_a_folder_with_another_training_is_left_alone(recipe, tmp_path, pictures):
-    train(recipe(), tmp_path / "out", limits=Limits(steps=1))
+    train(recipe(), tmp_path / "out", limits=TrainingLimits(steps=1))
     with pytest.raises(InputError, match=r"holds another training: its 'learning_rate' is 0\.001, not 0\.002"):
         train(recipe(learning_rate=2e-3), tmp_path / "out")
     fewer = {"images": str(pictures / "train/0.tif"), "sem": {}}
@@ -280,7 +281,7 @@ def test_a_folder_with_something_else_is_left_alone(recipe, tmp_path):
 
 
 def test_a_damaged_checkpoint_is_named(recipe, tmp_path):
-    train(recipe(), tmp_path / "out", limits=Limits(steps=1))
+    train(recipe(), tmp_path / "out", limits=TrainingLimits(steps=1))
     path = tmp_path / "out/checkpoint.pt"
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(InputError, match=r"checkpoint.pt is no checkpoint, or damaged: remove it"):
@@ -288,7 +289,7 @@ def test_a_damaged_checkpoint_is_named(recipe, tmp_path):
 
 
 def test_a_checkpoint_of_a_network_whose_parts_have_changed_is_named(recipe, tmp_path):
-    train(recipe(), tmp_path / "out", limits=Limits(steps=1))
+    train(recipe(), tmp_path / "out", limits=TrainingLimits(steps=1))
     path = tmp_path / "out/checkpoint.pt"
     content = torch.load(path, weights_only=True)
     content["training"]["network"].popitem()
@@ -298,7 +299,7 @@ def test_a_checkpoint_of_a_network_whose_parts_have_changed_is_named(recipe, tmp
 
 
 def test_a_table_that_is_no_text_any_more_is_begun_again(recipe, tmp_path):
-    train(recipe(), tmp_path / "out", limits=Limits(steps=2))
+    train(recipe(), tmp_path / "out", limits=TrainingLimits(steps=2))
     (tmp_path / "out/log.csv").write_bytes(b"\xff\xfes\x00t\x00")
     train(recipe(), tmp_path / "out")
     assert [row["step"] for row in rows_of(tmp_path / "out")] == ["4", "6"]
@@ -383,7 +384,7 @@ def test_a_network_that_does_harm_is_said_to(recipe, tmp_path, caplog):
     train(recipe(learning_rate=1e-9, steps=1), tmp_path / "idle")
     assert re.search(r"'validation' no better: PSNR (.*) dB, and \1 dB before", caplog.text)
     caplog.clear()
-    train(recipe(learning_rate=1e-9), tmp_path / "stopped", limits=Limits(steps=1))  # nothing can be said yet
+    train(recipe(learning_rate=1e-9), tmp_path / "stopped", limits=TrainingLimits(steps=1))  # nothing can be said yet
     assert "before" not in caplog.text
 
 
@@ -392,7 +393,7 @@ def test_a_training_that_spoils_the_weights_at_the_start_is_said_to_even_if_it_w
 ):
     start = Path(shutil.copy(trained / "weights.safetensors", tmp_path))
     settings = recipe(network=None, start_from=str(start), learning_rate=1.0, steps=4)
-    train(settings, tmp_path / "bad", limits=Limits(steps=1))
+    train(settings, tmp_path / "bad", limits=TrainingLimits(steps=1))
     assert "at the start" not in caplog.text
     outcome = train(settings, tmp_path / "bad")
     at_start = float(rows_of(tmp_path / "bad")[0]["psnr"])
@@ -408,7 +409,7 @@ def test_scores_at_the_start_are_of_the_weights_and_the_pictures_of_now(recipe, 
     assert train(recipe(steps=1), tmp_path / "scratch").start_scores == {}
     start = Path(shutil.copy(trained / "weights.safetensors", tmp_path))
     settings = {"network": None, "start_from": str(start), "steps": 2}
-    train(recipe(**settings), tmp_path / "out", limits=Limits(steps=1))
+    train(recipe(**settings), tmp_path / "out", limits=TrainingLimits(steps=1))
     others = {"images": str(pictures / "validate"), "sem": {}, "batches": 1, "batch": 2}
     assert train(recipe(**settings, validation=others), tmp_path / "out").start_scores == {}
     path = tmp_path / "out/checkpoint.pt"

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemi_core.errors import InputError
+from cemi_core.model.array_source import ArraySource
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import Layout, PairShift
 from cemi_core.model.mosaic import Box, Patch
 from cemi_core.model.result import Result
 from cemi_core.model.stages import Runtime
-from cemi_core.sources.array import ArraySource
 from cemi_stitch.average import average
 from cemi_stitch.blend import feather, nearest
 from cemi_stitch.doubt import looked_at_again

@@ -13,9 +13,9 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from cemi_core.errors import InputError
+from cemi_core.model.array_source import ArraySource
 from cemi_core.model.stages import BlockInfo
-from cemi_core.run.tiles import denoise_image
-from cemi_core.sources.array import ArraySource
+from cemi_core.numeric.tiles import denoise_image
 from cemi_core.testing import DenoiserTests, make_plugin
 from cemi_denoise_n2v.masks import hide_pixels
 from cemi_denoise_n2v.network import REACH_PX, BlindSpotNetwork

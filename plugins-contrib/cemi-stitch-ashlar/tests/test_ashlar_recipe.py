@@ -1,6 +1,6 @@
 import pytest
 
-from cemi_core.testing import StitcherRecipeTests
+from cemi_run.testing import StitcherRecipeTests
 
 pytest.importorskip("ashlar", reason="ASHLAR is not installed: pip install cemi-stitch-ashlar[ashlar]")
 

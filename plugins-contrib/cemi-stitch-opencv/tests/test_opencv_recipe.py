@@ -1,4 +1,4 @@
-from cemi_core.testing import StitcherRecipeTests
+from cemi_run.testing import StitcherRecipeTests
 
 
 class TestOpencvInARecipe(StitcherRecipeTests):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cemi_core.errors import InputError
-from cemi_core.sources.array import ArraySource
+from cemi_core.model.array_source import ArraySource
 from cemi_core.testing import StitcherTests, make_plugin
 from cemi_core.testing.samples import cut_tiles
 from cemi_stitch_opencv.stitcher import OpencvStitcher, may_overlap

@@ -8,9 +8,11 @@ from cemi_core.plugins.types import (
     ExporterPlugin,
     MetricPlugin,
     RelationPlugin,
+    ReportPlugin,
     SourcePlugin,
     SpecimenPlugin,
     StitcherPlugin,
+    TrainingPlugin,
 )
 
 __all__ = [
@@ -20,8 +22,10 @@ __all__ = [
     "ExporterPlugin",
     "MetricPlugin",
     "RelationPlugin",
+    "ReportPlugin",
     "SourcePlugin",
     "SpecimenPlugin",
     "StitcherPlugin",
+    "TrainingPlugin",
     "hookimpl",
 ]

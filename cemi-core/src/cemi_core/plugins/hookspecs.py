@@ -13,9 +13,11 @@ from cemi_core.plugins.types import (
     ExporterPlugin,
     MetricPlugin,
     RelationPlugin,
+    ReportPlugin,
     SourcePlugin,
     SpecimenPlugin,
     StitcherPlugin,
+    TrainingPlugin,
 )
 
 hookspec = pluggy.HookspecMarker("cemi")
@@ -104,6 +106,30 @@ def cemi_exporters() -> Iterable[ExporterPlugin]:  # type: ignore[empty-body]
     >>> @hookimpl
     ... def cemi_exporters():
     ...     yield ExporterPlugin("raw", "Plain bytes.", factory="my_package.raw:make", suffix=".raw")
+    """
+
+
+@hookspec
+def cemi_reports() -> Iterable[ReportPlugin]:  # type: ignore[empty-body]
+    """Yield ways to tell people what a finished run has found.
+
+    Examples
+    --------
+    >>> @hookimpl
+    ... def cemi_reports():
+    ...     yield ReportPlugin("text", "One page of plain text.", factory="my_package.text:make")
+    """
+
+
+@hookspec
+def cemi_trainings() -> Iterable[TrainingPlugin]:  # type: ignore[empty-body]
+    """Yield trainings of networks: each becomes a command ``cemi train NAME``.
+
+    Examples
+    --------
+    >>> @hookimpl
+    ... def cemi_trainings():
+    ...     yield TrainingPlugin("grains", "Train on annotated grains.", factory="my_package.train:make")
     """
 
 

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -16,8 +16,23 @@ from cemi_core.errors import MissingDependencyError, UsageError
 from cemi_core.plugins import hookspecs
 from cemi_core.plugins.types import CommandPlugin, Plugin
 
+if TYPE_CHECKING:
+    from cemi_core.model.stages import Runtime
+
 ENTRY_POINT_GROUP = "cemi"
-STAGES = ("source", "denoise", "stitch", "analyze", "relate", "metric", "export", "specimen", "command")
+STAGES = (
+    "source",
+    "denoise",
+    "stitch",
+    "analyze",
+    "relate",
+    "metric",
+    "export",
+    "report",
+    "specimen",
+    "train",
+    "command",
+)
 HOOK_OF_STAGE = {
     "source": "cemi_sources",
     "denoise": "cemi_denoisers",
@@ -26,7 +41,9 @@ HOOK_OF_STAGE = {
     "relate": "cemi_relations",
     "metric": "cemi_metrics",
     "export": "cemi_exporters",
+    "report": "cemi_reports",
     "specimen": "cemi_specimens",
+    "train": "cemi_trainings",
     "command": "cemi_commands",
 }
 #: The word for one plugin of a stage in a message.
@@ -38,7 +55,9 @@ NOUN_OF_STAGE = {
     "relate": "relation method",
     "metric": "metric",
     "export": "export format",
+    "report": "report",
     "specimen": "specimen",
+    "train": "training",
     "command": "command",
 }
 
@@ -89,6 +108,10 @@ class Registry:
         """Return the plugins of one stage, sorted by name."""
         return sorted((p for p in self.plugins if p.stage == stage), key=lambda p: p.name)
 
+    def offers(self, stage: str, name: str) -> bool:
+        """Return whether there is a plugin ``name`` of ``stage``."""
+        return any(plugin.stage == stage and plugin.name == name for plugin in self.plugins)
+
     def get(self, stage: str, name: str) -> Registered:
         """Return the plugin ``name`` of ``stage``.
 
@@ -135,6 +158,22 @@ def make(registered: Registered, settings: Any, runtime: Any) -> Any:
             f"{NOUN_OF_STAGE[registered.stage]} '{registered.name}' of {registered.package} needs the package "
             f"'{error.name}', which is not installed; run: pip install {error.name}"
         ) from error
+
+
+def make_named(stage: str, name: str, runtime: Runtime | None = None, **settings: Any) -> Any:
+    """Return the object that an installed plugin makes from these settings, as a recipe would.
+
+    Raises
+    ------
+    UsageError
+        There is no such plugin.
+    pydantic.ValidationError
+        A setting does not fit.
+    """
+    from cemi_core.model.stages import Runtime as ThisMachine
+
+    plugin = registry().get(stage, name)
+    return make(plugin, plugin.description.load_settings()(**settings), runtime or ThisMachine())
 
 
 def build_registry(points: Iterable[EntryPoint]) -> Registry:

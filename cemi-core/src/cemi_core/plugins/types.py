@@ -132,6 +132,23 @@ class MetricPlugin(Plugin):
 
 
 @dataclass(frozen=True)
+class ReportPlugin(Plugin):
+    """How a finished run is told to people: ``factory(settings, runtime) -> Reporter``."""
+
+    stage: ClassVar[str] = "report"
+
+
+@dataclass(frozen=True)
+class TrainingPlugin(Plugin):
+    """A training, ``cemi train NAME RECIPE``: ``factory(settings, runtime) -> TrainingJob``.
+
+    ``settings`` is the model of the YAML file that the command reads.
+    """
+
+    stage: ClassVar[str] = "train"
+
+
+@dataclass(frozen=True)
 class SpecimenPlugin(Plugin):
     """A made specimen with its truth: ``factory(settings, runtime) -> Specimen``; the seed is that of ``runtime``.
 

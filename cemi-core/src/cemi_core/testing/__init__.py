@@ -3,22 +3,18 @@
 from cemi_core.testing.kits import (
     AnalyzerTests,
     DenoiserTests,
-    ExporterTests,
     RelationTests,
     SourceTests,
     StitcherTests,
     make_plugin,
 )
-from cemi_core.testing.recipe_kits import StitcherRecipeTests
 from cemi_core.testing.samples import Tiles, cut_tiles, striped_image, textured_image
 
 __all__ = [
     "AnalyzerTests",
     "DenoiserTests",
-    "ExporterTests",
     "RelationTests",
     "SourceTests",
-    "StitcherRecipeTests",
     "StitcherTests",
     "Tiles",
     "cut_tiles",

@@ -10,28 +10,29 @@ from __future__ import annotations
 import pickle
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cemi_core.model.array_source import ArraySource
+from cemi_core.model.executor import SerialExecutor
 from cemi_core.model.mosaic import Box, Patch
 from cemi_core.model.result import GridMap, Profile, PropertyTable
-from cemi_core.model.stages import BlockInfo, Runtime
-from cemi_core.plugins.manager import make, registry
-from cemi_core.run.executors import SerialExecutor
-from cemi_core.run.tiles import denoise_image
+from cemi_core.model.stages import BlockInfo
+from cemi_core.numeric.tiles import denoise_image
+from cemi_core.plugins.manager import make_named
 from cemi_core.testing.samples import Tiles, cut_tiles, striped_image, textured_image
 
 
 def make_plugin(stage: str, name: str, **settings: Any) -> Any:
     """Return the object that an installed plugin makes from these settings, as a recipe would."""
-    plugin = registry().get(stage, name)
-    return make(plugin, plugin.description.load_settings()(**settings), Runtime())
+    return make_named(stage, name, **settings)
 
 
-class _Kit:
+class Kit:
+    """What every kit has: the object under test, and that it travels."""
+
     def make(self) -> Any:
         """Return the object under test; every subclass says how."""
         raise NotImplementedError("a test kit needs make()")
@@ -40,7 +41,7 @@ class _Kit:
         pickle.loads(pickle.dumps(self.make()))  # noqa: S301 - our own bytes
 
 
-class DenoiserTests(_Kit):
+class DenoiserTests(Kit):
     """What core relies on in every `Denoiser`."""
 
     #: Largest difference between tiled and whole denoising, in the [0, 1] range (half a grey level of 255).
@@ -84,7 +85,7 @@ class DenoiserTests(_Kit):
         assert float(np.abs(whole - tiled).max()) <= self.seam
 
 
-class StitcherTests(_Kit):
+class StitcherTests(Kit):
     """What core relies on in every `Stitcher`."""
 
     #: Largest error of a position, px.
@@ -96,8 +97,6 @@ class StitcherTests(_Kit):
 
     def source(self, tiles: Tiles) -> Any:
         """Return the tiles as frames whose nominal places are off by a few px."""
-        from cemi_core.sources.array import ArraySource
-
         nominal = tiles.positions_px + np.random.default_rng(2).uniform(-3, 3, tiles.positions_px.shape)
         return ArraySource(list(tiles.arrays), positions_px=[(float(y), float(x)) for y, x in nominal])
 
@@ -116,8 +115,6 @@ class StitcherTests(_Kit):
         np.testing.assert_allclose(alone.positions_px, together.positions_px, atol=1e-6)
 
     def test_one_frame_lies_at_the_origin(self) -> None:
-        from cemi_core.sources.array import ArraySource
-
         layout = self.make().place(ArraySource([textured_image()]), SerialExecutor())
         np.testing.assert_array_equal(layout.positions_px, [[0.0, 0.0]])
 
@@ -138,7 +135,7 @@ class StitcherTests(_Kit):
         np.testing.assert_allclose(mosaic[seen], tiles.picture[seen], atol=2e-3)
 
 
-class AnalyzerTests(_Kit):
+class AnalyzerTests(Kit):
     """What core relies on in every `Analyzer`."""
 
     def image(self) -> NDArray[np.float32]:
@@ -178,7 +175,7 @@ class AnalyzerTests(_Kit):
         assert measurement.unit
 
 
-class SourceTests(_Kit):
+class SourceTests(Kit):
     """What core relies on in every `FrameSource`."""
 
     def test_frames_are_numbered_in_order_and_read_as_they_say(self) -> None:
@@ -197,7 +194,7 @@ class SourceTests(_Kit):
         np.testing.assert_array_equal(source.read(0), source.read(0))
 
 
-class RelationTests(_Kit):
+class RelationTests(Kit):
     """What core relies on in every `RelationMethod`."""
 
     def _relate(self, values: Sequence[float]) -> Any:
@@ -215,25 +212,3 @@ class RelationTests(_Kit):
     def test_the_effective_sample_is_no_larger_than_the_sample(self) -> None:
         (relation,) = self._relate(list(np.sin(np.linspace(0, 3, 60))))
         assert relation.n_effective <= relation.n
-
-
-class ExporterTests(_Kit):
-    """What core relies on in every exporter."""
-
-    #: File name to export to.
-    file_name = "mosaic.out"
-
-    def test_writes_what_it_says_and_nothing_else(self, tmp_path: Path) -> None:
-        from cemi_core.store.protocol import create_mosaic, open_mosaic
-        from cemi_core.store.pyramid import build_pyramid
-
-        picture = textured_image((700, 900))
-        with create_mosaic(tmp_path / "m.h5", picture.shape, np.dtype(np.uint8), 0.1) as mosaic:
-            mosaic.write(Box(0, 0, *picture.shape), picture)
-            build_pyramid(mosaic)
-        out = tmp_path / "out" / self.file_name
-        out.parent.mkdir()
-        with open_mosaic(tmp_path / "m.h5") as mosaic:
-            self.make()(mosaic, out)
-        assert out.exists()
-        assert not [path for path in out.parent.iterdir() if path.name.startswith(".")]

@@ -17,7 +17,7 @@ from cemi_core.model.layout import Layout
 from cemi_core.model.mosaic import Box
 from cemi_core.model.settings import InputPathOrName, Settings
 from cemi_core.model.stages import BlockInfo, Runtime
-from cemi_core.run.tiles import TILE_PX, denoise_image, peak_of
+from cemi_core.numeric.tiles import TILE_PX, denoise_image, peak_of
 from cemi_denoise.denoisers.picture_filter import PictureDenoiser, check_pictures, fill_missing, imaged_pixels
 from cemi_denoise.denoisers.placed_filter import origin_of
 from cemi_denoise.noise.box_mean import box_mean

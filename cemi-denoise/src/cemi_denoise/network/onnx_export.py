@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cemi_core.errors import InputError, MissingDependencyError
-from cemi_core.store.atomic import atomic_path
+from cemi_core.files.atomic import atomic_path
 from cemi_denoise.judge.metrics import psnr
 from cemi_denoise.network.networks import DenoisingNetwork
 from cemi_denoise.network.weights import load_weights

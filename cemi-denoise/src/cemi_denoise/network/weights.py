@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 
 from cemi_core.errors import InputError
-from cemi_core.store.atomic import atomic_path
+from cemi_core.files.atomic import atomic_path
 from cemi_denoise.network.networks import DenoisingNetwork, build_network
 
 _ARCHITECTURE = "architecture"

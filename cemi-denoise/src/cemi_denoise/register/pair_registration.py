@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemi_core.errors import InputError
+from cemi_core.images.read_image import to_grey
 from cemi_core.model.frame import to_unit_range
-from cemi_core.sources.read_image import to_grey
 from cemi_denoise.noise.model import estimate_noise_model
 from cemi_denoise.register.registration import CHANCE, SMOOTHING_PX, Match, comparable, fit_warp, whole_pixel_match
 from cemi_denoise.register.warp import Warp, common_box, resampled

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemi_core.errors import InputError
+from cemi_core.images.read_image import read_headers, read_pixels, to_grey
 from cemi_core.model.frame import to_unit_range
-from cemi_core.sources.read_image import read_headers, read_pixels, to_grey
 from cemi_denoise.register.pair_registration import (
     RegisteredPair,
     RejectedPair,

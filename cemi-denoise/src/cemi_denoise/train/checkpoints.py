@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from cemi_core.errors import InputError
-from cemi_core.store.atomic import atomic_path
+from cemi_core.files.atomic import atomic_path
 from cemi_denoise.network import esrgan_trunk
 from cemi_denoise.network.weights import load_weights
 from cemi_denoise.train.pictures import digest_of

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cemi_core.store.atomic import atomic_path, storage_errors
+from cemi_core.files.atomic import atomic_path, storage_errors
 
 log = logging.getLogger("cemi")
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
-from cemi_core.errors import InputError
-from cemi_core.run.folder import RunFolder
-from cemi_core.run.place import load_layout
-from cemi_core.store.frames import StoredFrames
+from cemi_core.model.finished_run import RunFrames
+from cemi_core.plugins.manager import make_named
 from cemi_denoise.register.overlaps import OverlapSet, find_overlaps
 from cemi_denoise.train.recipe import OverlapsSettings
 
@@ -31,13 +28,8 @@ def open_overlaps(settings: OverlapsSettings, patch_px: int, seed: int) -> Overl
     InputError
         The folder holds no run with frames and a layout, or no overlap can be used.
     """
-    folder = RunFolder(Path(settings.run))
-    if not folder.inner.is_dir():
-        raise InputError(f"'overlaps' needs the folder of a run of 'cemi recipe', and {folder.path} is none")
-    frames, layout = (folder.output_of(step) for step in ("frames", "layout"))
-    if not frames.exists():
-        raise InputError(f"the frames of {folder.path} were discarded; run its recipe again without --discard")
-    found = find_overlaps(StoredFrames(frames), load_layout(layout), patch_px, seed, settings.most)
+    frames: RunFrames = make_named("source", "run", path=settings.run)
+    found = find_overlaps(frames, frames.layout, patch_px, seed, settings.most)
     if found.rejected:
         (first, second), reason = found.rejected[0]
         log.warning(

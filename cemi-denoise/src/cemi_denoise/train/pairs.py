@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 
 from cemi_core.errors import InputError
-from cemi_core.sources.files import find_files
-from cemi_core.sources.read_image import IMAGE_SUFFIXES
+from cemi_core.files.find import find_files
+from cemi_core.images.read_image import IMAGE_SUFFIXES
 from cemi_denoise.register.pairs import load_pairs
 from cemi_denoise.train.batches import SeenTwice
 from cemi_denoise.train.recipe import PairsSettings

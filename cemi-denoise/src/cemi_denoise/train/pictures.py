@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemi_core.errors import InputError
+from cemi_core.files.find import find_files
+from cemi_core.images.read_image import IMAGE_SUFFIXES, read_headers, read_pixels
 from cemi_core.model.frame import to_unit_range
-from cemi_core.sources.files import find_files
-from cemi_core.sources.float_range import common_range, finite_range
-from cemi_core.sources.read_image import IMAGE_SUFFIXES, read_headers, read_pixels
+from cemi_core.model.pixels import common_range, finite_range
 
 log = logging.getLogger("cemi")
 

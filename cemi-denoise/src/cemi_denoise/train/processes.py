@@ -1,6 +1,6 @@
 """Several processes that train one network, each on its own device, through the package accelerate.
 
-``accelerate launch --num_processes 4 -m cemi_core.cli train denoiser RECIPE --device cuda`` starts them. Each makes
+``accelerate launch --num_processes 4 -m cemi_run.cli train denoiser RECIPE --device cuda`` starts them. Each makes
 batches of its own; their gradients are averaged, so that all hold the same weights, and the first one writes.
 """
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from cemi_core.model.settings import InputPath, InputPathOrName, Settings
-from cemi_core.recipe.settings_file import read_settings_file
 
 
 def _between(low: float, high: float) -> AfterValidator:
@@ -282,14 +280,3 @@ class TrainingRecipe(Settings):
         if self.stage == "semgan" and self.patch_px < 32:
             raise ValueError("'patch_px' must be at least 32 for semgan: VGG19 halves a patch four times")
         return self
-
-
-def read_training_recipe(path: Path, overrides: tuple[str, ...] = ()) -> TrainingRecipe:
-    """Read and check the recipe of a training.
-
-    Raises
-    ------
-    InputError, RecipeError
-        The file cannot be read, or something in it is wrong; each mistake is told with its place.
-    """
-    return read_settings_file(path, TrainingRecipe, overrides)

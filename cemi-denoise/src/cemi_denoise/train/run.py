@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cemi_core.errors import InputError
-from cemi_core.run.folder import RunFolder
-from cemi_core.run.progress import Progress, silent
-from cemi_core.store.atomic import atomic_path, storage_errors
+from cemi_core.files.atomic import atomic_path, storage_errors
+from cemi_core.files.locked import locked_folder
+from cemi_core.model.progress import Progress, silent
+from cemi_core.model.training import TrainingLimits
 from cemi_denoise.network.runner import is_out_of_memory, measured_context_px
 from cemi_denoise.network.weights import save_weights
 from cemi_denoise.train.ahead import MadeAhead
@@ -34,26 +35,7 @@ log = logging.getLogger("cemi")
 WEIGHTS, CARD = "weights.safetensors", "weights.md"
 
 
-@dataclass(frozen=True)
-class Limits:
-    """When a call ends although the training is not finished; None for never.
-
-    Attributes
-    ----------
-    steps : int or None
-        Steps in all.
-    seconds : float or None
-        Time of this call.
-    stop : callable
-        Asked after every step; True ends the call.
-    """
-
-    steps: int | None = None
-    seconds: float | None = None
-    stop: Callable[[], bool] = lambda: False
-
-
-_THIS_MACHINE, _NO_LIMITS = Machine(), Limits()
+_THIS_MACHINE, _NO_LIMITS = Machine(), TrainingLimits()
 
 
 @dataclass(frozen=True)
@@ -106,7 +88,7 @@ def train(
     recipe: TrainingRecipe,
     out: Path,
     machine: Machine = _THIS_MACHINE,
-    limits: Limits = _NO_LIMITS,
+    limits: TrainingLimits = _NO_LIMITS,
     progress: Progress = silent,
 ) -> Outcome:
     """Train a network, or go on with it, and write its weights.
@@ -118,7 +100,7 @@ def train(
         Folder: ``weights.safetensors`` (the moving average), ``weights.md``, ``log.csv``, ``samples/``, and
         ``checkpoint.pt``, from which a further call goes on.
     machine : Machine
-    limits : Limits
+    limits : TrainingLimits
         What ends this call before the last step; a checkpoint is left then too.
     progress : callable
 
@@ -155,9 +137,8 @@ def train(
             examination = Examination(
                 held, choose_metrics(recipe.validation.metrics, machine.weights_dir), checked.summary
             )
-        folder = RunFolder(out)
-        _require_no_other_run(folder)
-        stack.enter_context(folder.opened_for_writing())
+        _require_no_other_run(out)
+        stack.enter_context(locked_folder(out))
         run = _Run(recipe, out, training, architecture, data, examination, identity, start)
         stack.callback(run.log.close)
         for losses in steps.taken():
@@ -166,9 +147,9 @@ def train(
         return run.finish()
 
 
-def _require_no_other_run(folder: RunFolder) -> None:
-    if folder.run_file.exists() or folder.frames.exists():
-        raise InputError(f"{folder.path} holds a run of 'cemi recipe'; choose another --out for the training")
+def _require_no_other_run(out: Path) -> None:
+    if (out / "run.h5").exists() or (out / "frames.zarr").exists():
+        raise InputError(f"{out} holds a run of 'cemi recipe'; choose another --out for the training")
 
 
 @dataclass(frozen=True)
@@ -178,7 +159,7 @@ class _Steps:
     training: Training
     batches: Batches
     processes: Processes
-    limits: Limits
+    limits: TrainingLimits
     recipe: TrainingRecipe
 
     def taken(self) -> Iterator[dict[str, float]]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from cemi_core.errors import InputError
-from cemi_core.export.write_image import write_image
+from cemi_core.images.write_image import write_image
 from cemi_core.model.frame import from_unit_range
 from cemi_denoise.judge.metrics import Metric, available_metrics
 from cemi_denoise.network.networks import DenoisingNetwork

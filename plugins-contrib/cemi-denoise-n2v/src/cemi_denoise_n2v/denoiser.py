@@ -13,12 +13,12 @@ from pydantic import Field
 from safetensors.torch import load
 
 from cemi_core.errors import InputError
+from cemi_core.files.find import find_files
+from cemi_core.images.read_image import IMAGE_SUFFIXES, read_pixels
 from cemi_core.model.frame import FrameSource, to_unit_range
 from cemi_core.model.layout import Layout
 from cemi_core.model.settings import InputPath, Settings
 from cemi_core.model.stages import BlockInfo, Runtime
-from cemi_core.sources.files import find_files
-from cemi_core.sources.read_image import IMAGE_SUFFIXES, read_pixels
 from cemi_denoise.denoisers.picture_model import PictureModel
 from cemi_denoise_n2v.network import REACH_PX, BlindSpotNetwork
 from cemi_denoise_n2v.training import Schedule, train

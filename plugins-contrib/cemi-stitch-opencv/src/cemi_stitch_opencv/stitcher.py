@@ -13,11 +13,11 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from cemi_core.errors import InputError
+from cemi_core.model.array_source import ArraySource
 from cemi_core.model.frame import Frame, FrameSource
 from cemi_core.model.layout import Layout, PairShift
 from cemi_core.model.mosaic import Box, Patch
 from cemi_core.model.stages import Runtime
-from cemi_core.sources.array import ArraySource
 from cemi_stitch.blend import feather
 from cemi_stitch_opencv.pipeline import Match, bundled, features_of, matched
 from cemi_stitch_opencv.settings import OpencvSettings

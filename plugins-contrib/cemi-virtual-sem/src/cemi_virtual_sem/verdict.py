@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from cemi_core.errors import InputError
 from cemi_core.model.frame import Frame
-from cemi_core.run.finish import opened_run
-from cemi_core.run.folder import RunFolder
+from cemi_core.plugins.manager import make_named
 from cemi_virtual_sem.truth import truth_on_grid
 
 #: Which map of a run is compared with which truth.
@@ -88,7 +87,7 @@ def judge_run(run: Path, recording: Path) -> Verdict:
     InputError
         One of the folders is not what it should be, or a frame is not of this recording.
     """
-    with opened_run(RunFolder(run)) as data:
+    with make_named("source", "run", path=str(run)).opened() as data:
         if data.layout is None or data.grid is None:
             raise InputError(f"{run} holds no layout or no mosaic")
         truth = true_positions(data.frames, recording)

@@ -1,0 +1,1 @@
+"""Files: written in one step, and found by path, folder or pattern."""

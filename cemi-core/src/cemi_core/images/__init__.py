@@ -1,0 +1,1 @@
+"""Image files: TIFF, PNG and JPEG, with what the microscope says; needs the extra `files`."""

@@ -1,0 +1,159 @@
+"""Everything that a finished (or half-finished) run knows about itself: what a report is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from cemi_core.model.frame import DroppedFrame, Frame, FrameSource
+from cemi_core.model.grid import Grid
+from cemi_core.model.layout import Layout
+from cemi_core.model.mosaic import Mosaic
+from cemi_core.model.result import GridMap, Profile, PropertyTable, Relation, Result
+
+
+class StepTime(NamedTuple):
+    """How long a step of the run took: its name, seconds, and what became of it (``"done"``, ``"reused"``, ...)."""
+
+    step: str
+    seconds: float
+    status: str
+
+
+class PluginUse(NamedTuple):
+    """A plugin that took part: the stage it served, its name, and the package and version that it came from."""
+
+    stage: str
+    name: str
+    package: str
+    version: str
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """Everything that a report may show; what is missing is left out of the page.
+
+    Attributes
+    ----------
+    title : str
+        Heading of the page.
+    created : str
+        When the run ended, ISO 8601.
+    frames : sequence of Frame
+        Frames that the source kept, in the order of the layout.
+    dropped : sequence of DroppedFrame
+        Frames that the source left out, and why.
+    layout : Layout or None
+        Where the frames lie; its frames are those of ``frames``, in the same order.
+    mosaic : Mosaic or None
+        The picture. Only small boxes and coarse levels of it are read.
+    grid : Grid or None
+        Cells of the maps; without it the maps are drawn in rows and columns.
+    results : sequence of Result
+        What the analyzers found.
+    profiles : sequence of Profile
+        Quantities along x.
+    relations : sequence of Relation
+        How the profiles go with a measured property.
+    property_table : PropertyTable or None
+        That property.
+    settings_yaml : str
+        The resolved recipe.
+    versions : mapping of str to str
+        Versions of the programs that took part.
+    plugins : sequence of PluginUse
+    timings : sequence of StepTime
+    warnings : sequence of str
+        What to mistrust; shown at the top together with what the data itself gives away.
+    peak_memory_mb : float or None
+        Largest memory of the run, MB.
+    quality : Result or None
+        How good the stitching is, where the stitcher says it.
+    denoising : sequence of Result
+        How far the work of each denoiser can be trusted, where it says it.
+    """
+
+    title: str
+    created: str = ""
+    frames: Sequence[Frame] = ()
+    dropped: Sequence[DroppedFrame] = ()
+    layout: Layout | None = None
+    mosaic: Mosaic | None = None
+    grid: Grid | None = None
+    results: Sequence[Result] = ()
+    profiles: Sequence[Profile] = ()
+    relations: Sequence[Relation] = ()
+    property_table: PropertyTable | None = None
+    settings_yaml: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    plugins: Sequence[PluginUse] = ()
+    timings: Sequence[StepTime] = ()
+    warnings: Sequence[str] = ()
+    peak_memory_mb: float | None = None
+    quality: Result | None = None
+    denoising: Sequence[Result] = ()
+
+    @property
+    def pixel_size_um(self) -> float | None:
+        """Edge of a pixel, micrometres: the mosaic's, else that of the first frame that knows it."""
+        if self.mosaic is not None and self.mosaic.pixel_size_um:
+            return self.mosaic.pixel_size_um
+        return next((frame.pixel_size_um for frame in self.frames if frame.pixel_size_um), None)
+
+    def quantity_label(self, name: str) -> str:
+        """Return the words for a quantity that a relation names, or the name itself."""
+        return next((profile.label for profile in self.profiles if profile.name == name), name)
+
+    def frame_name(self, index: int) -> str:
+        """Return the name of frame ``index``, or its number where the source gave none."""
+        return self.frames[index].name if 0 <= index < len(self.frames) else f"frame {index}"
+
+
+@runtime_checkable
+class RunFrames(FrameSource, Protocol):
+    """The frames of a run as its source gave them, where they were placed, and all else that the run has found.
+
+    The source ``run`` gives it: ``make_named("source", "run", path="runs/ehea")``.
+    """
+
+    @property
+    def layout(self) -> Layout:
+        """Where the frames lie."""
+        ...
+
+    def opened(self) -> AbstractContextManager[FinishedRun]:
+        """Return a context with everything that the finished run knows, the mosaic open for reading.
+
+        Raises
+        ------
+        InputError
+            The run is not finished.
+        """
+        ...
+
+
+@runtime_checkable
+class Reporter(Protocol):
+    """Writes what a finished run has found, for people."""
+
+    def write(self, run: FinishedRun, folder: Path) -> Sequence[Path]:
+        """Write the report into ``folder`` and return the files, the one to open first.
+
+        ``maps/`` of the folder holds a table of each map already, under the names of `map_file_names`.
+        """
+        ...
+
+
+def map_file_names(maps: Sequence[GridMap]) -> list[str]:
+    """Return a file name without suffix for each map: its own name, numbered where several have the same."""
+    names: list[str] = []
+    for grid_map in maps:
+        plain = "".join(c if c.isalnum() or c in "-_" else "_" for c in grid_map.name)[:100]
+        number = 1
+        while (name := plain if number == 1 else f"{plain}_{number}") in names:
+            number += 1
+        names.append(name)
+    return names

@@ -1,0 +1,96 @@
+"""The page itself: one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+
+import cemi_report
+from cemi_core.files.atomic import atomic_path
+from cemi_core.model.finished_run import FinishedRun, PluginUse, StepTime, map_file_names
+from cemi_core.model.settings import Settings
+from cemi_core.model.stages import Runtime
+from cemi_report import sections
+from cemi_report.denoising_section import denoising
+from cemi_report.map_figures import map_figure
+from cemi_report.quality_section import quality
+from cemi_report.summary import doubts, facts
+
+__all__ = ["FinishedRun", "HtmlReporter", "PluginUse", "StepTime", "render_report", "write_report"]
+
+
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("cemi_report", "template"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def render_report(data: FinishedRun) -> str:
+    """Return the report as HTML with everything inside it: no other file, no script, no address is needed to read it.
+
+    Whatever is missing in ``data`` is left out. Every name, note and setting is escaped.
+    """
+    dropped, dropped_lists = sections.dropped_frames(data)
+    measured = [sections.quantity(data, result) for result in data.results]
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            data=data,
+            version=cemi_report.__version__,
+            facts=facts(data),
+            doubts=doubts(data),
+            picture=sections.picture(data.mosaic, data.layout, data.pixel_size_um) if data.mosaic is not None else None,
+            placement=sections.placement(data, data.layout) if data.layout is not None and len(data.layout) else None,
+            quality=quality(data.quality, data.layout, data.pixel_size_um) if data.quality is not None else None,
+            denoising=[denoising(result) for result in data.denoising],
+            quantities=measured,
+            profiles=sections.profiles(data),
+            related=sections.relations(data),
+            dropped=dropped,
+            dropped_lists=dropped_lists,
+            tables=sections.what_was_run(data),
+        )
+    )
+
+
+def write_report(path: Path, data: FinishedRun) -> None:
+    """Write the report to ``path``; the file appears, or replaces an older one, only when it is complete.
+
+    Raises
+    ------
+    StorageError
+        The disk is full or the folder may not be written.
+    """
+    page = render_report(data)
+    with atomic_path(path) as temporary:
+        temporary.write_text(page, encoding="utf-8", errors="replace")
+
+
+@dataclass(frozen=True)
+class HtmlReporter:
+    """The report as one page, ``report.html``, and a picture of each map beside its table in ``maps/``."""
+
+    def write(self, run: FinishedRun, folder: Path) -> Sequence[Path]:
+        """Write the page and the pictures of the maps into the folder of a run; return the page."""
+        page = folder / "report.html"
+        write_report(page, run)
+        maps = [grid_map for result in run.results for grid_map in result.maps] if run.grid is not None else []
+        for name, grid_map in zip(map_file_names(maps), maps, strict=True):
+            picture = map_figure(grid_map, run.grid, run.pixel_size_um)
+            if picture is not None:
+                with atomic_path(folder / "maps" / f"{name}.png") as temporary:
+                    temporary.write_bytes(picture)
+        return [page]
+
+
+def make(settings: Settings, runtime: Runtime) -> HtmlReporter:
+    """Return the reporter `html`."""
+    return HtmlReporter()

@@ -1,0 +1,15 @@
+"""Registers the report; imports neither Matplotlib nor Jinja."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cemi_core.plugins import ReportPlugin, hookimpl
+
+
+@hookimpl
+def cemi_reports() -> Iterable[ReportPlugin]:
+    """Yield the reports of this package."""
+    yield ReportPlugin(
+        "html", "One page with pictures, maps, profiles and what to mistrust.", factory="cemi_report.page:make"
+    )

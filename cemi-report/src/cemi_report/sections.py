@@ -1,0 +1,267 @@
+"""The sections of the page: figures with a word on how to read them, and tables as text."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cemi_core.model.finished_run import FinishedRun
+from cemi_core.model.layout import Layout
+from cemi_core.model.mosaic import Box, Mosaic
+from cemi_core.model.result import GridMap, Result, turned_alike
+from cemi_report.blocks import LONGEST_LIST, Folded, Plate, TextTable, list_title, text_table
+from cemi_report.map_figures import map_figure, profiles_figure
+from cemi_report.numbers import (
+    MISSING,
+    correlation_text,
+    decimals_for,
+    fixed,
+    p_value_text,
+    value_text,
+    with_unit,
+)
+from cemi_report.pair_tables import placed_by_prior, rejected_pairs, worst_pairs
+from cemi_report.picture import View, details, overview, strips, whole
+from cemi_report.picture_figures import picture_figure, place_text
+from cemi_report.placement_figures import layout_figure, residual_figure
+from cemi_report.reasons import group_by_reason
+from cemi_report.relation_figures import relation_figure
+from cemi_report.summary import map_mean, strongest
+
+_OVERLAY_PX = 1100
+_PROFILES_PER_FIGURE = 6
+_RELATIONS_DRAWN = 3
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The picture section."""
+
+    overview: Plate
+    strips: tuple[Plate, ...]
+    tall: bool
+    details: tuple[Plate, ...]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """The placement section."""
+
+    plates: tuple[Plate, ...]
+    notes: tuple[str, ...]
+    lists: tuple[Folded, ...]
+    rejected: TextTable | None
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One analyzer's part of the maps section."""
+
+    title: str
+    table: TextTable | None
+    plates: tuple[Plate, ...]
+    overlays: tuple[Plate, ...]
+    tables: tuple[TextTable, ...]
+    notes: tuple[str, ...]
+    unmeasured: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Related:
+    """The relation section."""
+
+    table: TextTable
+    plates: tuple[Plate, ...]
+    notes: tuple[str, ...]
+
+
+def picture(mosaic: Mosaic, layout: Layout | None, pixel_size_um: float | None) -> Picture:
+    """Return the overview, the strips of a very wide mosaic, and details at full resolution."""
+    found = details(mosaic, layout)
+    marks = [view.box for view in found]
+    size = place_text(whole(mosaic), mosaic.shape, pixel_size_um)
+    reading = (
+        "Grey levels are stretched between the 0.5 and 99.5 percentiles, so brightness here is not a measurement. "
+        "Pale blue was not imaged."
+    )
+    if marks:
+        reading += " Yellow frames mark the details below."
+    main = Plate(picture_figure(overview(mosaic), pixel_size_um, marks), f"The whole picture, {size}", reading)
+
+    def plate(view: View, name: str, quality: int, boxes: Sequence[Box] = ()) -> Plate:
+        place = place_text(view.box, mosaic.shape, pixel_size_um)
+        return Plate(picture_figure(view, pixel_size_um, boxes, quality), f"{name}: {place}")
+
+    folded = tuple(plate(view, f"Strip {n}", 78, marks) for n, view in enumerate(strips(mosaic), start=1))
+    close = tuple(plate(view, f"Detail {n}", 88) for n, view in enumerate(found, start=1))
+    return Picture(main, folded, mosaic.shape[0] > mosaic.shape[1], close)
+
+
+def placement(data: FinishedRun, layout: Layout) -> Placement:
+    """Return the layout figure, the residuals, and which pairs were rejected and why."""
+    plates = [
+        Plate(
+            layout_figure(layout, data.pixel_size_um),
+            "Frames and pairs",
+            "Each outline is a frame, each line a pair of frames whose overlap was matched. Dark lines agree with the "
+            "solved layout, bright ones pull against it. Rejected pairs (red) had no say in the result. The picture is "
+            "only as good as the kept lines near it.",
+        )
+    ]
+    histogram = residual_figure(layout)
+    if histogram is not None:
+        plates.append(
+            Plate(
+                histogram,
+                "How far the kept pairs disagree",
+                "A pair's residual is the distance between the shift that was measured and the one that the solved "
+                "layout implies. Below about half a pixel no seam shows. Errors that all pairs share, such as a wrong "
+                "pixel size or a sheared scan, do not appear here.",
+            )
+        )
+    rejected, lists = rejected_pairs(data, [pair for pair in layout.pairs if not pair.kept])
+    lists += [*placed_by_prior(data, layout), *worst_pairs(data, layout)]
+    return Placement(tuple(plates), layout.notes, tuple(lists), rejected)
+
+
+def _map_row(grid_map: GridMap) -> tuple[str, ...]:
+    mean = map_mean(grid_map)
+    finite = turned_alike(grid_map.value, grid_map.unit)[np.isfinite(grid_map.value)]
+    low, high = np.percentile(finite, (5, 95)) if finite.size else (np.nan, np.nan)
+    decimals = decimals_for(high - low if high > low else abs(low), 3)
+    return (
+        grid_map.label,
+        value_text(mean.value, mean.low, mean.high, grid_map.unit),
+        with_unit(f"{low:.{decimals}f} to {high:.{decimals}f}", grid_map.unit) if finite.size else MISSING,
+        f"{mean.measured:,} of {mean.cells:,}",
+    )
+
+
+def _overlay(picture_of: NDArray[np.uint8], title: str) -> Plate:
+    image = Image.fromarray(np.ascontiguousarray(picture_of, dtype=np.uint8))
+    image.thumbnail((_OVERLAY_PX, _OVERLAY_PX))
+    stream = io.BytesIO()
+    image.convert("RGB").save(stream, format="jpeg", quality=85, optimize=True)
+    return Plate(stream.getvalue(), title)
+
+
+def quantity(data: FinishedRun, result: Result) -> Quantity:
+    """Return one analyzer's maps with their uncertainties, overlays, tables and notes."""
+    plates, unmeasured = [], []
+    for grid_map in result.maps:
+        drawn = map_figure(grid_map, data.grid, data.pixel_size_um)
+        if drawn is None:
+            unmeasured.append(grid_map.label)
+        else:
+            plates.append(
+                Plate(
+                    drawn,
+                    f"Map of {grid_map.label}",
+                    "One coloured cell is one measurement; hatched cells could not be measured. Trust a difference "
+                    "between two cells only where it is larger than their half-widths.",
+                )
+            )
+    heads = ("quantity", "mean (95 % interval)", "5 to 95 % of cells", "cells measured")
+    rows = tuple(_map_row(grid_map) for grid_map in result.maps)
+    return Quantity(
+        title=result.analyzer,
+        table=TextTable(heads, rows, (False, False, False, True)) if rows else None,
+        plates=tuple(plates),
+        overlays=tuple(_overlay(image, name) for name, image in result.overlays.items() if image.size),
+        tables=tuple(text_table(table.columns, table.rows, table.name) for table in result.tables),
+        notes=result.notes,
+        unmeasured=tuple(unmeasured),
+    )
+
+
+def profiles(data: FinishedRun) -> tuple[Plate, ...]:
+    """Return figures of the profiles along x, up to six in each."""
+    reading = (
+        "Each line is the mean over y of a map; the band is the 95 % interval of that mean, from the scatter of the "
+        "cells of one column. It does not hold what is wrong in all cells alike, such as a threshold."
+    )
+    plates = []
+    for start in range(0, len(data.profiles), _PROFILES_PER_FIGURE):
+        chosen = data.profiles[start : start + _PROFILES_PER_FIGURE]
+        figure = profiles_figure(chosen, data.pixel_size_um)
+        if figure is not None:
+            plates.append(Plate(figure, "Profiles along x: " + ", ".join(p.label for p in chosen), reading))
+    return tuple(plates)
+
+
+def relations(data: FinishedRun) -> Related | None:
+    """Return the table of relations, strongest first, and figures of the first three; None without relations."""
+    if not data.relations:
+        return None
+    first = strongest(tuple(data.relations))
+    ordered = sorted(data.relations, key=lambda r: -abs(r.r) if np.isfinite(r.r) else 1.0)
+    heads = ("quantity", "property", "r (95 % interval)", "p", "points", "worth")
+    rows = tuple(
+        (
+            data.quantity_label(relation.quantity),
+            relation.property_name,
+            correlation_text(relation.r, relation.low, relation.high),
+            p_value_text(relation.p_value),
+            f"{relation.n:,}",
+            fixed(relation.n_effective, 1),
+        )
+        for relation in ordered
+    )
+    plates = []
+    for relation in ordered[:_RELATIONS_DRAWN]:
+        figure = relation_figure(relation, tuple(data.profiles), data.property_table, data.pixel_size_um)
+        if figure is not None:
+            reading = (
+                "Left: every measured point; the dashed line is a least-squares fit to guide the eye. Right: the "
+                "profile with its band (left axis) and the property (squares, right axis) along x."
+                if relation is first
+                else ""
+            )
+            plates.append(
+                Plate(figure, f"{data.quantity_label(relation.quantity)} and {relation.property_name}", reading)
+            )
+    notes = dict.fromkeys(note for relation in ordered for note in relation.notes)
+    return Related(TextTable(heads, rows, (False, False, False, True, True, True)), tuple(plates), tuple(notes))
+
+
+def dropped_frames(data: FinishedRun) -> tuple[TextTable | None, tuple[Folded, ...]]:
+    """Return how many frames the source left out for which reason, and the folded lists of them."""
+    if not data.dropped:
+        return None, ()
+    groups = group_by_reason((frame.reason, frame) for frame in data.dropped)
+    lost = [sum(frame.frames for frame in group.items) for group in groups]
+    rows = tuple((group.reason, f"{count:,}" if count else MISSING) for group, count in zip(groups, lost))
+    counts = TextTable(("why", "frames"), rows, (False, True))
+    lists = tuple(
+        Folded(
+            list_title(group.reason[:1].upper() + group.reason[1:], len(group.items)),
+            TextTable(
+                ("frame", "time (s)", "why"),
+                tuple((frame.name, fixed(frame.time_s, 2), frame.reason) for frame in group.items[:LONGEST_LIST]),
+                (False, True, False),
+            ),
+        )
+        for group in groups
+    )
+    return counts, lists
+
+
+def what_was_run(data: FinishedRun) -> list[TextTable]:
+    """Return the tables of steps, plugins and versions, as far as they are known."""
+    tables = []
+    if data.timings:
+        steps = [(step, fixed(seconds, 1), status) for step, seconds, status in data.timings]
+        total = sum(seconds for _, seconds, _ in data.timings if np.isfinite(seconds))
+        rows = (*steps, ("all steps", fixed(total, 1), ""))
+        tables.append(TextTable(("step", "time (s)", "status"), rows, (False, True, False), "Steps"))
+    if data.plugins:
+        heads = ("stage", "plugin", "package", "version")
+        tables.append(TextTable(heads, tuple(tuple(row) for row in data.plugins), (False,) * 4, "Plugins"))
+    if data.versions:
+        tables.append(TextTable(("program", "version"), tuple(data.versions.items()), (False, False), "Versions"))
+    return tables

@@ -1,0 +1,209 @@
+"""The run in plain words: what came out, how sure it is, and what to mistrust."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import t as student_t
+
+from cemi_core.model.finished_run import FinishedRun
+from cemi_core.model.layout import Layout
+from cemi_core.model.result import GridMap, Relation, turned_alike
+from cemi_core.model.units import format_length
+from cemi_report.denoising_section import denoising_doubts
+from cemi_report.numbers import correlation_text, count_text, p_value_text, value_text
+from cemi_report.quality_section import quality_doubts, score_text
+from cemi_report.reasons import kept_mask, pair_residuals_px
+
+_BLOCKS = 10
+
+
+@dataclass(frozen=True)
+class MapMean:
+    """The mean of a map over its measured cells, with a 95 % interval; NaN where it cannot be told."""
+
+    value: float
+    low: float
+    high: float
+    measured: int
+    cells: int
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line of the summary: what, how much, and what to know about it."""
+
+    label: str
+    value: str
+    remark: str = ""
+
+
+def map_mean(grid_map: GridMap) -> MapMean:
+    """Return the mean over the measured cells with a Student interval over up to ten blocks of the map.
+
+    Neighbouring cells are alike, so that the interval over single cells would be too narrow; the means of ten
+    contiguous blocks along the longer axis are nearly independent (ASTM E562 counts fields, not points, for the same
+    reason). A trend along that axis widens the interval. A single measured cell keeps its own interval.
+    """
+    value = turned_alike(grid_map.value, grid_map.unit)
+    value = value if value.shape[1] >= value.shape[0] else value.T
+    seen = np.isfinite(value)
+    measured, cells = int(seen.sum()), int(value.size)
+    if measured == 0:
+        return MapMean(np.nan, np.nan, np.nan, 0, cells)
+    mean = float(value[seen].mean())
+    if measured == 1:
+        own = np.isfinite(grid_map.value)
+        return MapMean(mean, float(grid_map.low[own][0]), float(grid_map.high[own][0]), 1, cells)
+    parts = np.array_split(value, min(_BLOCKS, value.shape[1]), axis=1)
+    means = np.array([part[np.isfinite(part)].mean() for part in parts if np.isfinite(part).any()])
+    if means.size < 2:
+        return MapMean(mean, np.nan, np.nan, measured, cells)
+    half = float(student_t.ppf(0.975, means.size - 1) * means.std(ddof=1) / np.sqrt(means.size))
+    return MapMean(mean, mean - half, mean + half, measured, cells)
+
+
+def strongest(relations: tuple[Relation, ...]) -> Relation | None:
+    """Return the relation with the largest absolute r; None without any."""
+    defined = [relation for relation in relations if np.isfinite(relation.r)]
+    return max(defined, key=lambda relation: abs(relation.r), default=None)
+
+
+def _spans_zero(relation: Relation) -> bool:
+    return not (relation.low > 0 or relation.high < 0)
+
+
+def _size_text(shape: tuple[int, int], pixel_size_um: float | None) -> str:
+    height, width = shape
+    pixels = f"{width:,} × {height:,} px"
+    if not pixel_size_um:
+        return pixels
+    sides = (format_length(side * pixel_size_um).replace("um", "µm") for side in (width, height))
+    return f"{pixels} = {' × '.join(sides)}"
+
+
+def _picture_facts(data: FinishedRun) -> list[Fact]:
+    facts = []
+    shape = data.mosaic.shape if data.mosaic is not None else data.layout.mosaic_shape if data.layout else None
+    if shape is not None:
+        size = data.pixel_size_um
+        remark = (
+            f"{format_length(size).replace('um', 'µm')} per pixel" if size else "pixel size unknown: lengths are in px"
+        )
+        facts.append(Fact("Picture", _size_text(shape, size), remark))
+    if data.frames or data.dropped:
+        lost = sum(entry.frames for entry in data.dropped)
+        dropped = f"{count_text(lost, 'frame')} left out" if lost else "none left out"
+        facts.append(Fact("Frames", f"{len(data.frames):,} used", dropped))
+    return facts
+
+
+def _placement_facts(layout: Layout) -> list[Fact]:
+    kept = kept_mask(layout)
+    facts = [Fact("Pairs", f"{kept.sum():,} kept", f"{(~kept).sum():,} rejected")]
+    residual = pair_residuals_px(layout)[kept] if kept.any() else np.empty(0)
+    if residual.size:
+        median, upper = np.percentile(residual, (50, 95))
+        facts.append(Fact("Residual", f"{median:.2f} px median", f"95 % of the pairs below {upper:.2f} px"))
+    components = int(np.unique(layout.component).size)
+    prior = int(layout.placed_by_prior.sum())
+    facts.append(
+        Fact(
+            "Components",
+            f"{components:,}",
+            f"{count_text(prior, 'frame')} placed by the stage motion alone"
+            if prior
+            else "every frame placed by measured pairs",
+        )
+    )
+    return facts
+
+
+def _result_facts(data: FinishedRun) -> list[Fact]:
+    facts = []
+    for result in data.results:
+        if not result.maps:
+            continue
+        mean = map_mean(result.maps[0])
+        cells = f"mean of {mean.measured:,} of {count_text(mean.cells, 'cell')}"
+        text = value_text(mean.value, mean.low, mean.high, result.maps[0].unit)
+        facts.append(Fact(result.maps[0].label, text, f"{cells}; {result.analyzer}"))
+    best = strongest(tuple(data.relations))
+    if best is not None:
+        remark = (
+            f"{data.quantity_label(best.quantity)} with {best.property_name}; "
+            f"{best.n} points worth {best.n_effective:.1f}, p {p_value_text(best.p_value)}"
+        )
+        facts.append(Fact("Strongest relation", f"r = {correlation_text(best.r, best.low, best.high)}", remark))
+    return facts
+
+
+def facts(data: FinishedRun) -> list[Fact]:
+    """Return the lines of the summary box."""
+    placement = _placement_facts(data.layout) if data.layout is not None else []
+    if data.quality is not None:
+        placement.append(Fact("Stitching quality", score_text(data.quality), "share of the overlaps that agree"))
+    return [*_picture_facts(data), *placement, *_result_facts(data)]
+
+
+def _placement_doubts(layout: Layout) -> list[str]:
+    doubts = []
+    kept, count = kept_mask(layout), len(layout)
+    prior = int(layout.placed_by_prior.sum())
+    if count > 1 and not kept.any():
+        doubts.append("No pair of frames was kept: every frame lies where the stage motion or the source put it.")
+    elif prior:
+        doubts.append(
+            f"{prior:,} of {count_text(count, 'frame')} {'is' if prior == 1 else 'are'} placed by the stage motion "
+            "alone (hatched under Placement): the picture may be torn or doubled there."
+        )
+    components = int(np.unique(layout.component).size)
+    if kept.any() and components > 1 and not prior:
+        doubts.append(
+            f"The frames fall into {components:,} groups that no kept pair joins; distances between groups are not "
+            "measured."
+        )
+    residual = pair_residuals_px(layout)[kept] if kept.any() else np.empty(0)
+    if residual.size and float(np.median(residual)) > 1:
+        doubts.append(
+            f"The median residual of the pairs is {np.median(residual):.1f} px: expect doubled edges where frames "
+            "overlap."
+        )
+    return doubts
+
+
+def _number_doubts(data: FinishedRun) -> list[str]:
+    doubts = []
+    for result in data.results:
+        for grid_map in result.maps[:1]:
+            mean = map_mean(grid_map)
+            if mean.measured * 2 < mean.cells:
+                doubts.append(
+                    f"{grid_map.label}: only {mean.measured:,} of {count_text(mean.cells, 'cell')} could be measured."
+                )
+    best = strongest(tuple(data.relations))
+    if best is not None and _spans_zero(best):
+        doubts.append(
+            f"No relation to {best.property_name} is established: the interval of the strongest one includes zero."
+        )
+    elif best is not None and len(data.relations) > 1:
+        doubts.append(
+            f"The strongest of {len(data.relations)} relations was picked after looking at all of them; its "
+            "interval does not allow for that choice."
+        )
+    return doubts
+
+
+def doubts(data: FinishedRun) -> list[str]:
+    """Return what to mistrust: the run's own warnings, then what the data gives away; each once."""
+    own = list(data.warnings)
+    if data.mosaic is not None and data.pixel_size_um is None:
+        own.append("The pixel size is unknown: all lengths are in pixels.")
+    if data.layout is not None:
+        own += _placement_doubts(data.layout)
+    if data.quality is not None:
+        own += quality_doubts(data.quality)
+    for result in data.denoising:
+        own += denoising_doubts(result)
+    return list(dict.fromkeys([*own, *_number_doubts(data)]))

@@ -1,0 +1,1 @@
+"""How a run is carried out: steps and their keys, executors, the run folder, progress, provenance."""

@@ -1,0 +1,39 @@
+"""Registers the built-in export formats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cemi_core.plugins import ExporterPlugin, hookimpl
+
+
+@hookimpl
+def cemi_exporters() -> Iterable[ExporterPlugin]:
+    """Yield the export formats that come with cemi-run."""
+    yield ExporterPlugin(
+        "ome-tiff",
+        "One tiled, pyramidal BigTIFF with OME metadata, for QuPath, Fiji (Bio-Formats) and other viewers.",
+        factory="cemi_run.export.ome_tiff:make",
+        settings="cemi_run.export.ome_tiff:OmeTiffSettings",
+        suffix=".ome.tif",
+    )
+    yield ExporterPlugin(
+        "ome-zarr",
+        "An OME-Zarr 0.5 folder, for napari, web viewers and programs that read in parallel.",
+        factory="cemi_run.export.ome_zarr:make",
+        suffix=".ome.zarr",
+    )
+    yield ExporterPlugin(
+        "dzi",
+        "Deep Zoom tiles for a web page (OpenSeadragon).",
+        factory="cemi_run.export.deep_zoom:make",
+        settings="cemi_run.export.deep_zoom:DeepZoomSettings",
+        suffix=".dzi",
+    )
+    yield ExporterPlugin(
+        "png",
+        "One 8-bit picture with a scale bar, reduced until it fits.",
+        factory="cemi_run.export.png:make",
+        settings="cemi_run.export.png:PngSettings",
+        suffix=".png",
+    )

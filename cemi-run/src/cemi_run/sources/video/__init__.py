@@ -1,0 +1,1 @@
+"""Frames from screen recordings: decoding, the picture on the screen, whole scans, motion."""

@@ -1,0 +1,185 @@
+"""The last step: one run file, maps as tables and pictures, and the report made from them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import h5py
+
+from cemi_core.errors import InputError
+from cemi_core.files.atomic import atomic_path
+from cemi_core.model.finished_run import FinishedRun, PluginUse, Reporter, StepTime, map_file_names
+from cemi_core.model.grid import Grid
+from cemi_core.model.result import PropertyTable, Result
+from cemi_core.plugins.manager import make
+from cemi_run.engine.folder import RunFolder
+from cemi_run.engine.plan import Context, Outcome
+from cemi_run.engine.provenance import peak_memory_mb, versions
+from cemi_run.recipe.check import CheckedRecipe, Choice
+from cemi_run.steps.denoise_quality import load_judgements
+from cemi_run.steps.measure import grid_of, load_result, profiles_of, read_property_table
+from cemi_run.steps.place import load_layout
+from cemi_run.steps.quality import load_quality
+from cemi_run.store.hdf5_table import new_hdf5_file, opened_hdf5_file, read_texts, write_texts
+from cemi_run.store.map_csv import write_map_csv
+from cemi_run.store.protocol import open_mosaic
+from cemi_run.store.run_file import (
+    read_frames_table,
+    read_layout,
+    read_profiles,
+    read_relations,
+    read_result,
+    write_frames_table,
+    write_layout,
+    write_profiles,
+    write_relations,
+    write_result,
+)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What the last step must know of the flow before it."""
+
+    title: str
+    mosaic_step: str
+    analyze_steps: tuple[str, ...]
+    judge_steps: tuple[str, ...]
+    recipe: CheckedRecipe
+    choices: tuple[Choice, ...]
+    step_names: tuple[str, ...]
+
+
+def finish_run(ending: Ending, context: Context) -> Outcome:
+    """Write ``run.h5``, ``maps/`` and the report from what the steps before have left."""
+    folder = context.folder
+    with new_hdf5_file(folder.run_file) as file:
+        _write_run(file, ending, folder)
+    _write_maps(folder)
+    outputs = [folder.run_file, folder.maps]
+    choice = ending.recipe.report
+    if choice is None:
+        return Outcome(outputs, ["No report was written: no package that writes one (cemi-report) is installed."])
+    reporter: Reporter = make(choice.plugin, choice.settings, context.machine.runtime())
+    return Outcome([*outputs, *write_run_report(reporter, folder)])
+
+
+def _write_run(file: h5py.File, ending: Ending, folder: RunFolder) -> None:
+    with opened_hdf5_file(folder.inner / "frames.h5") as table:
+        frames, dropped = read_frames_table(table)
+    write_frames_table(file.create_group("frames"), frames, dropped)
+    write_layout(file.create_group("layout"), load_layout(folder.output_of("layout")))
+    quality = load_quality(folder)
+    if quality is not None:
+        write_result(file.create_group("quality"), quality)
+    _write_results(file.create_group("denoising"), load_judgements(folder, ending.judge_steps))
+    results = [load_result(folder.output_of(step)) for step in ending.analyze_steps]
+    _write_results(file.create_group("results"), results)
+    with open_mosaic(folder.output_of(ending.mosaic_step)) as mosaic:
+        grid = grid_of(ending.recipe.grid, mosaic)
+        profiles = profiles_of(results, grid, mosaic.pixel_size_um)
+    write_profiles(file.create_group("profiles"), profiles)
+    relate = ending.recipe.relate
+    relations = file.create_group("relations")
+    if relate is not None:
+        with opened_hdf5_file(folder.output_of("relate")) as related:
+            write_relations(relations, read_relations(related["relations"]))
+    records = [record for name in ending.step_names if (record := folder.record(name)) is not None]
+    write_texts(file, "warnings", [note for record in records for note in record.notes])
+    about = {
+        "title": ending.title,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "rows": grid.rows,
+        "columns": grid.columns,
+        "mosaic": folder.relative(folder.output_of(ending.mosaic_step)),
+        "recipe": ending.recipe.to_yaml(),
+        "property": [relate.property, relate.x, relate.value] if relate else None,
+        "versions": versions(ending.choices),
+        "plugins": [[c.plugin.stage, c.name, c.plugin.package, c.plugin.version] for c in ending.choices],
+        "steps": [[record.name, record.seconds, "done"] for record in records],
+        "peak_memory_mb": peak_memory_mb(),
+    }
+    file.attrs["cemi_run_format"] = 1
+    # A dataset, since HDF5 holds no attribute above 64 kB and a recipe may list many files.
+    file["about"] = json.dumps(about)
+
+
+def _write_results(group: h5py.Group, results: Sequence[Result]) -> None:
+    for number, result in enumerate(results):
+        write_result(group.create_group(f"{number:02d}-{result.analyzer.replace('/', '_')}"), result)
+
+
+@contextmanager
+def opened_run(folder: RunFolder) -> Iterator[FinishedRun]:
+    """Yield everything that ``run.h5`` knows, with the mosaic open for reading.
+
+    Raises
+    ------
+    InputError
+        The folder holds no finished run.
+    """
+    if not folder.run_file.exists():
+        raise InputError(f"{folder.path} holds no finished run (run.h5 is missing); run 'cemi recipe' first")
+    with opened_hdf5_file(folder.run_file) as file:
+        if "about" not in file:
+            raise InputError(f"{folder.run_file} was not written by 'cemi recipe'")
+        about = json.loads(file["about"][()])
+        frames, dropped = read_frames_table(file["frames"])
+        mosaic_path = folder.path / about["mosaic"]
+        layout, results = read_layout(file["layout"]), [read_result(g) for _, g in sorted(file["results"].items())]
+        quality = read_result(file["quality"]) if "quality" in file else None
+        denoising = [read_result(g) for _, g in sorted(file["denoising"].items())] if "denoising" in file else []
+        profiles, relations = read_profiles(file["profiles"]), read_relations(file["relations"])
+        warnings = read_texts(file, "warnings")
+    with ExitStack() as stack:
+        mosaic = stack.enter_context(open_mosaic(mosaic_path)) if mosaic_path.exists() else None
+        yield FinishedRun(
+            title=about["title"],
+            created=about["created"],
+            frames=frames,
+            dropped=dropped,
+            layout=layout,
+            mosaic=mosaic,
+            grid=Grid(about["rows"], about["columns"], mosaic.shape) if mosaic else None,
+            results=results,
+            profiles=profiles,
+            relations=relations,
+            property_table=_table_if_there(*about["property"]) if about["property"] else None,
+            settings_yaml=about["recipe"],
+            versions=about["versions"],
+            plugins=[PluginUse(*row) for row in about["plugins"]],
+            timings=[StepTime(*row) for row in about["steps"]],
+            warnings=warnings,
+            peak_memory_mb=about["peak_memory_mb"],
+            quality=quality,
+            denoising=denoising,
+        )
+
+
+def _table_if_there(path: str, x: str, value: str) -> PropertyTable | None:
+    """Return the property table if its file is still where the run found it; the report does without it otherwise."""
+    try:
+        return read_property_table(Path(path), x, value)
+    except InputError:
+        return None
+
+
+def write_run_report(reporter: Reporter, folder: RunFolder) -> list[Path]:
+    """Write a report into a run folder from what it holds; return the files that the reporter wrote."""
+    with opened_run(folder) as run:
+        return list(reporter.write(run, folder.path))
+
+
+def _write_maps(folder: RunFolder) -> None:
+    with opened_run(folder) as run, atomic_path(folder.maps) as temporary:
+        temporary.mkdir()
+        if run.grid is None:
+            return
+        maps = [grid_map for result in run.results for grid_map in result.maps]
+        for name, grid_map in zip(map_file_names(maps), maps, strict=True):
+            write_map_csv(temporary / f"{name}.csv", grid_map, run.grid, run.pixel_size_um)

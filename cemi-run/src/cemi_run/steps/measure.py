@@ -1,0 +1,242 @@
+"""The steps that measure: analyzers on the cells of the grid, profiles along x, and their relation to a property."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cemi_core.errors import InputError, PluginError, UsageError
+from cemi_core.model.grid import Grid
+from cemi_core.model.mosaic import Mosaic
+from cemi_core.model.result import Profile, PropertyTable, Result, profile_along_x
+from cemi_core.model.stages import Analyzer, BlockInfo
+from cemi_core.model.units import MICROMETRES_PER_UNIT
+from cemi_core.plugins.manager import make
+from cemi_core.plugins.types import owner_of
+from cemi_run.engine.executors import spread
+from cemi_run.engine.plan import Context, Outcome
+from cemi_run.recipe.check import Choice
+from cemi_run.recipe.schema import GridSpec, RelateSpec
+from cemi_run.store.hdf5_table import new_hdf5_file, opened_hdf5_file
+from cemi_run.store.protocol import open_mosaic
+from cemi_run.store.run_file import read_result, write_profiles, write_relations, write_result
+
+log = logging.getLogger("cemi")
+
+#: Edge of a cell where the recipe names no grid, px.
+DEFAULT_CELL_PX = 500
+_LARGEST_CELL_PX = 100_000_000
+
+
+def grid_of(spec: GridSpec | None, mosaic: Mosaic) -> Grid:
+    """Return the grid that a recipe asks for on this mosaic.
+
+    Raises
+    ------
+    UsageError
+        A cell in micrometres is asked for and the pixel size is unknown, or the cells are too large for memory.
+    """
+    height, width = mosaic.shape
+    if spec is not None and spec.rows is not None and spec.columns is not None:
+        grid = Grid(spec.rows, spec.columns, mosaic.shape)
+    else:
+        edge: float = DEFAULT_CELL_PX
+        if spec is not None and spec.cell is not None:
+            if mosaic.pixel_size_um is None:
+                raise UsageError("'grid.cell' needs the pixel size, which is unknown; give 'pixel_size' in the source")
+            edge = spec.cell / mosaic.pixel_size_um
+        grid = Grid(max(1, round(height / edge)), max(1, round(width / edge)), mosaic.shape)
+    largest = math.prod(grid.cell_shape)
+    if largest > _LARGEST_CELL_PX:
+        raise UsageError(
+            f"a grid of {grid.rows} x {grid.columns} makes cells of {largest / 1e6:.0f} Mpx, more than the memory of a "
+            f"task should hold ({_LARGEST_CELL_PX / 1e6:.0f} Mpx); use more rows or columns"
+        )
+    return grid
+
+
+@dataclass(frozen=True)
+class _AnalyzeTask:
+    analyzer: Analyzer
+    mosaic: Path
+    grid: Grid
+
+
+def analyze_mosaic(choice: Choice, mosaic_step: str, name: str, spec: GridSpec | None, context: Context) -> Outcome:
+    """Measure every cell of the grid and merge the partial results."""
+    mosaic_path = context.folder.output_of(mosaic_step)
+    with open_mosaic(mosaic_path) as mosaic:
+        grid = grid_of(spec, mosaic)
+    analyzer = make(choice.plugin, choice.settings, context.machine.runtime())
+    cells = [(row, column) for row in range(grid.rows) for column in range(grid.columns)]
+    task = _AnalyzeTask(analyzer, mosaic_path, grid)
+
+    def partials() -> Iterator[tuple[int, int, Any]]:
+        work = spread(context.executor, _analyze_batch, task, cells, in_flight=context.in_flight)
+        for number, ((row, column), partial) in enumerate(work):
+            context.progress(f"measuring {choice.name}", number + 1, len(cells))
+            yield row, column, partial
+
+    result: Result = analyzer.merge(partials(), (grid.rows, grid.columns))
+    _check_result(result, analyzer, (grid.rows, grid.columns))
+    path = context.folder.inner / f"{name}.h5"
+    with new_hdf5_file(path) as file:
+        write_result(file, result)
+        file.attrs["rows"], file.attrs["columns"] = grid.rows, grid.columns
+    return Outcome([path], [f"{choice.name}: {note}" for note in _unmeasured(result)])
+
+
+def _check_result(result: Result, analyzer: Analyzer, shape: tuple[int, int]) -> None:
+    if not isinstance(result, Result):
+        raise PluginError(f"{owner_of(analyzer)} merged into {type(result).__name__}, not into a Result")
+    for grid_map in result.maps:
+        shapes = {np.shape(series) for series in (grid_map.value, grid_map.low, grid_map.high)}
+        if shapes != {shape}:
+            raise PluginError(
+                f"{owner_of(analyzer)} made a map '{grid_map.name}' of {sorted(shapes)} for a grid of {shape}"
+            )
+
+
+def _unmeasured(result: Result) -> list[str]:
+    notes = []
+    for grid_map in result.maps[:1]:
+        empty = int(np.count_nonzero(~np.isfinite(grid_map.value)))
+        if empty:
+            notes.append(f"{empty} of {grid_map.value.size} cells could not be measured.")
+    return notes
+
+
+def _analyze_batch(task: _AnalyzeTask, cells: Sequence[tuple[int, int]]) -> list[Any]:
+    with open_mosaic(task.mosaic) as mosaic:
+        return [_analyze_cell(task, mosaic, row, column) for row, column in cells]
+
+
+def _analyze_cell(task: _AnalyzeTask, mosaic: Mosaic, row: int, column: int) -> Any:
+    cell = task.grid.box(row, column)
+    outer = cell.grown(task.analyzer.halo).clipped(mosaic.shape)
+    valid = mosaic.read_valid(outer)
+    core = (
+        slice(cell.y - outer.y, cell.y - outer.y + cell.height),
+        slice(cell.x - outer.x, cell.x - outer.x + cell.width),
+    )
+    if not valid[core].any():
+        return None
+    info = BlockInfo(
+        pixel_size_um=mosaic.pixel_size_um,
+        core=core,
+        valid=None if valid.all() else valid,
+        row=row,
+        column=column,
+        box=cell,
+    )
+    return task.analyzer.process(mosaic.read(outer), info)
+
+
+def load_result(path: Path) -> Result:
+    """Return a result that `analyze_mosaic` wrote."""
+    with opened_hdf5_file(path) as file:
+        return read_result(file)
+
+
+def profiles_of(results: Sequence[Result], grid: Grid, pixel_size_um: float | None) -> list[Profile]:
+    """Return the profile along x of every map."""
+    x_um = [x * (pixel_size_um or 1.0) for x in grid.centres_px()[1]]
+    return [profile_along_x(grid_map, x_um) for result in results for grid_map in result.maps]
+
+
+def relate_profiles(
+    choice: Choice,
+    spec: RelateSpec,
+    analyze_steps: Sequence[str],
+    mosaic_step: str,
+    grid: GridSpec | None,
+    context: Context,
+) -> Outcome:
+    """Relate the profiles of every map to the measured property."""
+    with open_mosaic(context.folder.output_of(mosaic_step)) as mosaic:
+        if mosaic.pixel_size_um is None:
+            raise UsageError(
+                "'relate' needs the pixel size, which is unknown; give 'pixel_size' in the source's settings"
+            )
+        results = [load_result(context.folder.output_of(step)) for step in analyze_steps]
+        profiles = profiles_of(results, grid_of(grid, mosaic), mosaic.pixel_size_um)
+    table = read_property_table(Path(spec.property), spec.x, spec.value)
+    method = make(choice.plugin, choice.settings, context.machine.runtime())
+    relations = method.relate(profiles, table)
+    path = context.folder.inner / "relations.h5"
+    with new_hdf5_file(path) as file:
+        write_profiles(file.create_group("profiles"), profiles)
+        write_relations(file.create_group("relations"), relations)
+    return Outcome([path])
+
+
+def read_property_table(path: Path, x_column: str, value_column: str) -> PropertyTable:
+    """Read a CSV table of a property along x.
+
+    Parameters
+    ----------
+    path : Path
+        With a head line; commas, semicolons or tabs between the columns.
+    x_column : str
+        Place along the mosaic; its unit is the end of its name: ``_nm``, ``_um``, ``_mm``, ``_cm``.
+    value_column : str
+        The property.
+
+    Raises
+    ------
+    InputError
+        The file is missing or empty, a column is missing, or a value is no number (the message names the line).
+    UsageError
+        The name of the x column carries no unit.
+    """
+    unit = x_column.rpartition("_")[2]
+    if unit not in MICROMETRES_PER_UNIT:
+        raise UsageError(f"the column '{x_column}' must carry its unit: name it like x_um, x_mm or x_cm")
+    rows = _read_rows(path)
+    head = [column.strip() for column in rows[0][1]]
+    for column in (x_column, value_column):
+        if head.count(column) > 1:
+            raise InputError(f"{path} has {head.count(column)} columns '{column}'; name them apart")
+        if column not in head:
+            raise InputError(f"{path} has no column '{column}'; its columns are {', '.join(head)}")
+    x, value = head.index(x_column), head.index(value_column)
+    points = []
+    for number, row in rows[1:]:
+        try:
+            point = float(row[x]) * MICROMETRES_PER_UNIT[unit], float(row[value])
+        except (ValueError, IndexError):
+            raise InputError(
+                f"{path}, line {number}: '{x_column}' and '{value_column}' must be numbers, with a decimal point"
+            ) from None
+        if all(map(math.isfinite, point)):
+            points.append(point)
+    if not points:
+        raise InputError(f"{path} has a head line but no values")
+    points.sort()
+    array = np.asarray(points, dtype=np.float64)
+    return PropertyTable(value_column, array[:, 0], array[:, 1])
+
+
+def _read_rows(path: Path) -> list[tuple[int, list[str]]]:
+    """Return the lines that are not empty, split into columns, with their numbers."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"there is no table {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as a CSV table: {error}") from None
+    head = next((line for line in text.splitlines() if line.strip()), None)
+    if head is None:
+        raise InputError(f"{path} is empty")
+    reader = csv.reader(text.splitlines(), delimiter=max(",;\t", key=head.count))
+    try:
+        return [(reader.line_num, row) for row in reader if any(column.strip() for column in row)]
+    except csv.Error as error:
+        raise InputError(f"{path}, line {reader.line_num} cannot be read as CSV: {error}") from None

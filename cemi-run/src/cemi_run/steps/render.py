@@ -1,0 +1,239 @@
+"""The steps that make the picture: blend frames into the mosaic, build its pyramid, denoise it if asked."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cemi_core.errors import InputError, PluginError
+from cemi_core.files.atomic import atomic_path
+from cemi_core.model.flat_field import flattened
+from cemi_core.model.frame import FrameSource
+from cemi_core.model.layout import Layout
+from cemi_core.model.mosaic import Box, Patch
+from cemi_core.model.stages import Denoiser, Stitcher
+from cemi_core.numeric.tiles import denoise_box, peak_of
+from cemi_core.plugins.manager import make
+from cemi_core.plugins.types import owner_of
+from cemi_run.engine.executors import shares_memory, spread
+from cemi_run.engine.plan import Context, Outcome, Workers
+from cemi_run.recipe.check import Choice
+from cemi_run.steps.place import load_layout
+from cemi_run.store.frames import StoredFrames
+from cemi_run.store.protocol import MosaicStore, create_mosaic, open_mosaic
+from cemi_run.store.pyramid import build_pyramid
+
+#: Edge of a piece of the mosaic that one task renders, px: a multiple of the chunk.
+TASK_PX = 2048
+_STRIP_PX = 1024
+_MAX_MOSAIC_PX = 50_000_000_000
+
+#: What tasks make of a box, one picture per mosaic; None where no frame reaches, or where they have written it.
+_Images = Sequence[NDArray[np.float32]] | None
+
+
+@dataclass(frozen=True)
+class _BlendTask:
+    stitcher: Stitcher
+    layout: Layout
+    frames: FrameSource
+    paths: Sequence[Path]
+    with_looks: bool
+
+
+def mosaic_name(context: Context, final: bool, stage: int) -> Path:
+    """Return where a mosaic goes: HDF5 where one process writes, OME-Zarr where several do."""
+    suffix = ".h5" if shares_memory(context.machine.kind) else ".ome.zarr"
+    return context.folder.path / f"mosaic{suffix}" if final else context.folder.inner / f"mosaic-{stage}{suffix}"
+
+
+def render_mosaic(choice: Choice, layout_step: str, frames_step: str, final: bool, context: Context) -> Outcome:
+    """Blend the placed frames into a mosaic with its pyramid, and a second one of the looks if the stitcher tells."""
+    layout = load_layout(context.folder.output_of(layout_step))
+    frames = StoredFrames(context.folder.output_of(frames_step))
+    path = mosaic_name(context, final, 0)
+    stitcher = make(choice.plugin, choice.settings, context.machine.runtime())
+    looks = context.folder.path / f"looks{path.name.removeprefix(path.name.partition('.')[0])}"
+    paths = [path, looks] if getattr(stitcher, "offers_looks", False) else [path]
+    write_mosaic(stitcher, layout, frames, path, context, *paths[1:])
+    _remove_other_format(path)
+    _remove_other_format(looks, keep=looks in paths)
+    return Outcome(paths)
+
+
+def write_mosaic(
+    stitcher: Stitcher,
+    layout: Layout,
+    frames: FrameSource,
+    path: Path,
+    workers: Workers,
+    looks_path: Path | None = None,
+) -> None:
+    """Blend placed frames into a mosaic with its pyramid; it appears under ``path`` only when it is complete.
+
+    Parameters
+    ----------
+    stitcher : Stitcher
+    layout : Layout
+    frames : FrameSource
+    path : Path
+        The mosaic.
+    workers : Workers
+    looks_path : Path, optional
+        A second mosaic, float32: how many frames made each pixel, from ``stitcher.blend_with_looks``.
+
+    Raises
+    ------
+    InputError
+        The layout is so large that its positions must be wrong.
+    """
+    shape = layout.mosaic_shape
+    if shape[0] * shape[1] > _MAX_MOSAIC_PX:
+        raise InputError(
+            f"the mosaic would have {shape[0]} x {shape[1]} px, more than frames that overlap can fill; "
+            "check the positions that the frames came with"
+        )
+    pixel_size_um = next((frame.pixel_size_um for frame in frames.frames if frame.pixel_size_um), None)
+    float_range = getattr(frames, "float_range", (0.0, 1.0))
+    with ExitStack() as stack:
+        mosaics = [stack.enter_context(_new_mosaic(path, shape, frames.dtype, pixel_size_um, float_range))]
+        if looks_path is not None:
+            mosaics.append(stack.enter_context(_new_mosaic(looks_path, shape, np.dtype(np.float32), pixel_size_um)))
+        targets = [] if shares_memory(workers.machine.kind) else [mosaic.path for mosaic in mosaics]
+        # Tasks may travel: the pairs, by far the largest part of a layout, stay here.
+        task = _BlendTask(stitcher, replace(layout, pairs=()), frames, targets, looks_path is not None)
+        _fill(mosaics, "blending", _blend_batch, task, workers)
+
+
+@contextmanager
+def _new_mosaic(path: Path, *properties: Any) -> Iterator[MosaicStore]:
+    with atomic_path(path) as temporary, create_mosaic(temporary, *properties) as mosaic:
+        yield mosaic
+
+
+def _fill(
+    mosaics: Sequence[MosaicStore],
+    label: str,
+    function: Callable[[Any, Sequence[Box]], Sequence[_Images]],
+    task: Any,
+    workers: Workers,
+) -> None:
+    """Fill level 0 box by box, then the levels above; boxes that tasks have written themselves come back as None."""
+    boxes = list(Box(0, 0, *mosaics[0].shape).tiles(*_task_shape(mosaics[0])))
+    work = spread(workers.executor, function, task, boxes, in_flight=workers.in_flight, batch=1)
+    for number, (box, images) in enumerate(work):
+        for mosaic, image in zip(mosaics, images or (), strict=False):
+            mosaic.write(box, image)
+        workers.progress(label, number + 1, len(boxes))
+    executor = None if shares_memory(workers.machine.kind) else workers.executor
+    for mosaic in mosaics:
+        build_pyramid(
+            mosaic,
+            executor=executor,
+            progress=lambda done, total: workers.progress("building the pyramid", done, total),
+        )
+
+
+def _remove_other_format(path: Path, keep: bool = True) -> None:
+    """Remove what another run has left: a run folder holds one of ``NAME.h5`` and ``NAME.ome.zarr``, or none."""
+    stem = path.name.partition(".")[0]
+    for other in {path.with_name(stem + ".h5"), path.with_name(stem + ".ome.zarr")} - ({path} if keep else set()):
+        if other.is_dir():
+            shutil.rmtree(other)
+        else:
+            other.unlink(missing_ok=True)
+
+
+def _task_shape(mosaic: MosaicStore) -> tuple[int, int]:
+    owned = mosaic.writer_px
+    return min(owned[0], TASK_PX), min(owned[1], TASK_PX)
+
+
+def _blend_batch(task: _BlendTask, boxes: Sequence[Box]) -> list[_Images]:
+    results: list[_Images] = []
+    for box in boxes:
+        images = _blend_box(task, box)
+        if images is not None and task.paths:
+            for path, image in zip(task.paths, images, strict=True):
+                with open_mosaic(path, writable=True) as mosaic:
+                    mosaic.write(box, image)
+            images = None
+        results.append(images)
+    return results
+
+
+def _blend_box(task: _BlendTask, box: Box) -> _Images:
+    if not len(task.layout.frames_in(box)):
+        return None
+    stitcher: Any = task.stitcher
+    patches = [_patch(task, int(n)) for n in task.layout.frames_in(box.grown(getattr(stitcher, "blend_margin_px", 0)))]
+    images = stitcher.blend_with_looks(patches, box) if task.with_looks else (stitcher.blend(patches, box),)
+    for image in images:
+        if np.shape(image) != (box.height, box.width):
+            raise PluginError(f"{owner_of(stitcher)} blended {np.shape(image)} for {box}")
+    return tuple(images)
+
+
+def _patch(task: _BlendTask, index: int) -> Patch:
+    layout, image = task.layout, task.frames.read(index)
+    if layout.flat_field is not None:
+        image = flattened(image, layout.flat_field)
+    y, x = layout.positions_px[index]
+    gain, offset = float(layout.gain[index]), float(layout.offset[index])
+    return Patch(index, image, float(y), float(x), gain, offset, layout.affine_of(index))
+
+
+@dataclass(frozen=True)
+class _DenoiseTask:
+    denoiser: Denoiser
+    source: Path
+    target: Path | None
+    peak: float | None
+
+
+def denoise_mosaic(choice: Choice, before: str, stage: int, final: bool, context: Context) -> Outcome:
+    """Denoise a mosaic into another one, tile by tile with a halo."""
+    source_path = context.folder.output_of(before)
+    denoiser = make(choice.plugin, choice.settings, context.machine.runtime())
+    path = mosaic_name(context, final, stage)
+    with (
+        open_mosaic(source_path) as source,
+        _new_mosaic(path, source.shape, source.dtype, source.pixel_size_um, source.float_range) as mosaic,
+    ):
+        target = None if shares_memory(context.machine.kind) else mosaic.path
+        label = f"denoising the mosaic with {choice.name}"
+        # reading a whole mosaic takes its time: only for those who ask
+        peak = _peak(source) if getattr(denoiser, "wants_peak", False) else None
+        _fill([mosaic], label, _denoise_batch, _DenoiseTask(denoiser, source_path, target, peak), context)
+    _remove_other_format(path)
+    return Outcome([path])
+
+
+def _peak(mosaic: MosaicStore) -> float | None:
+    """Return the brightest grey level of a mosaic, read strip by strip."""
+    height, width = mosaic.shape
+    strips = (Box(y, 0, min(_STRIP_PX, height - y), width) for y in range(0, height, _STRIP_PX))
+    return max((peak for strip in strips if (peak := peak_of(mosaic.read(strip))) is not None), default=None)
+
+
+def _denoise_batch(task: _DenoiseTask, boxes: Sequence[Box]) -> list[_Images]:
+    images: list[_Images] = []
+    with open_mosaic(task.source) as source:
+        for box in boxes:
+            about = (source.shape, source.pixel_size_um, source.read_valid, task.peak)
+            image = denoise_box(task.denoiser, source.read, box, *about)
+            image = np.where(source.read_valid(box), image, np.float32(np.nan))
+            if task.target is not None:
+                with open_mosaic(task.target, writable=True) as mosaic:
+                    mosaic.write(box, image)
+                images.append(None)
+            else:
+                images.append((image,))
+    return images

@@ -1,0 +1,211 @@
+"""What a run found survives the HDF5 file without loss."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+
+import h5py
+import numpy as np
+import pytest
+
+from cemi_core.errors import InputError
+from cemi_core.model.frame import DroppedFrame, Frame
+from cemi_core.model.grid import Grid
+from cemi_core.model.layout import Layout, PairShift, ScanGeometry
+from cemi_core.model.result import GridMap, Profile, PropertyTable, Relation, Result, Table
+from cemi_run.store import run_file
+from cemi_run.store.hdf5_table import new_hdf5_file
+from cemi_run.store.map_csv import write_map_csv
+
+
+@pytest.fixture
+def group(tmp_path):
+    with h5py.File(tmp_path / "run.h5", "w") as file:
+        yield file
+
+
+def test_a_new_file_appears_whole_or_not_at_all_and_any_hdf5_tool_reads_it(tmp_path):
+    path = tmp_path / "layout.h5"
+    with pytest.raises(KeyboardInterrupt), new_hdf5_file(path) as file:
+        run_file.write_layout(file, layout_of(1000))
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+    with new_hdf5_file(path) as file:
+        run_file.write_layout(file, layout_of(1000))
+        assert not path.exists()
+    with h5py.File(path) as file:
+        assert_same(run_file.read_layout(file), layout_of(1000))
+
+
+def assert_same(one, other):
+    """Compare dataclasses field by field, arrays with NaN included."""
+    assert type(one) is type(other)
+    for field in dataclasses.fields(one):
+        left, right = getattr(one, field.name), getattr(other, field.name)
+        if isinstance(left, np.ndarray):
+            np.testing.assert_array_equal(left, right, err_msg=field.name)
+            assert left.dtype == right.dtype, field.name
+        elif isinstance(left, tuple) and left and dataclasses.is_dataclass(left[0]):
+            assert len(left) == len(right)
+            for a, b in zip(left, right, strict=True):
+                assert_same(a, b)
+        elif dataclasses.is_dataclass(left):
+            assert_same(left, right)
+        elif isinstance(left, float) and np.isnan(left):
+            assert np.isnan(right)
+        elif isinstance(left, dict):
+            assert list(left) == list(right)
+            for key in left:
+                np.testing.assert_array_equal(left[key], right[key])
+        else:
+            assert left == right, field.name
+
+
+def layout_of(n, pairs=(), notes=()):
+    random = np.random.default_rng(0)
+    return Layout(
+        positions_px=random.random((n, 2)) * 1000,
+        shapes=np.full((n, 2), 512, np.int64),
+        component=np.arange(n) // 2,
+        residual_px=np.where(np.arange(n) % 2, np.nan, random.random(n)),
+        gain=1 + random.random(n),
+        offset=random.random(n) / 10,
+        placed_by_prior=np.arange(n) % 3 == 0,
+        pairs=tuple(pairs),
+        notes=tuple(notes),
+    )
+
+
+def a_map(name="bcc_fraction", seed=0):
+    value = np.random.default_rng(seed).random((3, 5))
+    value[1, 2] = np.nan
+    return GridMap(name, "BCC fraction", "1", value, value - 0.1, value + 0.1)
+
+
+def test_a_layout_comes_back_with_its_pairs_and_why_they_were_dropped(group):
+    pairs = [
+        PairShift(0, 1, (1.25, -300.5), 0.93, 5000, 0.04),
+        PairShift(1, 2, (0.1 + 0.2, 7.0), 0.2).dropped("quality 0.20 is below the threshold of 0.35"),
+        PairShift(2, 3, (4.0, 300.0), 0.8, candidates=(((4.0, 312.0), 0.79), ((4.0, 288.0), 0.75))),
+    ]
+    layout = layout_of(4, pairs, ["Zwei Bilder hängen lose.", ""])
+    run_file.write_layout(group, layout)
+    assert_same(run_file.read_layout(group), layout)
+
+
+def test_standard_errors_and_the_geometry_of_the_scan_come_back(group):
+    errors = np.array([[0.1, 0.2], [np.nan, np.nan], [12.0, 9.0]])
+    geometry = ScanGeometry(shear_px_per_line=0.19, shear_px_per_line_error=0.01)
+    layout = dataclasses.replace(layout_of(3), sigma_px=errors, geometry=geometry)
+    run_file.write_layout(group, layout)
+    found = run_file.read_layout(group)
+    np.testing.assert_array_equal(found.sigma_px, errors)
+    assert_same(found.geometry, geometry)
+
+
+def test_a_pair_comes_back_from_json_with_its_further_peaks():
+    pair = PairShift(2, 3, (4.0, 300.0), 0.8, 5000, 0.04, candidates=(((4.0, 312.0), 0.79),))
+    assert PairShift.from_json(json.loads(json.dumps(dataclasses.asdict(pair)))) == pair
+
+
+def test_a_layout_of_an_earlier_version_has_no_standard_errors(group):
+    run_file.write_layout(group, layout_of(3))
+    del group["geometry"], group["candidates"]
+    assert np.isnan(run_file.read_layout(group).sigma_px).all()
+
+
+def test_standard_errors_that_nobody_gave_are_unknown_for_every_frame():
+    layout = layout_of(3)
+    assert layout.sigma_px.shape == (3, 2) and np.isnan(layout.sigma_px).all()
+
+
+def test_a_layout_of_one_frame_without_pairs_comes_back(group):
+    layout = layout_of(1)
+    run_file.write_layout(group, layout)
+    assert_same(run_file.read_layout(group), layout)
+
+
+def test_frames_come_back_with_what_is_unknown_about_them(group):
+    frames = (
+        Frame(0, "a.png", (10, 20)),
+        Frame(1, "pass01.mp4@12.40s", (8, 9), 1, 12.4, (3.5, -2.0), 25.0, 0.222),
+    )
+    dropped = (DroppedFrame("b.png", "it is black"), DroppedFrame("c", "repeats the frame before", 3.25, frames=0))
+    run_file.write_frames_table(group, frames, dropped)
+    assert run_file.read_frames_table(group) == (frames, dropped)
+
+
+def test_a_run_without_frames_and_drops_comes_back_empty(group):
+    run_file.write_frames_table(group, [], [])
+    assert run_file.read_frames_table(group) == ((), ())
+
+
+def test_a_result_comes_back_in_the_order_of_its_maps(group):
+    result = Result(
+        analyzer="lamella-width",
+        maps=(a_map("spacing", 1), a_map("coherency", 2), a_map("angle", 3)),
+        tables=(
+            Table(
+                "phases", ("phase", "width [um]", "cells", "good"), (("FCC", 0.4, 12, True), ("BCC", 0.2, 11, False))
+            ),
+            Table("mixed", ("what", "how much"), (("a", None), ("b", 3), ("c", 2.5), ("d", "many"))),
+            Table("empty", ("nothing",), ()),
+        ),
+        overlays={"mask/cell": np.arange(12, dtype=np.uint8).reshape(3, 4), "colour": np.ones((2, 2, 3), np.uint8)},
+        notes=("measured along the normal", "µ"),
+    )
+    run_file.write_result(group, result)
+    assert_same(run_file.read_result(group), result)
+
+
+def test_one_analyzer_used_twice_keeps_both_results_profiles_and_relations(group):
+    results = [Result("bcc-fraction", (a_map(seed=1),)), Result("bcc-fraction", (a_map(seed=2),))]
+    run_file.write_results(group.create_group("results"), results)
+    for one, other in zip(run_file.read_results(group["results"]), results, strict=True):
+        assert_same(one, other)
+    x = np.arange(5.0)
+    profiles = [Profile("bcc", "BCC", "1", x, x + k, x - 1, x + 1, np.arange(5)) for k in range(12)]
+    run_file.write_profiles(group.create_group("profiles"), profiles)
+    for one, other in zip(run_file.read_profiles(group["profiles"]), profiles, strict=True):
+        assert_same(one, other)
+
+
+def test_relations_and_properties_come_back(group):
+    x = np.linspace(0, 1, 7)
+    relations = [
+        Relation("bcc_fraction", "hv", 0.63, 0.2, 0.9, 0.004, 7, 5.5, x, x**2, x**3, ("seven points are few",)),
+        Relation("width", "hv", float("nan"), float("nan"), float("nan"), 1.0, 2, 2.0, x[:2], x[:2], x[:2]),
+    ]
+    run_file.write_relations(group.create_group("relations"), relations)
+    for one, other in zip(run_file.read_relations(group["relations"]), relations, strict=True):
+        assert_same(one, other)
+    table = PropertyTable("hv", x, x + 450)
+    run_file.write_property_table(group.create_group("property"), table)
+    assert_same(run_file.read_property_table(group["property"]), table)
+
+
+def test_tables_are_plain_hdf5_tables_that_other_tools_show(group):
+    run_file.write_layout(group, layout_of(3))
+    assert group["placed"].dtype.names[:2] == ("y_px", "x_px")
+    assert group["placed"].shape == (3,)
+
+
+def test_a_file_without_the_thing_is_refused_in_a_sentence(group):
+    with pytest.raises(InputError, match=r"run\.h5 holds no layout"):
+        run_file.read_layout(group)
+    with pytest.raises(InputError, match=r"run\.h5 holds no maps"):
+        run_file.read_result(group)
+
+
+@pytest.mark.parametrize(("pixel_size_um", "unit", "first_x"), [(0.5, "um", 24.75), (None, "px", 49.5)])
+def test_a_map_as_csv_says_where_each_cell_is(tmp_path, pixel_size_um, unit, first_x):
+    write_map_csv(tmp_path / "map.csv", a_map(), Grid(3, 5, (300, 500)), pixel_size_um)
+    with (tmp_path / "map.csv").open(encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert list(rows[0]) == ["row", "column", f"y_{unit}", f"x_{unit}", "value", "low", "high"]
+    assert len(rows) == 15
+    assert float(rows[0][f"x_{unit}"]) == first_x
+    assert (rows[7]["row"], rows[7]["column"], rows[7]["value"]) == ("1", "2", "")
+    assert float(rows[14]["value"]) == pytest.approx(a_map().value[2, 4], rel=1e-5)
