@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from cemi_core.model.mosaic import Box, Patch
-from cemi_stitch.blend import feather
+from cemi_stitch.blending.feather import feather
 from cemi_stitch.stitcher import KorniaStitcher
 
 

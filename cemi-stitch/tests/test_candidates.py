@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from cemi_stitch.matchers import match_windows
-from cemi_stitch.pairs import Window
-from cemi_stitch.prepared_frames import MatchOptions
-from cemi_stitch.surface import rival_peaks
+from cemi_stitch.correlation.peaks import rival_peaks
+from cemi_stitch.frames.cache import MatchOptions
+from cemi_stitch.graph.candidate_pairs import Window
+from cemi_stitch.matching.matchers import match_windows
 
 Record = Callable[..., object]
 

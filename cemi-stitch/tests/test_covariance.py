@@ -10,9 +10,9 @@ from scipy.sparse import csc_matrix
 
 from cemi_core.model.frame import Frame
 from cemi_core.model.layout import PairShift
-from cemi_stitch.covariance import inverse_diagonal, position_sigma
-from cemi_stitch.layouts import solve_layout
-from cemi_stitch.solve import incidence_matrix
+from cemi_stitch.solve.covariance import inverse_diagonal, position_sigma
+from cemi_stitch.solve.layout import solve_layout
+from cemi_stitch.solve.least_squares import incidence_matrix
 
 
 def grid(rows: int, columns: int) -> tuple[np.ndarray, list[tuple[int, int]]]:

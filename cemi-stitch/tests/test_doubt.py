@@ -10,8 +10,8 @@ from scipy import ndimage
 
 from cemi_core.model.array_source import ArraySource
 from cemi_core.model.layout import PairShift
-from cemi_stitch.doubt import bridges, looked_at_again
-from cemi_stitch.solve import components
+from cemi_stitch.matching.bridge_check import bridges, looked_at_again
+from cemi_stitch.solve.least_squares import components
 
 SHAPE = (200, 300)
 TRUE = (150.0, 4.0)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from cemi_stitch.frames.thumbnails import make_thumbnail
 from cemi_stitch.settings import KorniaSettings
 from cemi_stitch.stitcher import KorniaStitcher
-from cemi_stitch.thumbnails import make_thumbnail
 
 Record = Callable[..., object]
 

@@ -11,8 +11,8 @@ from scipy import ndimage
 
 from cemi_core.model.frame import Frame
 from cemi_run.sources.images import ImagesSettings, ImagesSource
-from cemi_stitch.fixed_pattern import explained, shared_picture, summed
-from cemi_stitch.pairs import may_stand_still
+from cemi_stitch.frames.fixed_pattern import explained, shared_picture, summed
+from cemi_stitch.graph.candidate_pairs import may_stand_still
 from cemi_stitch.stitcher import KorniaStitcher
 
 Record = Callable[..., object]

@@ -13,10 +13,10 @@ from scipy import ndimage
 from cemi_core.model.flat_field import flattened, spread_over
 from cemi_core.model.layout import PairShift
 from cemi_core.model.mosaic import Box, Patch
-from cemi_stitch.flat_field import MIN_FRAMES, POINTS, estimate_flat_field
+from cemi_stitch.frames.thumbnails import make_thumbnail, thumbnail_factor
+from cemi_stitch.illumination.flat_field import MIN_FRAMES, POINTS, estimate_flat_field
 from cemi_stitch.settings import KorniaSettings
 from cemi_stitch.stitcher import KorniaStitcher
-from cemi_stitch.thumbnails import make_thumbnail, thumbnail_factor
 
 Record = Callable[..., Any]
 SHAPE = (200, 260)

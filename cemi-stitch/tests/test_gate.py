@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cemi_core.model.layout import PairShift
-from cemi_stitch.gate import drop_broken_loops, permutation_threshold, quality_at, significance
+from cemi_stitch.graph.acceptance import drop_broken_loops, permutation_threshold, quality_at, significance
 
 
 def test_the_threshold_lets_the_wanted_share_of_chance_matches_pass() -> None:

@@ -11,8 +11,8 @@ from scipy import ndimage
 from cemi_core.model.array_source import ArraySource
 from cemi_core.model.frame import Frame
 from cemi_core.model.layout import Layout, PairShift, ScanGeometry
-from cemi_stitch.geometry import against_stage, from_local_shifts, signed_speed, with_geometry
-from cemi_stitch.local_shifts import LocalShifts
+from cemi_stitch.correlation.block_shifts import LocalShifts
+from cemi_stitch.distortion.scan_geometry import against_stage, from_local_shifts, signed_speed, with_geometry
 
 SHAPE = (220, 280)
 Bend = Callable[[int, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]

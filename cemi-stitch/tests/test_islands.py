@@ -4,8 +4,8 @@ import numpy as np
 
 from cemi_core.model.frame import Frame
 from cemi_core.model.layout import PairShift
-from cemi_stitch.islands import islands_at_stage
-from cemi_stitch.layouts import solve_layout
+from cemi_stitch.solve.layout import solve_layout
+from cemi_stitch.solve.unlinked_groups import islands_at_stage
 
 STEP = 100.0
 

@@ -17,12 +17,13 @@ from scipy import ndimage
 from cemi_core.errors import MissingDependencyError
 from cemi_core.model.layout import PairShift
 from cemi_core.model.stages import Runtime
-from cemi_stitch import features, prepare
-from cemi_stitch.features import agreed_shifts, pair_matcher, similarity
-from cemi_stitch.matchers import match_windows
-from cemi_stitch.pairs import Window
-from cemi_stitch.phase import phase_peaks
-from cemi_stitch.prepared_frames import MatchOptions
+from cemi_stitch.correlation import features
+from cemi_stitch.correlation.features import agreed_shifts, pair_matcher, similarity
+from cemi_stitch.correlation.phase_correlation import phase_peaks
+from cemi_stitch.frames import filters
+from cemi_stitch.frames.cache import MatchOptions
+from cemi_stitch.graph.candidate_pairs import Window
+from cemi_stitch.matching.matchers import match_windows
 from cemi_stitch.settings import KorniaSettings
 from cemi_stitch.stitcher import KorniaStitcher
 
@@ -48,7 +49,7 @@ def test_both_paths_find_the_same_shifts_to_a_twentieth_of_a_pixel(
     windows = [Window(i, i + 1, tuple(truth[i + 1] - truth[i] + [5, -4]), (12.0, 12.0)) for i in range(2)]
     options = MatchOptions(matcher=matcher)
     by_opencv = match_windows(recording.source, windows, options)
-    monkeypatch.setattr(prepare, "OPENCV_DEVICES", ())
+    monkeypatch.setattr(filters, "OPENCV_DEVICES", ())
     on_device = match_windows(recording.source, windows, options)
     for one, other in zip(by_opencv, on_device, strict=True):
         assert np.abs(np.subtract(one.shift_px, other.shift_px)).max() <= 0.05
@@ -61,7 +62,7 @@ def on_both_paths(
 ) -> Iterator[tuple[PairShift, PairShift]]:
     """Yield each pair as matched one by one by OpenCV and all together by torch."""
     one_by_one = match_windows(source, windows, options)
-    monkeypatch.setattr(prepare, "OPENCV_DEVICES", ())
+    monkeypatch.setattr(filters, "OPENCV_DEVICES", ())
     yield from zip(one_by_one, match_windows(source, windows, options), strict=True)
     monkeypatch.undo()
 

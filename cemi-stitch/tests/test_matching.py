@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cemi_core.model.frame import Frame
-from cemi_stitch.look import Look, seen_on_cpu
-from cemi_stitch.matchers import match_windows
-from cemi_stitch.pairs import Window, consecutive_windows, overlap_px, overlapping_pairs
-from cemi_stitch.prepare import smoothed, smoothed_by_kornia, without_shading, without_shading_by_torch
-from cemi_stitch.prepared_frames import MatchOptions
-from cemi_stitch.surface import subpixel_peak
+from cemi_stitch.correlation.peaks import subpixel_peak
+from cemi_stitch.frames.cache import MatchOptions
+from cemi_stitch.frames.filters import smoothed, smoothed_by_kornia, without_shading, without_shading_by_torch
+from cemi_stitch.graph.candidate_pairs import Window, consecutive_windows, overlap_px, overlapping_pairs
+from cemi_stitch.matching.evaluation import Look, seen_on_cpu
+from cemi_stitch.matching.matchers import match_windows
 
 Record = Callable[..., object]
 

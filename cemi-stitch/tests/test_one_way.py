@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from cemi_stitch.covariance import position_sigma
-from cemi_stitch.one_way import straight_pairs
-from cemi_stitch.solve import OneWayEquations, solve_positions, solve_with_one_way
+from cemi_stitch.matching.normal_shifts import straight_pairs
+from cemi_stitch.solve.covariance import position_sigma
+from cemi_stitch.solve.least_squares import OneWayEquations, solve_positions, solve_with_one_way
 from cemi_stitch.stitcher import KorniaStitcher
 
 Record = Callable[..., object]

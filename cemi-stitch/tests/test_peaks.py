@@ -7,8 +7,8 @@ import pytest
 
 from cemi_core.model.frame import Frame
 from cemi_core.model.layout import PairShift
-from cemi_stitch.layouts import solve_layout
-from cemi_stitch.peaks import choose_peaks
+from cemi_stitch.solve.disambiguation import choose_peaks
+from cemi_stitch.solve.layout import solve_layout
 
 PERIOD = np.array([9.6, 7.2])
 TRUE, BEFORE, AFTER = np.zeros(2), -PERIOD, PERIOD

@@ -13,9 +13,9 @@ from scipy import ndimage
 from cemi_core.model.array_source import ArraySource
 from cemi_core.model.flat_field import spread_over
 from cemi_core.model.layout import Layout, PairShift
-from cemi_stitch.loops import loop_closures
-from cemi_stitch.overlaps import make_small_frame
-from cemi_stitch.quality import judge_layout, measure_overlaps, score_of
+from cemi_stitch.graph.loop_closure import loop_closures
+from cemi_stitch.quality.overlap_agreement import make_small_frame
+from cemi_stitch.quality.score import judge_layout, measure_overlaps, score_of
 from cemi_stitch.stitcher import KorniaStitcher
 
 MOVED = 5

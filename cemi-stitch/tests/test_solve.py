@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from cemi_core.model.frame import Frame
 from cemi_core.model.layout import PairShift
-from cemi_stitch.layouts import solve_layout
-from cemi_stitch.solve import components, solve_positions
-from cemi_stitch.stage_model import stage_prior
+from cemi_stitch.solve.layout import solve_layout
+from cemi_stitch.solve.least_squares import components, solve_positions
+from cemi_stitch.solve.stage_prior import stage_prior
 
 NO_EDGES, NO_SHIFTS, NO_SIGMA = np.zeros((0, 2), np.int64), np.zeros((0, 2)), np.zeros(0)
 

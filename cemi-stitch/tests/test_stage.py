@@ -9,8 +9,8 @@ import pytest
 
 from cemi_core.model.frame import Frame
 from cemi_core.model.layout import Layout, PairShift
-from cemi_stitch.layouts import solve_layout
-from cemi_stitch.stage_motion import describe, stage_motion
+from cemi_stitch.solve.layout import solve_layout
+from cemi_stitch.solve.stage_statistics import describe, stage_motion
 
 ROWS, COLUMNS = 6, 9
 STEP = np.array([70.0, 80.0])

@@ -9,11 +9,11 @@ from scipy import ndimage
 
 from cemi_core.model.array_source import ArraySource
 from cemi_core.model.mosaic import Box, Patch
-from cemi_stitch.local_shifts import LocalShifts
+from cemi_stitch.correlation.block_shifts import LocalShifts
+from cemi_stitch.distortion.frame_affine import frame_turns
+from cemi_stitch.frames.warp import straightened
 from cemi_stitch.settings import KorniaSettings
 from cemi_stitch.stitcher import KorniaStitcher
-from cemi_stitch.straighten import straightened
-from cemi_stitch.turned import frame_turns
 
 SHAPE = (220, 260)
 Map = NDArray[np.float64]

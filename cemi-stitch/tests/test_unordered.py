@@ -13,8 +13,8 @@ import torch
 
 from cemi_core.model.array_source import ArraySource
 from cemi_run.sources.images import ImagesSettings, ImagesSource
+from cemi_stitch.coarse.unordered_search import PARTNERS, proposed_windows
 from cemi_stitch.stitcher import KorniaStitcher
-from cemi_stitch.unordered import PARTNERS, proposed_windows
 
 Record = Callable[..., object]
 

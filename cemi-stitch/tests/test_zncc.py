@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cemi_stitch.surface import subpixel_peak
-from cemi_stitch.zncc import overlap_zncc, template_zncc
-from cemi_stitch.zncc_on_cpu import template_zncc_on_cpu
+from cemi_stitch.correlation.peaks import subpixel_peak
+from cemi_stitch.correlation.zncc import overlap_zncc, template_zncc
+from cemi_stitch.correlation.zncc_opencv import template_zncc_on_cpu
 
 
 def plain_zncc(a: np.ndarray, b: np.ndarray, dy: int, dx: int) -> tuple[float, int]:

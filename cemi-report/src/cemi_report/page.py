@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jinja2
 
@@ -13,6 +14,7 @@ from cemi_core.files.atomic import atomic_path
 from cemi_core.model.finished_run import FinishedRun, PluginUse, StepTime, map_file_names
 from cemi_core.model.settings import Settings
 from cemi_core.model.stages import Runtime
+from cemi_core.renamed import old_name
 from cemi_report import sections
 from cemi_report.denoising_section import denoising
 from cemi_report.map_figures import map_figure
@@ -94,3 +96,7 @@ class HtmlReporter:
 def make(settings: Settings, runtime: Runtime) -> HtmlReporter:
     """Return the reporter `html`."""
     return HtmlReporter()
+
+
+def __getattr__(name: str) -> Any:
+    return old_name(__name__, name)

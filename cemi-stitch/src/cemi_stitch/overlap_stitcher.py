@@ -18,23 +18,23 @@ from cemi_core.model.layout import Layout, PairShift
 from cemi_core.model.mosaic import Box, Patch
 from cemi_core.model.result import Result
 from cemi_core.model.stages import Runtime
-from cemi_stitch.average import average
-from cemi_stitch.blend import feather, nearest
-from cemi_stitch.doubt import looked_at_again
-from cemi_stitch.exposure import equalised
-from cemi_stitch.fixed_pattern import FrameSums
-from cemi_stitch.flat_field import MIN_FRAMES, estimate_flat_field
-from cemi_stitch.geometry import with_geometry
-from cemi_stitch.layouts import solve_layout, step_slack_px
-from cemi_stitch.multiband import MARGIN_PX, multiband
-from cemi_stitch.one_way import AMBIGUOUS, one_way_shifts, straight_pairs
-from cemi_stitch.pairs import may_stand_still
-from cemi_stitch.quality import judge_layout
+from cemi_stitch.blending.average import average
+from cemi_stitch.blending.feather import feather, nearest
+from cemi_stitch.blending.multiband import MARGIN_PX, multiband
+from cemi_stitch.distortion.rectification import Rematch, note_on_turned, with_upright_frames
+from cemi_stitch.distortion.scan_geometry import with_geometry
+from cemi_stitch.frames.fixed_pattern import FrameSums
+from cemi_stitch.frames.thumbnails import Thumbnail, survey_frames, thumbnail_factor
+from cemi_stitch.frames.warp import as_laid_out
+from cemi_stitch.graph.candidate_pairs import may_stand_still
+from cemi_stitch.illumination.flat_field import MIN_FRAMES, estimate_flat_field
+from cemi_stitch.illumination.gain_offset import equalised
+from cemi_stitch.matching.bridge_check import looked_at_again
+from cemi_stitch.matching.normal_shifts import AMBIGUOUS, one_way_shifts, straight_pairs
+from cemi_stitch.quality.score import judge_layout
 from cemi_stitch.settings import KorniaSettings
-from cemi_stitch.spread import Journal, Progress, batches, no_progress, spread
-from cemi_stitch.straighten import as_laid_out
-from cemi_stitch.thumbnails import Thumbnail, survey_frames, thumbnail_factor
-from cemi_stitch.upright import Rematch, note_on_turned, with_upright_frames
+from cemi_stitch.solve.layout import solve_layout, step_slack_px
+from cemi_stitch.tasks import Journal, Progress, batches, no_progress, spread
 
 #: Frames whose thumbnails one task makes.
 FRAMES_PER_TASK = 32

@@ -13,20 +13,20 @@ from cemi_core.errors import UsageError
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import Layout, PairShift
 from cemi_core.model.stages import Runtime
-from cemi_stitch.coarse import place_coarsely
-from cemi_stitch.fixed_pattern import Picture, explained, shared_picture
-from cemi_stitch.gate import FINE_FLOOR
-from cemi_stitch.layouts import solve_layout, step_slack_px
-from cemi_stitch.matchers import rotation_note, similarities
+from cemi_stitch.coarse.coarse_layout import place_coarsely
+from cemi_stitch.coarse.thumbnail_search import ThumbnailSearch
+from cemi_stitch.distortion.rectification import Rematch
+from cemi_stitch.frames.cache import MatchOptions
+from cemi_stitch.frames.fixed_pattern import Picture, explained, shared_picture
+from cemi_stitch.frames.thumbnails import thumbnail_factor
+from cemi_stitch.graph.acceptance import FINE_FLOOR
+from cemi_stitch.graph.candidate_pairs import Window, consecutive_windows, overlapping_pairs
+from cemi_stitch.matching.match_pairs import Matching, gated, matched, matched_beyond_chance
+from cemi_stitch.matching.matchers import rotation_note, similarities
 from cemi_stitch.overlap_stitcher import Frames, OverlapStitcher, as_frames
-from cemi_stitch.pair_matching import Matching, gated, matched, matched_beyond_chance
-from cemi_stitch.pairs import Window, consecutive_windows, overlapping_pairs
-from cemi_stitch.prepared_frames import MatchOptions
 from cemi_stitch.settings import KorniaSettings
-from cemi_stitch.spread import Journal, Progress, no_progress
-from cemi_stitch.thumbnail_search import ThumbnailSearch
-from cemi_stitch.thumbnails import thumbnail_factor
-from cemi_stitch.upright import Rematch
+from cemi_stitch.solve.layout import solve_layout, step_slack_px
+from cemi_stitch.tasks import Journal, Progress, no_progress
 
 __all__ = ["KorniaStitcher", "OverlapStitcher", "make_kornia"]
 

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from cemi_core.model.frame import DroppedFrame, Frame, FrameSource
 from cemi_core.model.grid import Grid
 from cemi_core.model.layout import Layout
 from cemi_core.model.mosaic import Mosaic
 from cemi_core.model.result import GridMap, Profile, PropertyTable, Relation, Result
+from cemi_core.renamed import old_name
 
 
 class StepTime(NamedTuple):
@@ -157,3 +158,7 @@ def map_file_names(maps: Sequence[GridMap]) -> list[str]:
             number += 1
         names.append(name)
     return names
+
+
+def __getattr__(name: str) -> Any:
+    return old_name(__name__, name)

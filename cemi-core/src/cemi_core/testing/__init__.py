@@ -1,5 +1,8 @@
 """Test kits, one class per stage, that a plugin author subclasses; the built-in plugins pass the same ones."""
 
+from typing import Any
+
+from cemi_core.renamed import old_name
 from cemi_core.testing.kits import (
     AnalyzerTests,
     DenoiserTests,
@@ -22,3 +25,7 @@ __all__ = [
     "striped_image",
     "textured_image",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    return old_name(__name__, name)

@@ -86,7 +86,7 @@ def _range(field: dict[str, Any]) -> str:
 
 
 #: Packages that the reference of settings covers; contributed ones have their own documentation.
-OWN_PACKAGES = ("cemi-core", "cemi-denoise", "cemi-stitch", "cemi-analyze")
+OWN_PACKAGES = ("cemi-run", "cemi-report", "cemi-denoise", "cemi-stitch", "cemi-analyze")
 
 
 def settings_markdown(registry: Registry) -> str:

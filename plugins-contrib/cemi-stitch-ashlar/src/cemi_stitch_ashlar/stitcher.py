@@ -18,7 +18,7 @@ from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import Layout, PairShift
 from cemi_core.model.mosaic import Box, Patch
 from cemi_core.model.stages import Runtime
-from cemi_stitch.blend import feather
+from cemi_stitch.blending.feather import feather
 from cemi_stitch_ashlar.settings import AshlarSettings
 from cemi_stitch_ashlar.tiles import reader_of
 from cemi_stitch_ashlar.without_java import ashlar_alignment

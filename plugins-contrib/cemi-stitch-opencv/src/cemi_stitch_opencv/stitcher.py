@@ -18,7 +18,7 @@ from cemi_core.model.frame import Frame, FrameSource
 from cemi_core.model.layout import Layout, PairShift
 from cemi_core.model.mosaic import Box, Patch
 from cemi_core.model.stages import Runtime
-from cemi_stitch.blend import feather
+from cemi_stitch.blending.feather import feather
 from cemi_stitch_opencv.pipeline import Match, bundled, features_of, matched
 from cemi_stitch_opencv.settings import OpencvSettings
 

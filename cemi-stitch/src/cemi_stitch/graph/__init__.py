@@ -1,0 +1,1 @@
+"""Pairs of frames: which may overlap, which are accepted, whether loops close."""

@@ -1,0 +1,1 @@
+"""Brightness: gain and offset of each frame, and the shading that all share."""

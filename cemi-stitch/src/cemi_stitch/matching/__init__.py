@@ -1,0 +1,1 @@
+"""The shift of a pair of frames, and whether to believe it."""
