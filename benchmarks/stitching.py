@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from cemi_core.model.frame import Frame
 from cemi_core.model.mosaic import Patch
-from cemi_core.model.stages import Runtime
+from cemi_core.model.stages import PlaceContext, Runtime
 from cemi_stitch.stitcher import KorniaStitcher
 
 SHAPE = (628, 1012)
@@ -146,7 +146,7 @@ def run_case(folder: Path, executor_name: str) -> dict[str, float]:
     cv2.setNumThreads(1)
     stitcher = KorniaStitcher(runtime=Runtime(threads=1))
     start, cpu = time.perf_counter(), time.process_time()
-    layout = stitcher.place(source, executor)
+    layout = stitcher.place(source, PlaceContext(executor))
     placed = time.perf_counter()
     cpu = time.process_time() - cpu
     height, width = layout.mosaic_shape

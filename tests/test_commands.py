@@ -13,7 +13,7 @@ from cemi_core.model.mosaic import Box
 from cemi_core.plugins.manager import registry
 from cemi_run.store.protocol import open_mosaic
 
-COMMANDS = sorted(plugin.name for plugin in registry().of_stage("command"))
+COMMANDS = sorted(plugin.name for plugin in registry().commands)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -8,7 +8,7 @@ import pytest
 from cemi_core.model.mosaic import Box, Patch
 from cemi_stitch.blending.average import TAPER_PX, average, noise_std
 from cemi_stitch.blending.multiband import MARGIN_PX
-from cemi_stitch.settings import KorniaSettings
+from cemi_stitch.settings import KorniaSettings, abilities
 from cemi_stitch.stitcher import KorniaStitcher
 
 BLENDS = ["feather", "none", "average", "multiband"]
@@ -77,7 +77,7 @@ def test_boxes_join_without_a_seam_however_the_mosaic_is_cut(blend: str, tile: t
     join = stitcher(blend)
     whole = join.blend(patches, Box(0, 0, 230, 400))
     for box in Box(0, 0, 230, 400).tiles(*tile):
-        wide = box.grown(join.blend_margin_px + 1)
+        wide = box.grown(abilities(join.settings).blend_margin_px + 1)
         reach = [(wide.y - 140, wide.y + wide.height), (wide.x - 170, wide.x + wide.width)]
         some = [p for p in patches if reach[0][0] < p.y_px < reach[0][1] and reach[1][0] < p.x_px < reach[1][1]]
         part = join.blend(some, box)
@@ -105,7 +105,7 @@ def test_multiband_keeps_the_detail_of_one_frame_and_spreads_a_brightness_step()
     noise = [noise_std(mosaic[:, a : a + 80]) for a in (40, 280, 520)]
     assert noise == pytest.approx([0.05] * 3, rel=0.1)
     assert noise_std(stitcher("feather").blend(patches, Box(0, 280, 300, 80))) <= 0.04
-    assert stitcher("multiband").blend_margin_px == MARGIN_PX
+    assert abilities(stitcher("multiband").settings).blend_margin_px == MARGIN_PX
 
 
 def test_noise_of_an_average_falls_by_the_root_of_the_looks() -> None:
@@ -114,7 +114,7 @@ def test_noise_of_an_average_falls_by_the_root_of_the_looks() -> None:
         Patch(n, (scene_at(y, x, (160, 200)) + rng.normal(0, sigma, (160, 200))).astype(np.float32), y, x)
         for n, (y, x) in enumerate((y, x) for y in range(0, 120, 40) for x in range(0, 250, 50))
     ]
-    mosaic, looks = stitcher("average").blend_with_looks(patches, Box(0, 0, 240, 400))
+    mosaic, looks = stitcher("average").blend_and_count(patches, Box(0, 0, 240, 400))
     assert np.array_equal(mosaic, stitcher("average").blend(patches, Box(0, 0, 240, 400)))
     assert np.nanmin(looks) >= 1 - 1e-5 and np.nanmax(looks) > 10
     error = mosaic - smooth_scene((240, 400))

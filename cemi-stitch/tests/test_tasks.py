@@ -14,7 +14,7 @@ import pytest
 from pydantic import ValidationError
 
 from cemi_core.model.layout import PairShift
-from cemi_core.model.stages import Runtime, Stitcher
+from cemi_core.model.stages import PlaceContext, Runtime, Stitcher
 from cemi_core.plugins import StitcherPlugin
 from cemi_stitch.matching import match_pairs
 from cemi_stitch.plugin import cemi_stitchers
@@ -33,7 +33,7 @@ def test_threads_and_processes_place_frames_exactly_as_one_task_after_the_other(
         ThreadPoolExecutor(2) if kind == "threads" else ProcessPoolExecutor(1, mp_context=get_context("spawn"))
     )
     with executor:
-        spread_out = KorniaStitcher().place(recording.source, executor)
+        spread_out = KorniaStitcher().place(recording.source, PlaceContext(executor))
     assert spread_out.pairs == alone.pairs
     assert np.array_equal(spread_out.positions_px, alone.positions_px)
     assert np.array_equal(spread_out.gain, alone.gain)
@@ -56,14 +56,14 @@ class Notebook:
 
 def test_batches_in_the_journal_are_not_matched_again(record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
     recording, journal = record(), Notebook()
-    first = KorniaStitcher().place(recording.source, journal=journal)
+    first = KorniaStitcher().place(recording.source, PlaceContext(journal=journal))
     assert len(journal.kept) >= 2
 
     def refuse(*_: object) -> list[PairShift]:
         raise AssertionError("matched again")
 
     monkeypatch.setattr(match_pairs, "match_windows", refuse)
-    again = KorniaStitcher().place(recording.source, journal=journal)
+    again = KorniaStitcher().place(recording.source, PlaceContext(journal=journal))
     assert again.pairs == first.pairs
     assert np.array_equal(again.positions_px, first.positions_px)
 
@@ -78,9 +78,11 @@ def test_other_settings_do_not_take_what_the_journal_knows(record: Record) -> No
 def test_progress_ends_at_the_total(record: Record) -> None:
     seen: dict[str, list[tuple[int, int]]] = {}
     recording = record()
-    KorniaStitcher().place(
-        recording.source, progress=lambda label, done, total: seen.setdefault(label, []).append((done, total))
-    )
+
+    def note(label: str, done: int, total: int) -> None:
+        seen.setdefault(label, []).append((done, total))
+
+    KorniaStitcher().place(recording.source, PlaceContext(progress=note))
     assert {"reading frames", "matching"} <= set(seen)
     for steps in seen.values():
         assert steps[-1][0] == steps[-1][1]

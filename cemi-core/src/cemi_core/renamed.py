@@ -33,9 +33,9 @@ CORE_MOVES: Moves = (
     (
         "cemi_core.sources",
         "cemi_run.sources.video",
-        "decode deskew motion pick scan_front screen stills video>source video_pass>one_pass whole_scans",
+        "decode deskew motion pick scan_front screen video>source video_pass>one_pass whole_scans",
     ),
-    ("cemi_core.sources", "cemi_run.sources", "array data_bar images plugin positions"),
+    ("cemi_core.sources", "cemi_run.sources", "array data_bar images plugin positions stills"),
     (
         "cemi_core.cli",
         "cemi_run.cli",

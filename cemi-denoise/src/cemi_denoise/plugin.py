@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from cemi_core.model.abilities import DenoiserAbilities
 from cemi_core.plugins import DenoiserPlugin, MetricPlugin, TrainingPlugin, hookimpl
+
+PLUGIN_API = 2
+_JUDGES = DenoiserAbilities(judges=True)
 
 
 @hookimpl
@@ -15,48 +19,56 @@ def cemi_denoisers() -> Iterable[DenoiserPlugin]:
         "Gaussian blur: the fastest, blurs edges.",
         factory="cemi_denoise.denoisers.gaussian:make",
         settings="cemi_denoise.denoisers.gaussian:GaussianSettings",
+        abilities=_JUDGES,
     )
     yield DenoiserPlugin(
         "median",
         "Median of a small square: takes out single bright or dark pixels.",
         factory="cemi_denoise.denoisers.median:make",
         settings="cemi_denoise.denoisers.median:MedianSettings",
+        abilities=_JUDGES,
     )
     yield DenoiserPlugin(
         "wiener",
         "Adaptive Wiener filter: smooths flat places, leaves edges; fast.",
         factory="cemi_denoise.denoisers.wiener:make",
         settings="cemi_denoise.denoisers.wiener:WienerSettings",
+        abilities=_JUDGES,
     )
     yield DenoiserPlugin(
         "tv",
         "Total variation: flat regions with sharp borders.",
         factory="cemi_denoise.denoisers.total_variation:make",
         settings="cemi_denoise.denoisers.total_variation:TvSettings",
+        abilities=_JUDGES,
     )
     yield DenoiserPlugin(
         "nlm",
         "Non-local means: averages places nearby that look alike; keeps fine detail, the slowest.",
         factory="cemi_denoise.denoisers.nonlocal_means:make",
         settings="cemi_denoise.denoisers.nonlocal_means:NlmSettings",
+        abilities=_JUDGES,
     )
     yield DenoiserPlugin(
         "onnx",
         "A network from an ONNX file; needs the extra 'onnx'.",
         factory="cemi_denoise.denoisers.onnx_file:make",
         settings="cemi_denoise.denoisers.onnx_file:OnnxSettings",
+        abilities=DenoiserAbilities(judges=True, prepares=True),
     )
     yield DenoiserPlugin(
         "semnet",
         "Network trained for the least error: the best grey levels, a little too smooth; 0.5 s per megapixel.",
         factory="cemi_denoise.denoisers.neural:make_semnet",
         settings="cemi_denoise.denoisers.neural:SemnetSettings",
+        abilities="cemi_denoise.denoisers.neural:abilities",
     )
     yield DenoiserPlugin(
         "semgan",
         "Network trained to look like a slow scan: sharper than semnet; check it for invention.",
         factory="cemi_denoise.denoisers.neural:make_semgan",
         settings="cemi_denoise.denoisers.neural:SemganSettings",
+        abilities="cemi_denoise.denoisers.neural:abilities",
     )
 
 

@@ -27,13 +27,14 @@ from cemi_denoise.denoisers.neural import (
     SemganDenoiser,
     SemganSettings,
     SemnetDenoiser,
+    SemnetSettings,
+    abilities,
     make_semgan,
     with_grey_level_of,
 )
 from cemi_denoise.network.networks import build_network
 from cemi_denoise.network.weights import save_weights, shipped_weights
 from cemi_run.engine.executors import open_executor, spread
-from cemi_run.steps.frames import wants_layout
 
 TINY = {"name": "RRDBNet", "features": 8, "growth": 4, "blocks": 1, "tail": 4}
 HALF_A_GREY_LEVEL = 0.5 / 255
@@ -270,18 +271,18 @@ def test_missing_and_damaged_weights_are_told_before_the_work_starts(tmp_path):
     (tmp_path / "bad.safetensors").write_bytes(b"1234")
     for name, message in [("none-such", "there are no weights 'none-such'"), ("bad", "not a whole safetensors file")]:
         with pytest.raises(InputError, match=message):
-            make_semgan(SemganSettings(weights=name), Runtime(weights_dir=str(tmp_path)))
+            make_semgan(SemganSettings(weights=name), Runtime(weights_dir=str(tmp_path))).prepare()
 
 
 @pytest.mark.parametrize("device", ["cuda:7", "warp-drive"])
 def test_a_device_that_is_not_there_is_one_sentence(tiny_weights, device):
     with pytest.raises(UsageError, match=f"--device {device} cannot be used here"):
-        make_semgan(SemganSettings(weights=tiny_weights), Runtime(device=device))
+        make_semgan(SemganSettings(weights=tiny_weights), Runtime(device=device)).prepare()
 
 
 def test_only_one_that_adapts_asks_for_a_layout(tiny):
-    assert not wants_layout(tiny())
-    assert wants_layout(tiny(adapt_to="overlaps"))
+    assert not abilities(SemnetSettings()).learns
+    assert abilities(SemnetSettings(adapt="overlaps")).needs_layout
     assert isinstance(tiny(), Denoiser)
 
 
@@ -293,7 +294,7 @@ def test_large_pictures_are_cut_so_that_memory_is_bounded(tiny):
 def test_describing_the_denoisers_does_not_import_torch():
     script = (
         "import sys; from cemi_core.plugins.manager import registry; "
-        "[p.description.load_settings() for p in registry().of_stage('denoise') if p.package == 'cemi-denoise']; "
+        "[p.description.load_settings() for p in registry().denoisers if p.package == 'cemi-denoise']; "
         "print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -315,7 +316,7 @@ def test_adapting_hands_the_better_weights_to_every_process(tiny, random_network
     for layout, changes in (("good", True), ("useless", False)):
         after = pickle.loads(pickle.dumps(before.adapt("frames", layout)))
         assert after.notes == ("so it went",)
-        assert not wants_layout(after)
+        assert not after.still_learns
         assert (np.abs(after(image) - tiny()(image)).max() > 0.01) == changes
     assert asked[0] == ("frames", "good", 0.5, 3, {"threads": 1, "device": "cpu"})
     assert replace(before, adapt_to="none")(image) == pytest.approx(tiny()(image))

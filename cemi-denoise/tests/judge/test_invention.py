@@ -74,7 +74,7 @@ def recording():
 
 
 def filter_called(name, **settings):
-    plugin = registry().get("denoise", name)
+    plugin = registry().of_stage("denoise").get(name)
     return make(plugin, plugin.description.load_settings()(**settings), Runtime())
 
 

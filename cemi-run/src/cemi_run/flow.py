@@ -17,14 +17,16 @@ from cemi_core.files.atomic import atomic_path, write_json_atomically
 from cemi_core.model.progress import Progress
 from cemi_core.model.settings import Settings
 from cemi_core.plugins.manager import make
+from cemi_core.plugins.types import AnalyzerPlugin, DenoiserPlugin, SourcePlugin, StitcherPlugin
+from cemi_run.engine.abilities import prepared
 from cemi_run.engine.executors import open_executor
-from cemi_run.engine.fingerprint import InputFingerprints, input_paths, weights_paths
+from cemi_run.engine.fingerprint import InputFingerprints, code_of, input_paths, weights_paths
 from cemi_run.engine.folder import RunFolder
 from cemi_run.engine.plan import Context, Machine, Outcome, Step, Timing, Verdict, carry_out, judge
 from cemi_run.engine.provenance import provenance
 from cemi_run.recipe.check import CheckedRecipe, Choice
-from cemi_run.steps.adapted import setting_that_learns, wants_layout
-from cemi_run.steps.denoise_quality import judge_frames, judge_mosaic, offers_judgement
+from cemi_run.steps.adapted import setting_that_learns
+from cemi_run.steps.denoise_quality import judge_frames, judge_mosaic
 from cemi_run.steps.finish import Ending, finish_run
 from cemi_run.steps.frames import denoise_frames, keep_frames
 from cemi_run.steps.measure import analyze_mosaic, relate_profiles
@@ -40,11 +42,11 @@ class Flow:
     """The steps of a recipe, the choices behind them, and the fingerprints of what they read."""
 
     steps: tuple[Step, ...]
-    choices: tuple[Choice, ...]
+    choices: tuple[Choice[Any], ...]
     inputs: dict[str, str]
 
 
-def choices_of(recipe: CheckedRecipe) -> tuple[Choice, ...]:
+def choices_of(recipe: CheckedRecipe) -> tuple[Choice[Any], ...]:
     """Return every plugin that a recipe picks, in the order of the flow."""
     relation = (recipe.relation,) if recipe.relation else ()
     report = (recipe.report,) if recipe.report else ()
@@ -61,26 +63,28 @@ def plan_flow(recipe: CheckedRecipe, fingerprints: InputFingerprints, machine: M
     """
     inputs: dict[str, str] = {}
 
-    def described(choice: Choice, **more: Any) -> dict[str, Any]:
+    def described(choice: Choice[Any], **more: Any) -> dict[str, Any]:
         found, weights = (
             fingerprints.of(paths) for paths in (input_paths(choice), weights_paths(choice, machine.weights_dir))
         )
         inputs.update(found | weights)
         if weights:  # by their names: where the folder lies is the machine's business
             more["weights"] = {Path(path).name: content for path, content in weights.items()}
-        return {**choice.resolved(), "files": found, "seed": machine.seed, **more}
+        code = code_of(choice.plugin.package, choice.plugin.module)
+        return {**choice.resolved(), "code": code, "files": found, "seed": machine.seed, **more}
 
-    def placing(choice: Choice) -> dict[str, Any]:
+    def placing(choice: Choice[StitcherPlugin]) -> dict[str, Any]:
         """Leave out what only the picture depends on, so that another way of blending keeps the layout."""
         inputs_of = described(choice)
         skipped = type(choice.settings).picture_only if isinstance(choice.settings, Settings) else frozenset()
         return {**inputs_of, "with": {k: v for k, v in inputs_of["with"].items() if k not in skipped}}
 
-    steps = [Step("frames", "Frames", described(recipe.source), (), partial(keep_frames, recipe.source))]
-    frames_step, judging = _add_frame_denoisers(recipe, described, steps, machine)
-    place = partial(place_frames, recipe.stitcher, frames_step, "layout")
-    steps.append(Step("layout", "Layout", placing(recipe.stitcher), (frames_step,), place))
-    mosaic_step, judging_mosaic = _add_mosaic(recipe, described, steps, frames_step, machine)
+    keep, source_check = partial(keep_frames, recipe.source), partial(_prepare, recipe.source)
+    steps = [Step("frames", "Frames", described(recipe.source), (), keep, check=source_check)]
+    frames_step, judging = _add_frame_denoisers(recipe, described, steps)
+    place, check = partial(place_frames, recipe.stitcher, frames_step, "layout"), partial(_prepare, recipe.stitcher)
+    steps.append(Step("layout", "Layout", placing(recipe.stitcher), (frames_step,), place, check=check))
+    mosaic_step, judging_mosaic = _add_mosaic(recipe, described, steps, frames_step)
     quality = partial(judge_stitching, recipe.stitcher, frames_step)
     steps.append(Step("quality", "Stitching quality", placing(recipe.stitcher), ("layout", frames_step), quality))
     steps += [*judging, *judging_mosaic]
@@ -89,7 +93,8 @@ def plan_flow(recipe: CheckedRecipe, fingerprints: InputFingerprints, machine: M
     for number, choice in enumerate(recipe.analyzers):
         name = f"analyze-{number}-{choice.name}"
         work = partial(analyze_mosaic, choice, mosaic_step, name, recipe.grid)
-        steps.append(Step(name, f"Measure {choice.name}", described(choice, grid=grid), (mosaic_step,), work))
+        about, check = described(choice, grid=grid), partial(_prepare, choice)
+        steps.append(Step(name, f"Measure {choice.name}", about, (mosaic_step,), work, check=check))
         analyze_steps.append(name)
     if recipe.relation and recipe.relate:
         table = fingerprints.of([p for p in [Path(recipe.relate.property)] if p.is_file()])
@@ -107,9 +112,17 @@ def plan_flow(recipe: CheckedRecipe, fingerprints: InputFingerprints, machine: M
     return Flow(tuple(steps), choices, inputs)
 
 
-def _add_frame_denoisers(
-    recipe: CheckedRecipe, described: Any, steps: list[Step], machine: Machine
-) -> tuple[str, list[Step]]:
+def _prepare(
+    choice: Choice[SourcePlugin] | Choice[DenoiserPlugin] | Choice[StitcherPlugin] | Choice[AnalyzerPlugin],
+    machine: Machine,
+) -> None:
+    """Let a plugin that can say so try, before any work, whether its files, weights and device can be used."""
+    prepares = choice.plugin.description.abilities_of(choice.settings).prepares
+    if prepares:
+        prepared(make(choice.plugin, choice.settings, machine.runtime()), choice.plugin, prepares)
+
+
+def _add_frame_denoisers(recipe: CheckedRecipe, described: Any, steps: list[Step]) -> tuple[str, list[Step]]:
     """Add the denoisers on frames; return the step that gives the frames to stitch, and steps that judge them later."""
     before = "frames"
     judging = []
@@ -118,35 +131,38 @@ def _add_frame_denoisers(
             name = f"denoise-{number}-{choice.name}"
             after: tuple[str, ...] = (before,)
             raw_layout: str | None = None
-            denoiser = make(choice.plugin, choice.settings, machine.runtime())
-            if wants_layout(denoiser):
+            abilities = choice.plugin.description.abilities_of(choice.settings)
+            if abilities.learns and abilities.needs_layout:
                 raw_layout = f"layout-for-{name}"
                 place = partial(place_frames, recipe.stitcher, before, raw_layout)
                 steps.append(Step(raw_layout, f"Layout for {choice.name}", described(recipe.stitcher), after, place))
                 after = (before, raw_layout)
             work = partial(_denoise_with_layout, choice, before, name, raw_layout)
-            steps.append(Step(name, f"Denoise frames with {choice.name}", described(choice), after, work))
-            if offers_judgement(denoiser) or wants_layout(denoiser):  # what it becomes may judge
+            label, check = f"Denoise frames with {choice.name}", partial(_prepare, choice)
+            steps.append(Step(name, label, described(choice), after, work, check=check))
+            if abilities.judges or abilities.learns:  # what it becomes may judge
                 judging.append(_judging(choice, described(choice), before, name, judge_frames, ("layout",)))
             before = name
     return before, judging
 
 
-def _judging(choice: Choice, inputs: Any, before: str, name: str, work: Any, more: tuple[str, ...] = ()) -> Step:
+def _judging(
+    choice: Choice[DenoiserPlugin], inputs: Any, before: str, name: str, work: Any, more: tuple[str, ...] = ()
+) -> Step:
     """Return the step in which a denoiser judges the step ``name`` of its own."""
     own = f"judge-{name}"
     after = (before, name, *more)
     return Step(own, f"Quality of {choice.name}", inputs, after, partial(work, choice, before, name, own))
 
 
-def _denoise_with_layout(choice: Choice, before: str, name: str, raw_layout: str | None, context: Context) -> Outcome:
+def _denoise_with_layout(
+    choice: Choice[DenoiserPlugin], before: str, name: str, raw_layout: str | None, context: Context
+) -> Outcome:
     layout = load_layout(context.folder.output_of(raw_layout)) if raw_layout else None
     return denoise_frames(choice, before, name, layout, context)
 
 
-def _add_mosaic(
-    recipe: CheckedRecipe, described: Any, steps: list[Step], frames_step: str, machine: Machine
-) -> tuple[str, list[Step]]:
+def _add_mosaic(recipe: CheckedRecipe, described: Any, steps: list[Step], frames_step: str) -> tuple[str, list[Step]]:
     """Add the picture and the denoisers on it; return the step of the finished mosaic, and steps that judge them."""
     on_mosaic = [choice for choice in recipe.denoisers if choice.on == "mosaic"]
     work = partial(render_mosaic, recipe.stitcher, "layout", frames_step, not on_mosaic)
@@ -159,16 +175,14 @@ def _add_mosaic(
         final = number == len(on_mosaic) - 1
         name = f"denoise-mosaic-{number}-{choice.name}"
         work = partial(denoise_mosaic, choice, before, number + 1, final)
-        steps.append(
-            Step(name, f"Denoise the mosaic with {choice.name}", described(choice, final=final), (before,), work)
-        )
-        denoiser = make(choice.plugin, choice.settings, machine.runtime())
-        if (learning := setting_that_learns(choice, denoiser, machine.runtime())) is not None:
+        label, check = f"Denoise the mosaic with {choice.name}", partial(_prepare, choice)
+        steps.append(Step(name, label, described(choice, final=final), (before,), work, check=check))
+        if (learning := setting_that_learns(choice)) is not None:
             raise UsageError(
                 f"denoise with {choice.name} on the mosaic: '{learning[0]}: {learning[1]}' learns from frames that "
                 "overlap, and the mosaic has none; leave out 'on: mosaic'"
             )
-        if offers_judgement(denoiser):
+        if choice.plugin.description.abilities_of(choice.settings).judges:
             judging.append(_judging(choice, described(choice), before, name, judge_mosaic))
         before = name
     return before, judging

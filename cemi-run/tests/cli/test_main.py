@@ -7,7 +7,7 @@ import click
 import pytest
 
 from cemi_core.plugins import CommandPlugin, DenoiserPlugin
-from cemi_core.plugins.manager import Registered, Registry
+from cemi_core.plugins.manager import Plugins, Registered
 from cemi_run.cli.main import run
 
 
@@ -20,7 +20,7 @@ def fails(tmp_path, monkeypatch, capsys):
         (tmp_path / package / "__init__.py").write_text(f"def fail(**_):\n    {raising}\n")
         monkeypatch.syspath_prepend(tmp_path)
         monkeypatch.delitem(sys.modules, package, raising=False)
-        found = Registry([Registered(DenoiserPlugin("x", "X.", "cemi_thirdparty:fail"), "cemi-thirdparty", "2.3")])
+        found = Plugins([Registered(DenoiserPlugin("x", "X.", "cemi_thirdparty:fail"), "cemi-thirdparty", "2.3")])
         monkeypatch.setattr("cemi_run.cli.main.registry", lambda: found)
         monkeypatch.setattr("cemi_run.cli.main.cli.main", importlib.import_module(package).fail)
         assert run([]) == 1
@@ -54,7 +54,7 @@ def two_trainers(monkeypatch):
     def command(name):
         return click.Command(name, callback=lambda: click.echo(f"trains a {name}"))
 
-    found = Registry(
+    found = Plugins(
         [
             Registered(CommandPlugin("train denoiser", "Train a denoiser.", command("denoiser")), "one", "1"),
             Registered(CommandPlugin("train segmenter", "Train a segmenter.", command("segmenter")), "two", "1"),

@@ -56,7 +56,7 @@ def grey(image):
 
 @pytest.mark.parametrize("name", ["ome-tiff", "ome-zarr", "dzi", "png"])
 def test_every_format_is_registered_and_shows_its_progress_to_the_end(tmp_path, mosaic, name):
-    found = registry().get("export", name)
+    found = registry().of_stage("export").get(name)
     exporter = make(found, found.description.load_settings()(), Runtime())
     out = tmp_path / "out" / f"picture{found.description.suffix}"
     out.parent.mkdir()

@@ -11,7 +11,7 @@ from pydantic import Field
 from cemi_core.errors import UsageError
 from cemi_core.model.settings import InputPath, PositiveLengthUm, Settings
 from cemi_core.plugins import AnalyzerPlugin, DenoiserPlugin, RelationPlugin, SourcePlugin, StitcherPlugin
-from cemi_core.plugins.manager import Registered, Registry
+from cemi_core.plugins.manager import Plugins, Registered
 from cemi_run.recipe.check import RecipeError, check_recipe, choose
 from cemi_run.recipe.json_schema import recipe_json_schema
 
@@ -30,7 +30,7 @@ class MatchSettings(Settings):
     matcher: Literal["zncc", "phase"] = Field("zncc", description="Matcher.")
 
 
-REGISTRY = Registry(
+REGISTRY = Plugins(
     [
         Registered(plugin, "test-package", "1.0")
         for plugin in (

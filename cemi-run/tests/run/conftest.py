@@ -1,6 +1,7 @@
 """A whole recipe of tiny plugins, so that the flow is tested without any stage package."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from cemi_core.plugins import AnalyzerPlugin, DenoiserPlugin, RelationPlugin, StitcherPlugin
-from cemi_core.plugins.manager import Registered, Registry, registry
+from cemi_core.plugins.manager import Plugins, Registered, registry
 from cemi_core.testing import cut_tiles
 from cemi_run.cli.new_plugin import new_plugin
 from cemi_run.engine.plan import Machine
@@ -42,7 +43,20 @@ def tiny_registry(tiny_plugins):
     ]
     sources = [plugin for plugin in registry().of_stage("source") if plugin.package == "cemi-run"]
     reports = registry().of_stage("report")
-    return Registry([*sources, *reports, *(Registered(d, "tiny", "1.0") for d in descriptions)])
+    return Plugins([*sources, *reports, *(Registered(d, "tiny", "1.0") for d in descriptions)])
+
+
+@pytest.fixture
+def declare(tiny_registry):
+    """Let a tiny plugin declare abilities."""
+
+    def declare(name, abilities):
+        for number, plugin in enumerate(tiny_registry.plugins):
+            if plugin.name == name:
+                described = replace(plugin.description, abilities=abilities)
+                tiny_registry.plugins[number] = replace(plugin, description=described)
+
+    return declare
 
 
 @pytest.fixture

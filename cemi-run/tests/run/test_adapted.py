@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from cemi_core.errors import UsageError
+from cemi_core.model.abilities import DenoiserAbilities
 from cemi_core.model.result import Result, Table
 from cemi_core.model.settings import InputPathOrName, Settings
 from cemi_core.plugins import DenoiserPlugin
-from cemi_core.plugins.manager import Registered, Registry
+from cemi_core.plugins.manager import Plugins, Registered
 from cemi_run.engine.folder import RunFolder
 from cemi_run.flow import dry_run
 from cemi_run.recipe.check import check_recipe
@@ -39,11 +40,7 @@ class Learner:
         Learner.called += 1
         return block + np.float32(len(self.weights or b"") / 255)
 
-    @property
-    def adapt(self):
-        return self._adapt if self.learn else None
-
-    def _adapt(self, frames, layout):
+    def adapt(self, frames, layout):
         Learner.taught += 1
         return replace(self, learn=False, weights=bytes(Learner.taught), notes=(*self.notes, f"lesson {self.taught}"))
 
@@ -56,11 +53,15 @@ def make_learner(settings, runtime):
     return Learner(settings.learn, settings.model, threads=runtime.threads)
 
 
+def abilities_of_learner(settings):
+    return DenoiserAbilities(learns=settings.learn, needs_layout=settings.learn, judges=True)
+
+
 @pytest.fixture
 def tiny_registry(tiny_registry):
     Learner.taught, Learner.called, Learner.asked = 0, 0, []
-    plugin = DenoiserPlugin("learner", "Learns.", make_learner, LearnerSettings)
-    return Registry([*tiny_registry.plugins, Registered(plugin, "tiny", "1.0")])
+    plugin = DenoiserPlugin("learner", "Learns.", make_learner, LearnerSettings, abilities_of_learner)
+    return Plugins([*tiny_registry.plugins, Registered(plugin, "tiny", "1.0")])
 
 
 class _Kill(BaseException):
@@ -95,8 +96,17 @@ def test_the_one_that_has_learnt_judges_its_work(run):
     assert change == pytest.approx(1, abs=0.01)
 
 
-def test_the_report_says_so_if_neither_before_nor_after_learning_there_is_a_check(run, monkeypatch):
-    monkeypatch.delattr(Learner, "judge")
+class Silent(Learner):
+    """Does not judge."""
+
+    judge = None
+
+
+def test_the_report_says_so_if_neither_before_nor_after_learning_there_is_a_check(run, tiny_registry):
+    made = DenoiserPlugin(
+        "learner", "Learns.", lambda s, r: Silent(s.learn, s.model), LearnerSettings, abilities_of_learner
+    )
+    tiny_registry.plugins[-1] = Registered(made, "tiny", "1.0")
     run(LEARN)
     page = (run.out / "report.html").read_text()
     assert "learner on frames" in page and "This denoiser has no checks of its own work." in page

@@ -9,7 +9,7 @@ from cemi_core.errors import InputError, UsageError
 from cemi_core.model.frame import Frame
 from cemi_core.model.stages import Runtime
 from cemi_core.plugins import MetricPlugin
-from cemi_core.plugins.manager import Registered, Registry
+from cemi_core.plugins.manager import Plugins, Registered
 from cemi_run.jobs.compare import (
     Against,
     Comparison,
@@ -107,8 +107,8 @@ def test_a_metric_without_its_weights_is_left_out_and_said():
         raise InputError("its weights are not here: pip install them")
 
     missing = Registered(MetricPlugin("lpips", "Looks.", factory=broken), "p", "1")
-    metrics, notes = load_metrics(Registry([plugin("error"), missing]), Runtime())
+    metrics, notes = load_metrics(Plugins([plugin("error"), missing]), Runtime())
     assert list(metrics) == ["error"]
     assert notes == ["lpips is left out: its weights are not here: pip install them"]
     with pytest.raises(UsageError, match="no metric is installed"):
-        load_metrics(Registry([missing]), Runtime())
+        load_metrics(Plugins([missing]), Runtime())

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from cemi_core.errors import PluginError
+from cemi_core.model.abilities import DenoiserAbilities
 from cemi_core.model.mosaic import Box
 from cemi_core.model.result import Result, Table
 from cemi_run.steps.denoise_quality import MosaicWindows, imaged_windows
@@ -27,7 +28,7 @@ def judgement(verdict="doubtful: <detail> was invented"):
 
 
 @pytest.fixture
-def judging(tiny_plugins, monkeypatch):
+def judging(tiny_plugins, declare, monkeypatch):
     """Let the tiny denoiser judge; the list tells of how many frames, their mean change, and of how many places."""
     import cemi_box.denoiser
 
@@ -39,6 +40,7 @@ def judging(tiny_plugins, monkeypatch):
         return judgement()
 
     monkeypatch.setattr(cemi_box.denoiser.Box, "judge", judge, raising=False)
+    declare("box", DenoiserAbilities(judges=True))
     return asked
 
 

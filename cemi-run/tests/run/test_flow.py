@@ -13,6 +13,7 @@ import tifffile
 import zarr
 
 from cemi_core.errors import CemiError, InputError, PluginError, RunInUseError, StorageError
+from cemi_core.model.abilities import DenoiserAbilities
 from cemi_core.model.mosaic import Box
 from cemi_run.engine.folder import RunFolder
 from cemi_run.engine.plan import Machine
@@ -319,7 +320,7 @@ def test_a_full_disk_ends_in_one_sentence_and_the_run_goes_on_later(run):
 
 
 @pytest.mark.parametrize("wanted", [False, True])
-def test_a_mosaic_is_read_for_its_brightest_grey_level_only_for_those_who_ask(run, monkeypatch, wanted):
+def test_a_mosaic_is_read_for_its_brightest_grey_level_only_for_those_who_ask(run, declare, monkeypatch, wanted):
     import cemi_box.denoiser
 
     peaks = []
@@ -329,7 +330,7 @@ def test_a_mosaic_is_read_for_its_brightest_grey_level_only_for_those_who_ask(ru
         return block
 
     monkeypatch.setattr(cemi_box.denoiser.Box, "__call__", remember)
-    monkeypatch.setattr(cemi_box.denoiser.Box, "wants_peak", wanted, raising=False)
+    declare("box", DenoiserAbilities(wants_peak=wanted))
     run("denoise=[{use: box, on: mosaic}]")
     brightest = np.nanmax(_pixels(run.out)[0])
     assert peaks == [pytest.approx(brightest, abs=0.5 / 255) if wanted else None]

@@ -23,7 +23,7 @@ class Knowing:
     def __init__(self, places, strange=()):
         self.places, self.strange, self.asked = places, strange, []
 
-    def place(self, frames, executor):
+    def place(self, frames, context):
         names = [frame.name for frame in frames.frames]
         self.asked.append(names)
         positions = np.array([self.places[name] for name in names], float)
@@ -43,8 +43,8 @@ class Knowing:
 class Overlapping(Knowing):
     """Joins only the frames of 96 x 128 px that overlap."""
 
-    def place(self, frames, executor):
-        layout = super().place(frames, executor)
+    def place(self, frames, context):
+        layout = super().place(frames, context)
         y, x = layout.positions_px.T
         near = (np.abs(y[:, None] - y) < 96) & (np.abs(x[:, None] - x) < 128)
         return replace(layout, component=connected_components(near, directed=False)[1])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cemi_core.errors import PluginError
+from cemi_core.model.abilities import StitcherAbilities
 from cemi_core.model.result import GridMap, Result, Table
 from cemi_run.steps.quality import quality_record
 
@@ -28,17 +29,18 @@ def judgement(score=88.5):
 
 
 @pytest.fixture
-def judging(tiny_plugins, monkeypatch):
+def judging(tiny_plugins, declare, monkeypatch):
     """Let the tiny stitcher judge; the list tells how often it did, and of how many frames."""
     import cemi_trusting.stitcher
 
     asked = []
 
-    def judge(self, frames, layout, executor):
+    def judge(self, frames, layout, context):
         asked.append((len(frames.frames), frames.read(0).shape, len(layout)))
         return judgement()
 
     monkeypatch.setattr(cemi_trusting.stitcher.Trusting, "judge", judge, raising=False)
+    declare("trusting", StitcherAbilities(judges=True))
     return asked
 
 

@@ -12,7 +12,7 @@ from cemi_core.model.mosaic import Box
 from cemi_run.engine.executors import open_executor
 from cemi_run.engine.plan import Machine, Workers
 from cemi_run.steps.place import load_layout
-from cemi_run.steps.render import write_mosaic
+from cemi_run.steps.render import Blender, write_mosaic
 from cemi_run.store.protocol import open_mosaic
 from cemi_run.store.run_file import write_layout
 
@@ -22,15 +22,10 @@ SHADING = np.array([[0.8, 1.0, 1.2]])
 class MeanStitcher:
     """The mean of all frames that it is handed, each at a whole-pixel place, and how many there were."""
 
-    offers_looks = True
-
-    def __init__(self, margin_px=0):
-        self.blend_margin_px = margin_px
-
     def blend(self, patches, box):
-        return self.blend_with_looks(patches, box)[0]
+        return self.blend_and_count(patches, box)[0]
 
-    def blend_with_looks(self, patches, box):
+    def blend_and_count(self, patches, box):
         total, looks = np.zeros((2, box.height + 8000, box.width + 8000), np.float32)
         for patch in patches:
             y, x = round(patch.y_px) - box.y + 4000, round(patch.x_px) - box.x + 4000
@@ -57,10 +52,11 @@ def layout_of(places, shape, flat_field=None):
     )
 
 
-def render(path, stitcher, layout, frames, looks_path=None, kind="threads"):
+def render(path, stitcher, layout, frames, looks_path=None, kind="threads", margin_px=0):
     with open_executor(kind, 1) as executor:
         workers = Workers(executor, Machine(kind=kind, workers=1), lambda *_: None)
-        write_mosaic(stitcher, layout, ArraySource(frames), path, workers, looks_path)
+        blender = Blender(stitcher, looks_path is not None, margin_px)
+        write_mosaic(blender, layout, ArraySource(frames), path, workers, looks_path)
 
 
 @pytest.mark.parametrize(("kind", "suffix"), [("threads", ".h5"), ("processes", ".ome.zarr")])
@@ -90,7 +86,7 @@ def test_frames_within_the_margin_of_a_box_are_handed_to_the_stitcher(tmp_path):
     layout = layout_of([(0, 0), (0, 900), (0, 1900)], (20, 1000))
     for margin, handed in ((0, [(0, [0, 1, 2]), (2048, [2])]), (200, [(0, [0, 1, 2]), (2048, [1, 2])])):
         seen.clear()
-        render(tmp_path / f"{margin}.h5", Watching(margin), layout, frames)
+        render(tmp_path / f"{margin}.h5", Watching(), layout, frames, margin_px=margin)
         assert sorted(seen) == handed
 
 

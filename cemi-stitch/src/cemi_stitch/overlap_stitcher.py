@@ -17,10 +17,10 @@ from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import Layout, PairShift
 from cemi_core.model.mosaic import Box, Patch
 from cemi_core.model.result import Result
-from cemi_core.model.stages import Runtime
+from cemi_core.model.stages import PlaceContext, Runtime
 from cemi_stitch.blending.average import average
 from cemi_stitch.blending.feather import feather, nearest
-from cemi_stitch.blending.multiband import MARGIN_PX, multiband
+from cemi_stitch.blending.multiband import multiband
 from cemi_stitch.distortion.rectification import Rematch, note_on_turned, with_upright_frames
 from cemi_stitch.distortion.scan_geometry import with_geometry
 from cemi_stitch.frames.fixed_pattern import FrameSums
@@ -34,10 +34,13 @@ from cemi_stitch.matching.normal_shifts import AMBIGUOUS, one_way_shifts, straig
 from cemi_stitch.quality.score import judge_layout
 from cemi_stitch.settings import KorniaSettings
 from cemi_stitch.solve.layout import solve_layout, step_slack_px
-from cemi_stitch.tasks import Journal, Progress, batches, no_progress, spread
+from cemi_stitch.tasks import Journal, Progress, batches, no_progress, require_device, spread
 
 #: Frames whose thumbnails one task makes.
 FRAMES_PER_TASK = 32
+
+#: Work where it is asked for, without a word.
+_HERE = PlaceContext()
 
 Frames = FrameSource | Sequence[NDArray[Any]]
 #: Thumbnails of all frames, and sums of the frames where a fixed pattern could be mistaken for no shift.
@@ -95,24 +98,27 @@ class OverlapStitcher(ABC):
         layout = solve_layout(source.frames, shifts, self.settings.tolerance)
         return with_geometry(source, layout, self.settings.smoothing_px)
 
-    def place(
-        self,
-        frames: Frames,
-        executor: Executor | None = None,
-        *,
-        progress: Progress | None = None,
-        journal: Journal | None = None,
-    ) -> Layout:
+    def prepare(self) -> None:
+        """Try the device, so that a mistake is told before the work starts.
+
+        Raises
+        ------
+        UsageError
+            The device is none of torch's, or this machine does not have it.
+        """
+        require_device(self.runtime.device)
+
+    def place(self, frames: Frames, context: PlaceContext = _HERE) -> Layout:
         """Return the layout of frames, or of a plain list of 2-D arrays: match, solve, equalise."""
-        source = as_frames(frames)
+        source, executor, progress, journal = as_frames(frames), context.executor, context.progress, context.journal
         if not len(source.frames):
             raise InputError("there are no frames to stitch")
-        self._in_hand = (source, self._survey(source, executor, progress or no_progress))
+        self._in_hand = (source, self._survey(source, executor, progress))
         try:
             shifts = self.match(source, executor, progress=progress, journal=journal)
             layout = self._without_doubt(source, self.solve(source, shifts), executor)
             layout = self._across_lamellae(source, layout, executor)
-            layout = self._upright(source, layout, executor, progress or no_progress)
+            layout = self._upright(source, layout, executor, progress)
             return self.equalise(source, layout, executor, progress=progress)
         finally:
             self._in_hand = None
@@ -173,37 +179,26 @@ class OverlapStitcher(ABC):
             layout = replace(layout, gain=gain, offset=offset)
         return layout
 
-    def judge(
-        self, frames: Frames, layout: Layout, executor: Executor | None = None, *, progress: Progress | None = None
-    ) -> Result:
+    def judge(self, frames: Frames, layout: Layout, context: PlaceContext = _HERE) -> Result:
         """Return how good a layout of these frames is: score, maps, weak places; see `judge_layout`.
 
         Frames are judged as they go into the mosaic: without the shading that all share, and upright.
         """
         seen = as_laid_out(as_frames(frames), layout)
-        return judge_layout(seen, layout, executor, threads=self.runtime.threads, progress=progress)
+        threads = self.runtime.threads
+        return judge_layout(seen, layout, context.executor, threads=threads, progress=context.progress)
 
     def blend(self, patches: Sequence[Patch], box: Box) -> NDArray[np.float32]:
         """Return the mosaic in ``box``, float32 (height, width), NaN where no patch reaches; see the setting `blend`.
 
-        ``patches`` should hold all frames that reach ``box`` grown by `blend_margin_px`.
+        ``patches`` should hold all frames that reach ``box`` grown by the declared ``blend_margin_px``.
         """
         if self.settings.blend == "average":
             return average(patches, box)[0]
         return {"feather": feather, "none": nearest, "multiband": multiband}[self.settings.blend](patches, box)
 
-    @property
-    def blend_margin_px(self) -> int:
-        """How far from a box a frame may lie and still have a say in it, px."""
-        return MARGIN_PX if self.settings.blend == "multiband" else 0
-
-    @property
-    def offers_looks(self) -> bool:
-        """Whether `blend_with_looks` tells more than `blend`: how many frames made each pixel."""
-        return self.settings.blend == "average"
-
-    def blend_with_looks(self, patches: Sequence[Patch], box: Box) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the average of all frames in ``box`` and the effective number of looks; see `average`."""
+    def blend_and_count(self, patches: Sequence[Patch], box: Box) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the average of all frames in ``box`` and the effective number of frames in it; see `average`."""
         return average(patches, box)
 
     def _survey(self, source: FrameSource, executor: Executor | None, progress: Progress) -> Survey:

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from cemi_core.plugins import StitcherPlugin, hookimpl
 
+PLUGIN_API = 2
+
 
 @hookimpl
 def cemi_stitchers() -> Iterable[StitcherPlugin]:
@@ -15,4 +17,5 @@ def cemi_stitchers() -> Iterable[StitcherPlugin]:
         "Places overlapping frames by normalised cross-correlation (torch, CPU or GPU) and one robust global solve.",
         factory="cemi_stitch.stitcher:make_kornia",
         settings="cemi_stitch.settings:KorniaSettings",
+        abilities="cemi_stitch.settings:abilities",
     )

@@ -6,7 +6,11 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from cemi_core.model.abilities import StitcherAbilities
 from cemi_core.model.settings import Settings
+
+#: Frames so far from a box have a say in it where ``blend`` is multiband, px.
+MULTIBAND_MARGIN_PX = 128
 
 
 class KorniaSettings(Settings):
@@ -60,4 +64,14 @@ class KorniaSettings(Settings):
         description="How frames are joined: feather, weighted by the distance from their edges; none, each pixel from "
         "one frame; average, all frames weighted by their noise, so that noise falls most (the number of looks is "
         "stored beside the picture); multiband, fine detail from one frame, brightness blended widely.",
+    )
+
+
+def abilities(settings: KorniaSettings) -> StitcherAbilities:
+    """Return what the stitcher can do: averaging counts the frames of each pixel, multiband blending looks around."""
+    return StitcherAbilities(
+        judges=True,
+        counts_frames=settings.blend == "average",
+        blend_margin_px=MULTIBAND_MARGIN_PX if settings.blend == "multiband" else 0,
+        prepares=True,
     )

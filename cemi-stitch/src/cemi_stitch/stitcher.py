@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from cemi_core.errors import UsageError
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import Layout, PairShift
 from cemi_core.model.stages import Runtime
@@ -137,18 +136,5 @@ class KorniaStitcher(OverlapStitcher):
 
 
 def make_kornia(settings: KorniaSettings, runtime: Runtime) -> KorniaStitcher:
-    """Return the stitcher ``kornia``.
-
-    Raises
-    ------
-    UsageError
-        The device is none of torch's, or this machine does not have it.
-    """
-    import torch
-
-    try:
-        torch.zeros(1, device=runtime.device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"--device {runtime.device} cannot be used here ({reason}); use --device cpu") from None
+    """Return the stitcher ``kornia``."""
     return KorniaStitcher(settings, runtime)

@@ -5,30 +5,21 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import torch
 
-from cemi_core.model.layout import PairShift
+from cemi_core.errors import UsageError
+from cemi_core.model.progress import Progress
+from cemi_core.model.progress import silent as no_progress
+from cemi_core.model.stages import Journal
+
+__all__ = ["Journal", "Progress", "batches", "no_progress", "require_device", "spread", "use_threads"]
 
 Result = TypeVar("Result")
-#: Called with (what is going on, done, total).
-Progress = Callable[[str, int, int], None]
 #: Batches that wait in the executor at any time, which bounds memory and the loss when a run is killed.
 UNDER_WAY = 16
-
-
-class Journal(Protocol):
-    """Keeps the shifts of finished batches, so that a run that was killed does not match them again."""
-
-    def get(self, key: str) -> list[PairShift] | None:
-        """Return what was put under ``key``, or None."""
-        ...
-
-    def put(self, key: str, shifts: list[PairShift]) -> None:
-        """Keep ``shifts`` under ``key``."""
-        ...
 
 
 def spread(
@@ -65,5 +56,16 @@ def batches(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
     return [items[start : start + size] for start in range(0, len(items), size)]
 
 
-def no_progress(label: str, done: int, total: int) -> None:
-    """Show nothing."""
+def require_device(device: str) -> None:
+    """Try a torch device.
+
+    Raises
+    ------
+    UsageError
+        It is none of torch's, or this machine does not have it.
+    """
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"--device {device} cannot be used here ({reason}); use --device cpu") from None

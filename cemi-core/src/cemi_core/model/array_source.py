@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemi_core.errors import InputError
-from cemi_core.model.frame import DroppedFrame, Frame, to_unit_range
+from cemi_core.model.frame import DroppedFrame, Frame, GreyFrames, to_unit_range
 from cemi_core.model.pixels import common_range, finite_range, to_grey
 
 
-class ArraySource:
+class ArraySource(GreyFrames):
     """Frames that are already in memory, for use in Python.
 
     Parameters
@@ -43,8 +43,6 @@ class ArraySource:
     InputError
         There is no frame, or types are mixed or unsupported.
     """
-
-    dropped: Sequence[DroppedFrame] = ()
 
     def __init__(
         self,

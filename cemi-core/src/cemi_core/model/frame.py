@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -33,6 +34,10 @@ class Frame:
         How far the true place may be from where ``position_px`` says, relative to its neighbours in the pass.
     pixel_size_um : float or None
         Edge of a pixel in micrometres.
+    channels : tuple of str
+        Names of its channels (``("red", "green", "blue")``, ``("BSE", "SE")``); empty for plain grey.
+    conditions : tuple of (str, str)
+        What is known about how it was taken, name and value as text: ``(("dose", "12"), ("class", "annealed"))``.
     """
 
     index: int
@@ -43,12 +48,19 @@ class Frame:
     position_px: tuple[float, float] | None = None
     position_tolerance_px: float | None = None
     pixel_size_um: float | None = None
+    channels: tuple[str, ...] = ()
+    conditions: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def from_json(cls, entry: dict[str, Any]) -> Frame:
         """Return the frame that `dataclasses.asdict` and JSON have turned into plain data."""
         position = entry["position_px"]
-        plain = {"shape": tuple(entry["shape"]), "position_px": None if position is None else tuple(position)}
+        plain = {
+            "shape": tuple(entry["shape"]),
+            "position_px": None if position is None else tuple(position),
+            "channels": tuple(entry.get("channels", ())),
+            "conditions": tuple((str(name), str(value)) for name, value in entry.get("conditions", ())),
+        }
         return cls(**{**entry, **plain})
 
 
@@ -84,8 +96,12 @@ class FrameSource(Protocol):
         What was left out.
     dtype : numpy.dtype
         Type of the pixels at the source: uint8, uint16 or float32.
-    notes : sequence of str, optional
+    float_range : tuple of float
+        Float values that `read` maps to 0 and 1, if the pixels are floats.
+    notes : sequence of str
         Sentences for the user and the report, one for each thing that is odd about the frames.
+
+    `GreyFrames` is a base that says all of it which plain grey frames have in common.
     """
 
     @property
@@ -97,9 +113,38 @@ class FrameSource(Protocol):
     @property
     def dtype(self) -> np.dtype[Any]: ...
 
+    @property
+    def float_range(self) -> tuple[float, float]: ...
+
+    @property
+    def notes(self) -> Sequence[str]: ...
+
     def read(self, index: int) -> NDArray[np.float32]:
-        """Return frame ``index`` as float32 (h, w) in [0, 1] (0..255, 0..65535 or the float range of the source)."""
+        """Return frame ``index`` as float32 (h, w) in [0, 1] (0..255, 0..65535 or the float range of the source).
+
+        Of a frame with channels, the one that is matched.
+        """
         ...
+
+    def read_channels(self, index: int) -> NDArray[np.float32]:
+        """Return all channels of frame ``index``, float32 (channels, h, w), in the order of ``Frame.channels``."""
+        ...
+
+
+class GreyFrames(ABC):
+    """Base of a source of plain grey frames: nothing dropped, nothing to note, one channel, floats from 0 to 1."""
+
+    dropped: Sequence[DroppedFrame] = ()
+    float_range: tuple[float, float] = (0.0, 1.0)
+    notes: Sequence[str] = ()
+
+    @abstractmethod
+    def read(self, index: int) -> NDArray[np.float32]:
+        """Return frame ``index`` as float32 (h, w) in [0, 1]."""
+
+    def read_channels(self, index: int) -> NDArray[np.float32]:
+        """Return the frame as its only channel, float32 (1, h, w)."""
+        return self.read(index)[np.newaxis]
 
 
 @runtime_checkable
@@ -112,10 +157,15 @@ class StreamSource(Protocol):
     ----------
     passes : sequence of str
         One name per pass, in order (the file name of each recording).
+    notes : sequence of str
+        Sentences for the user and the report: what is odd about the recordings.
     """
 
     @property
     def passes(self) -> Sequence[str]: ...
+
+    @property
+    def notes(self) -> Sequence[str]: ...
 
     def read_pass(
         self, row: int, progress: Callable[[int, int], None] | None = None

@@ -98,6 +98,11 @@ class Mosaic(Protocol):
     @property
     def pixel_size_um(self) -> float | None: ...
 
+    @property
+    def float_range(self) -> tuple[float, float]:
+        """Stored values that `read` maps to 0 and 1, if the pixels are floats."""
+        return (0.0, 1.0)
+
     def read(self, box: Box, level: int = 0) -> NDArray[np.float32]:
         """Return the pixels of ``box`` (which must lie inside) as float32 in [0, 1]; 0 where nothing was imaged."""
         ...

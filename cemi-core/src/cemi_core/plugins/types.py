@@ -9,7 +9,38 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, Union, cast
+
+from cemi_core.errors import PluginError
+from cemi_core.model.abilities import AnalyzerAbilities, DenoiserAbilities, SourceAbilities, StitcherAbilities
+
+if TYPE_CHECKING:  # the contracts that the classes below name as text, since NumPy is not imported here
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from pydantic import BaseModel
+
+    from cemi_core.model.finished_run import Reporter  # noqa: F401
+    from cemi_core.model.frame import FrameSource, StreamSource  # noqa: F401
+    from cemi_core.model.mosaic import Mosaic
+    from cemi_core.model.specimen import Specimen  # noqa: F401
+    from cemi_core.model.stages import Analyzer, Denoiser, RelationMethod, Stitcher  # noqa: F401
+    from cemi_core.model.training import TrainingJob  # noqa: F401
+
+    Exporter = Callable[[Mosaic, Path], object]
+    Metric = Callable[[NDArray[np.float32], NDArray[np.float32]], float]
+
+#: The contract that plugins are written for; a registration module states it as its own ``PLUGIN_API``.
+PLUGIN_API = 2
+
+Product = TypeVar("Product", covariant=True)
+Can = TypeVar("Can")
+#: What a plugin with these settings can do: the answer itself, a function of the settings, or where to find one.
+Declared = Union[Can, Callable[[Any], Can], str]
+
+_PLAIN_SOURCE, _PLAIN_DENOISER = SourceAbilities(), DenoiserAbilities()
+_PLAIN_STITCHER, _PLAIN_ANALYZER = StitcherAbilities(), AnalyzerAbilities()
 
 
 def load_object(reference: Any) -> Any:
@@ -20,12 +51,12 @@ def load_object(reference: Any) -> Any:
     return getattr(import_module(module_name), attribute)
 
 
-def _settings_model(settings: str | type | None) -> type:
+def _settings_model(settings: str | type | None) -> type[BaseModel]:
     if settings is None:
         from cemi_core.model.settings import Settings
 
         return Settings
-    model: type = load_object(settings)
+    model: type[BaseModel] = load_object(settings)
     return model
 
 
@@ -35,7 +66,7 @@ def owner_of(made: Any) -> str:
 
 
 @dataclass(frozen=True)
-class Plugin:
+class Plugin(Generic[Product]):
     """What every stage plugin says about itself.
 
     Attributes
@@ -44,66 +75,103 @@ class Plugin:
         The word in the recipe: lower case, dashes, such as ``"lamella-width"``.
     summary : str
         One sentence for ``cemi plugins``.
+    factory : str or callable
+        ``factory(settings, runtime)`` makes the object; or where to find it. It is cheap: it opens no file, reads no
+        weights and imports no torch. What the work needs is tried in `cemi_core.model.stages.Prepares`.
     settings : str or type or None
         A pydantic model derived from `cemi_core.model.settings.Settings`, or where to find it; None for no settings.
-    factory : str or callable
-        ``factory(settings, runtime)`` makes the object; or where to find it.
     """
 
     stage: ClassVar[str] = ""
 
     name: str
     summary: str
-    factory: str | Callable[..., Any]
+    factory: str | Callable[..., Product]
     settings: str | type | None = None
 
-    def load_settings(self) -> type:
+    def load_settings(self) -> type[BaseModel]:
         """Return the settings model."""
         return _settings_model(self.settings)
 
-    def load_factory(self) -> Callable[..., Any]:
+    def load_factory(self) -> Callable[..., Product]:
         """Return the factory."""
-        factory: Callable[..., Any] = load_object(self.factory)
+        factory: Callable[..., Product] = load_object(self.factory)
         return factory
 
 
+def declared(abilities: Declared[Can], kind: type[Can], settings: object, name: str) -> Can:
+    """Return what a description says that its plugin can do with these settings.
+
+    Raises
+    ------
+    PluginError
+        What it says is not of the kind that its stage has.
+    """
+    found = load_object(abilities)
+    if not isinstance(found, kind):
+        found = cast("Callable[[object], Can]", found)(settings)
+    if not isinstance(found, kind):
+        raise PluginError(f"'{name}' declares its abilities as {type(found).__name__}, not as {kind.__name__}")
+    return found
+
+
 @dataclass(frozen=True)
-class SourcePlugin(Plugin):
-    """Frames from somewhere: ``factory(settings, runtime) -> FrameSource``."""
+class SourcePlugin(Plugin["FrameSource | StreamSource"]):
+    """Frames from somewhere: ``factory(settings, runtime) -> FrameSource`` or ``StreamSource``."""
 
     stage: ClassVar[str] = "source"
+    abilities: Declared[SourceAbilities] = _PLAIN_SOURCE
+
+    def abilities_of(self, settings: object) -> SourceAbilities:
+        """Return what it can do with these settings."""
+        return declared(self.abilities, SourceAbilities, settings, self.name)
 
 
 @dataclass(frozen=True)
-class DenoiserPlugin(Plugin):
-    """``factory(settings, runtime) -> Denoiser``."""
+class DenoiserPlugin(Plugin["Denoiser"]):
+    """``factory(settings, runtime) -> Denoiser``; ``abilities``: `DenoiserAbilities`, or a function of the settings."""
 
     stage: ClassVar[str] = "denoise"
+    abilities: Declared[DenoiserAbilities] = _PLAIN_DENOISER
+
+    def abilities_of(self, settings: object) -> DenoiserAbilities:
+        """Return what it can do with these settings."""
+        return declared(self.abilities, DenoiserAbilities, settings, self.name)
 
 
 @dataclass(frozen=True)
-class StitcherPlugin(Plugin):
-    """``factory(settings, runtime) -> Stitcher``."""
+class StitcherPlugin(Plugin["Stitcher"]):
+    """``factory(settings, runtime) -> Stitcher``; ``abilities``: `StitcherAbilities`, or a function of the settings."""
 
     stage: ClassVar[str] = "stitch"
+    abilities: Declared[StitcherAbilities] = _PLAIN_STITCHER
+
+    def abilities_of(self, settings: object) -> StitcherAbilities:
+        """Return what it can do with these settings."""
+        return declared(self.abilities, StitcherAbilities, settings, self.name)
 
 
 @dataclass(frozen=True)
-class AnalyzerPlugin(Plugin):
-    """``factory(settings, runtime) -> Analyzer``."""
+class AnalyzerPlugin(Plugin["Analyzer"]):
+    """``factory(settings, runtime) -> Analyzer``; ``abilities``: `AnalyzerAbilities`, or a function of the settings."""
 
     stage: ClassVar[str] = "analyze"
+    abilities: Declared[AnalyzerAbilities] = _PLAIN_ANALYZER
+
+    def abilities_of(self, settings: object) -> AnalyzerAbilities:
+        """Return what it can do with these settings."""
+        return declared(self.abilities, AnalyzerAbilities, settings, self.name)
 
 
 @dataclass(frozen=True)
-class RelationPlugin(Plugin):
+class RelationPlugin(Plugin["RelationMethod"]):
     """``factory(settings, runtime) -> RelationMethod``."""
 
     stage: ClassVar[str] = "relate"
 
 
 @dataclass(frozen=True)
-class ExporterPlugin(Plugin):
+class ExporterPlugin(Plugin["Exporter"]):
     """``factory(settings, runtime)`` returns ``export(mosaic, path, progress)``; ``suffix`` names the output file."""
 
     stage: ClassVar[str] = "export"
@@ -111,10 +179,10 @@ class ExporterPlugin(Plugin):
 
 
 @dataclass(frozen=True)
-class MetricPlugin(Plugin):
-    """How near a picture comes to a better one of the same field.
+class MetricPlugin(Plugin["Metric"]):
+    """How near an image comes to a better one of the same field.
 
-    ``factory(settings, runtime)`` returns ``metric(image, reference) -> float`` on float pictures (h, w) in [0, 1];
+    ``factory(settings, runtime)`` returns ``metric(image, reference) -> float`` on float images (h, w) in [0, 1];
     settings are those it has by default. A factory whose weights or packages are missing raises `CemiError`, and the
     metric is left out.
 
@@ -132,14 +200,14 @@ class MetricPlugin(Plugin):
 
 
 @dataclass(frozen=True)
-class ReportPlugin(Plugin):
+class ReportPlugin(Plugin["Reporter"]):
     """How a finished run is told to people: ``factory(settings, runtime) -> Reporter``."""
 
     stage: ClassVar[str] = "report"
 
 
 @dataclass(frozen=True)
-class TrainingPlugin(Plugin):
+class TrainingPlugin(Plugin["TrainingJob"]):
     """A training, ``cemi train NAME RECIPE``: ``factory(settings, runtime) -> TrainingJob``.
 
     ``settings`` is the model of the YAML file that the command reads.
@@ -149,7 +217,7 @@ class TrainingPlugin(Plugin):
 
 
 @dataclass(frozen=True)
-class SpecimenPlugin(Plugin):
+class SpecimenPlugin(Plugin["Specimen"]):
     """A made specimen with its truth: ``factory(settings, runtime) -> Specimen``; the seed is that of ``runtime``.
 
     Its settings derive from `cemi_core.model.specimen.SpecimenSettings`.
@@ -179,9 +247,9 @@ class CommandPlugin:
 
     name: str
     summary: str
-    command: str | Any
+    command: str | object
     settings: str | type | None = None
 
-    def load_settings(self) -> type:
+    def load_settings(self) -> type[BaseModel]:
         """Return the model of the file that the command reads."""
         return _settings_model(self.settings)

@@ -16,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemi_core.model.array_source import ArraySource
-from cemi_core.model.executor import SerialExecutor
 from cemi_core.model.mosaic import Box, Patch
 from cemi_core.model.result import GridMap, Profile, PropertyTable
-from cemi_core.model.stages import BlockInfo
+from cemi_core.model.stages import BlockInfo, PlaceContext
 from cemi_core.numeric.tiles import denoise_image
 from cemi_core.plugins.manager import make_named
 from cemi_core.testing.samples import Tiles, cut_tiles, striped_image, textured_image
@@ -102,20 +101,20 @@ class StitcherTests(Kit):
 
     def test_finds_the_places_of_overlapping_tiles(self) -> None:
         tiles = self.tiles()
-        layout = self.make().place(self.source(tiles), SerialExecutor())
+        layout = self.make().place(self.source(tiles), PlaceContext())
         error = layout.positions_px - tiles.positions_px
         error -= error.mean(axis=0)
         assert float(np.abs(error).max()) <= self.tolerance_px
 
     def test_threads_give_the_same_layout(self) -> None:
         source = self.source(self.tiles())
-        alone = self.make().place(source, SerialExecutor())
+        alone = self.make().place(source, PlaceContext())
         with ThreadPoolExecutor(2) as executor:
-            together = self.make().place(source, executor)
+            together = self.make().place(source, PlaceContext(executor))
         np.testing.assert_allclose(alone.positions_px, together.positions_px, atol=1e-6)
 
     def test_one_frame_lies_at_the_origin(self) -> None:
-        layout = self.make().place(ArraySource([textured_image()]), SerialExecutor())
+        layout = self.make().place(ArraySource([textured_image()]), PlaceContext())
         np.testing.assert_array_equal(layout.positions_px, [[0.0, 0.0]])
 
     def test_blending_gives_the_picture_back(self) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from cemi_core.errors import InputError
+from cemi_core.model.abilities import DenoiserAbilities
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import Layout
 from cemi_core.model.mosaic import Box
@@ -129,9 +130,6 @@ class NeuralDenoiser(PictureDenoiser):
     weights_dir: str | None = field(default=None, kw_only=True, repr=False)
     adapted: bytes | None = field(default=None, kw_only=True, repr=False)
 
-    #: Pictures without bright grey levels are brightened for the network.
-    wants_peak: ClassVar[bool] = True
-
     @property
     def reach(self) -> int:
         """What the network sees, what the grey level is taken from, and what the noise is measured on."""
@@ -211,14 +209,29 @@ class NeuralDenoiser(PictureDenoiser):
         return np.clip(told, _FAINTEST_NOISE, _STRONGEST_NOISE), 1 / beyond**2
 
     @property
-    def adapt(self) -> Callable[[FrameSource, Layout], NeuralDenoiser] | None:
-        """``adapt(frames, layout)`` returns the denoiser trained further on these frames; None if not asked for."""
-        return self._adapt_to_overlaps if self.adapt_to == "overlaps" else None
+    def still_learns(self) -> bool:
+        """Whether it is yet to be trained further on the frames."""
+        return self.adapt_to == "overlaps"
 
-    def _adapt_to_overlaps(self, frames: FrameSource, layout: Layout) -> NeuralDenoiser:
+    def prepare(self) -> None:
+        """Load the weights and try the device, so that a mistake is told before the work starts.
+
+        Raises
+        ------
+        InputError
+            The weights cannot be used.
+        UsageError
+            The device is not there.
+        """
+        self._runner()
+
+    def adapt(self, frames: FrameSource, layout: Layout | None) -> NeuralDenoiser:
+        """Return the denoiser trained further on the overlaps of these frames."""
         from cemi_denoise.network.weights import load_weights, weights_to_bytes
         from cemi_denoise.train.adapt import adapt_to_overlaps
 
+        if layout is None:
+            raise InputError("overlaps are found by the layout of the frames, which was not given")
         loaded = load_weights(self.weights, self.weights_dir)
         minutes, machine = self.adapt_minutes, {"threads": self.threads, "device": self.device}
         made = adapt_to_overlaps(loaded.network, frames, layout, minutes, self.seed, **machine)
@@ -295,30 +308,22 @@ def _core_of(info: BlockInfo | None, shape: tuple[int, ...]) -> Box:
     return Box(top, left, bottom - top, right - left)
 
 
-def make_semnet(settings: SemnetSettings, runtime: Runtime) -> SemnetDenoiser:
-    """Make the denoiser ``semnet`` from checked settings.
+def abilities(settings: NeuralSettings) -> DenoiserAbilities:
+    """Return what the network can do: it learns from overlapping frames where it is told to."""
+    learns = settings.adapt == "overlaps"
+    return DenoiserAbilities(learns=learns, needs_layout=learns, judges=True, wants_peak=True, prepares=True)
 
-    Raises
-    ------
-    InputError
-        The weights cannot be used.
-    UsageError
-        The device is not there.
-    """
-    return _ready(SemnetDenoiser(**_arguments(settings, runtime)))
+
+def make_semnet(settings: SemnetSettings, runtime: Runtime) -> SemnetDenoiser:
+    """Make the denoiser ``semnet`` from checked settings."""
+    return SemnetDenoiser(**_arguments(settings, runtime))
 
 
 def make_semgan(settings: SemganSettings, runtime: Runtime) -> SemganDenoiser:
-    """Make the denoiser ``semgan`` from checked settings; see `make_semnet`."""
-    return _ready(SemganDenoiser(**_arguments(settings, runtime)))
+    """Make the denoiser ``semgan`` from checked settings."""
+    return SemganDenoiser(**_arguments(settings, runtime))
 
 
 def _arguments(settings: NeuralSettings, runtime: Runtime) -> dict[str, Any]:
-    machine = {name: getattr(runtime, name) for name in ("device", "threads", "seed", "weights_dir")}
+    machine = asdict(runtime)
     return {**settings.model_dump(exclude={"adapt"}), "adapt_to": settings.adapt, **machine}
-
-
-def _ready(denoiser: Any) -> Any:
-    """Return a denoiser whose weights and device have been tried, so that a mistake is told before the work starts."""
-    denoiser.halo  # noqa: B018 - loads the network
-    return denoiser

@@ -75,8 +75,13 @@ class PictureDenoiser(ABC):
         from cemi_denoise.judge.invention import judge_denoising
 
         # one that has learnt from the frames is not the one that is asked now, so it cannot be turned
-        learns = callable(getattr(self, "adapt", None))
-        return judge_denoising(None if learns else self, raw, denoised, layout, executor, self.second_opinion())
+        asked = None if self.still_learns else self
+        return judge_denoising(asked, raw, denoised, layout, executor, self.second_opinion())
+
+    @property
+    def still_learns(self) -> bool:
+        """Whether what denoises is not this, but what it becomes by learning from the frames."""
+        return False
 
     def second_opinion(self) -> PictureDenoiser | None:
         """Return another denoiser to compare with when this one is judged, if there is one that tells something."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from cemi_core.plugins.types import SourcePlugin
     from cemi_run.recipe.check import Choice
 
 _MOSAICS = (".h5", ".ome.zarr")
@@ -30,11 +31,13 @@ def analyze(image: Path, use: str, overrides: tuple[str, ...], as_json: bool) ->
     from cemi_core.model.stages import Runtime
     from cemi_core.plugins.manager import make
     from cemi_run.cli.choices import choose_with_source
+    from cemi_run.engine.abilities import prepared
 
     source_choice, choice = choose_with_source("analyze", use, [str(image)], parse_settings(overrides), {})
     read = _mosaic if image.name.lower().endswith(_MOSAICS) else _picture
     pixels, pixel_size_um = read(image, source_choice)
     analyzer = make(choice.plugin, choice.settings, Runtime())
+    prepared(analyzer, choice.plugin, choice.plugin.description.abilities_of(choice.settings).prepares)
     found = analyzer.measure(pixels, pixel_size_um)
     answer = {"name": use, "value": found.value, "low": found.low, "high": found.high, "unit": found.unit}
     answer |= found.extra
@@ -47,21 +50,23 @@ def analyze(image: Path, use: str, overrides: tuple[str, ...], as_json: bool) ->
         click.echo(f"  {key}: {value:.4g}")
 
 
-def _picture(path: Path, source_choice: Choice) -> tuple[NDArray[np.float32], float | None]:
+def _picture(path: Path, source_choice: Choice[SourcePlugin]) -> tuple[NDArray[np.float32], float | None]:
     """Return the pixels (h, w) of an image, and the edge of one in micrometres."""
     from cemi_core.errors import InputError
+    from cemi_core.model.frame import FrameSource
     from cemi_core.model.stages import Runtime
     from cemi_core.plugins.manager import make
 
     if path.is_dir():
         raise InputError(f"{path} is a folder; name one image, or one mosaic (.h5 or .ome.zarr)")
     source = make(source_choice.plugin, source_choice.settings, Runtime())
+    assert isinstance(source, FrameSource)  # the source `images` gives no recordings
     if len(source.frames) != 1:
         raise InputError(f"{path} holds {len(source.frames)} pictures; name one with a single picture")
     return source.read(0), source.frames[0].pixel_size_um
 
 
-def _mosaic(path: Path, source_choice: Choice) -> tuple[NDArray[np.float32], float | None]:
+def _mosaic(path: Path, source_choice: Choice[SourcePlugin]) -> tuple[NDArray[np.float32], float | None]:
     """Return the pixels (h, w) of a mosaic, NaN where nothing was imaged, and the edge of one in micrometres."""
     from cemi_core.errors import InputError, UsageError
     from cemi_core.model.mosaic import Box

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from cemi_core.plugins.manager import registry
+from cemi_core.plugins.types import SourcePlugin
 from cemi_run.recipe.check import Choice, choose
 
 
 def choose_with_source(
     stage: str, name: str, images: Sequence[str], settings: Mapping[str, Any], more: Mapping[str, Any]
-) -> tuple[Choice, Choice]:
+) -> tuple[Choice[SourcePlugin], Choice[Any]]:
     """Return the source 'images' and a plugin; a setting that the plugin does not know goes to the source.
 
     Parameters
@@ -27,8 +28,8 @@ def choose_with_source(
         Settings of the source that have options of their own.
     """
     found = registry()
-    of_plugin = found.get(stage, name).description.load_settings().model_fields
-    of_source = found.get("source", "images").description.load_settings().model_fields
+    of_plugin = found.of_stage(stage).get(name).description.load_settings().model_fields
+    of_source = found.sources.get("images").description.load_settings().model_fields
     own: dict[str, Any] = {}
     sources: dict[str, Any] = {"path": [str(Path(image).absolute()) for image in images], **more}
     for key, value in settings.items():

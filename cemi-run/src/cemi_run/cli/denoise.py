@@ -25,6 +25,7 @@ from cemi_run.cli.options import (
 
 if TYPE_CHECKING:
     from cemi_core.model.stages import Runtime
+    from cemi_core.plugins.types import DenoiserPlugin, SourcePlugin
     from cemi_run.jobs.compare import Against, Comparison
     from cemi_run.jobs.denoise_files import DenoisedFile
     from cemi_run.recipe.check import Choice
@@ -70,6 +71,7 @@ def denoise(
     from cemi_core.files.atomic import PARTIAL, storage_errors
     from cemi_core.plugins.manager import make
     from cemi_run.cli.choices import choose_with_source
+    from cemi_run.engine.abilities import prepared
     from cemi_run.engine.executors import open_executor
     from cemi_run.engine.plan import Workers
     from cemi_run.engine.progress import shown_progress
@@ -86,8 +88,9 @@ def denoise(
             source.require_floats()
         # fewer images than workers: each gets more of the cores
         threads = machine.workers // max(1, min(machine.workers, len(source.frames)))
+        _require_no_overlaps(choice)
         denoiser = make(choice.plugin, choice.settings, replace(machine.runtime(), threads=threads))
-        _require_no_overlaps(choice, denoiser, machine.runtime())
+        prepared(denoiser, choice.plugin, choice.plugin.description.abilities_of(choice.settings).prepares)
         better, metrics_left_out = None, list[str]()
         if against is not None:
             source, better, metrics_left_out = _better_images(against, source_choice, source, machine.runtime())
@@ -106,12 +109,12 @@ def denoise(
     return int(not answer["written"] or (against is not None and not any(file.comparisons for file in done)))
 
 
-def _require_no_overlaps(choice: Choice, denoiser: Any, runtime: Runtime) -> None:
+def _require_no_overlaps(choice: Choice[DenoiserPlugin]) -> None:
     """Raise UsageError if a setting asks the denoiser to learn from overlapping frames, which only a run has."""
     from cemi_core.errors import UsageError
     from cemi_run.steps.adapted import setting_that_learns
 
-    learning = setting_that_learns(choice, denoiser, runtime)
+    learning = setting_that_learns(choice)
     if learning is not None:
         key, value = learning
         raise UsageError(
@@ -136,7 +139,7 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _opened(choice: Choice, **changed: Any) -> ImagesSource:
+def _opened(choice: Choice[SourcePlugin], **changed: Any) -> ImagesSource:
     """Open images that have nothing to do with each other."""
     from cemi_run.sources.images import ImagesSettings, ImagesSource
 
@@ -162,7 +165,7 @@ def _require_other_folder(out: Path, source: ImagesSource, against: str | None) 
 
 
 def _better_images(
-    where: str, source_choice: Choice, source: ImagesSource, runtime: Runtime
+    where: str, source_choice: Choice[SourcePlugin], source: ImagesSource, runtime: Runtime
 ) -> tuple[ImagesSource, Against, list[str]]:
     """Open the images to compare with; return the images on one scale of grey levels with them, and what to say."""
     from cemi_core.plugins.manager import registry
@@ -217,7 +220,7 @@ def _say(answer: dict[str, Any], done: Sequence[DenoisedFile], out: Path) -> Non
     click.echo(f"{len(written)} image(s) written to {out}{of_pages}")
     compared = _comparisons(done)
     if compared:
-        click.echo(comparison_table(compared, registry().of_stage("metric")))
+        click.echo(comparison_table(compared, registry().metrics))
     for note in answer["notes"]:
         click.echo(note, err=True)
     for entry in answer["failed"]:

@@ -73,13 +73,14 @@ def _unmet(requirement: str) -> str:
 def _plugins() -> list[dict[str, str]]:
     """Load the settings and the factory of every plugin, which `cemi plugins` does not do."""
     from cemi_core.plugins.manager import registry
+    from cemi_core.plugins.types import CommandPlugin
 
     found = registry()
     checks = [_check(f"plugin {p.package} ({p.entry_point})", p.reason, "broken") for p in found.problems]
     for stage, name, same in found.conflicts():
         checks.append(_check(f"{stage} '{name}'", f"offered by {', '.join(p.package for p in same)}", "broken"))
     for plugin in found.plugins:
-        if plugin.stage == "command":
+        if isinstance(plugin.description, CommandPlugin):
             continue
         try:
             plugin.description.load_settings()

@@ -7,11 +7,12 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cemi_core.model.frame import FrameSource
-    from cemi_core.model.stages import Runtime
+    from cemi_core.model.stages import Runtime, Stitcher
+    from cemi_core.plugins.types import SourcePlugin
     from cemi_run.recipe.check import Choice
 
 
@@ -64,7 +65,12 @@ class FollowPlaces:
 
 
 def follow_until_idle(
-    places: FollowPlaces, idle: float | None, source: Choice, stitcher: Any, runtime: Runtime, executor: Executor
+    places: FollowPlaces,
+    idle: float | None,
+    source: Choice[SourcePlugin],
+    stitcher: Stitcher,
+    runtime: Runtime,
+    executor: Executor,
 ) -> None:
     """Place frames as they appear; see `cemi_run.jobs.follow`."""
     from cemi_core.images.read_image import IMAGE_SUFFIXES
@@ -75,10 +81,11 @@ def follow_until_idle(
     follow_folder(watch, live, places.overview, places.table, idle_seconds=idle)
 
 
-def _open_files(source: Choice, runtime: Runtime, paths: Sequence[Path]) -> FrameSource:
+def _open_files(source: Choice[SourcePlugin], runtime: Runtime, paths: Sequence[Path]) -> FrameSource:
     """Return the source of some files, with the settings of the whole but for places, which they know only together."""
     from cemi_core.plugins.manager import make
 
     alone = {"path": [str(path) for path in paths], "positions": None, "grid": None, "numbering": "order"}
-    opened: FrameSource = make(source.plugin, source.settings.model_copy(update=alone), runtime)
+    opened = make(source.plugin, source.settings.model_copy(update=alone), runtime)
+    assert isinstance(opened, FrameSource)  # the source `images` gives no recordings
     return opened

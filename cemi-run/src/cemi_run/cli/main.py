@@ -10,7 +10,7 @@ import click
 
 from cemi_core.errors import CemiError
 from cemi_core.plugins.manager import Registered, registry
-from cemi_core.plugins.types import load_object
+from cemi_core.plugins.types import CommandPlugin, TrainingPlugin, load_object
 from cemi_run import __version__
 
 INTERRUPTED = 130
@@ -25,10 +25,10 @@ class LazyGroup(click.Group):
     #: What the names of these commands begin with: nothing, or a first word and a space.
     prefix = ""
 
-    def _commands(self) -> dict[str, Registered]:
+    def _commands(self) -> dict[str, Registered[CommandPlugin | TrainingPlugin]]:
         """Return what is registered, by name without the prefix."""
-        found = {plugin.name: plugin for plugin in registry().of_stage("command")}
-        found |= {f"train {plugin.name}": plugin for plugin in registry().of_stage("train")}
+        found: dict[str, Registered[CommandPlugin | TrainingPlugin]] = {p.name: p for p in registry().commands}
+        found |= {f"train {plugin.name}": plugin for plugin in registry().trainings}
         return {name.removeprefix(self.prefix): p for name, p in found.items() if name.startswith(self.prefix)}
 
     def list_commands(self, context: click.Context) -> list[str]:
@@ -66,12 +66,12 @@ class LazyGroup(click.Group):
             formatter.write_dl(sorted(rows.items()))
 
 
-def _command_of(plugin: Registered) -> click.Command:
-    if plugin.stage == "train":
+def _command_of(plugin: Registered[CommandPlugin | TrainingPlugin]) -> click.Command:
+    if isinstance(plugin.description, TrainingPlugin):
         from cemi_run.cli.train import training_command
 
-        return training_command(plugin)
-    command: click.Command = load_object(registry().get("command", plugin.name).description.command)
+        return training_command(registry().trainings.get(plugin.name))
+    command: click.Command = load_object(registry().commands.get(plugin.name).description.command)
     return command
 
 

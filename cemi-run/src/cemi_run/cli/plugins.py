@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 import click
 
-from cemi_core.plugins.manager import STAGES, Registry, registry
+from cemi_core.plugins.manager import STAGES, Plugins, registry
 from cemi_run.cli.options import json_option
 
 
@@ -25,7 +25,7 @@ def plugins(name: str | None, stage: str | None, as_json: bool) -> None:
     rows = {
         s: [
             {"name": p.name, "summary": p.description.summary, "package": p.package, "version": p.version}
-            for p in found.of_stage(s)
+            for p in (found.commands if s == "command" else found.of_stage(s))
         ]
         for s in stages
     }
@@ -56,12 +56,12 @@ def plugins(name: str | None, stage: str | None, as_json: bool) -> None:
             click.echo(f"  {problem['package']} {problem['version']}{where}: {problem['reason']}")
 
 
-def _show_settings(found: Registry, name: str, stage: str | None, as_json: bool) -> None:
+def _show_settings(found: Plugins, name: str, stage: str | None, as_json: bool) -> None:
     """Print the settings of one plugin: what a recipe may write under ``with:``."""
     from cemi_core.errors import UsageError
-    from cemi_run.recipe.settings_table import has_settings_page, setting_rows
+    from cemi_run.recipe.settings_table import pages_of_settings, setting_rows
 
-    candidates = [p for s in ([stage] if stage else STAGES) for p in found.of_stage(s) if has_settings_page(p)]
+    candidates = [p for p in pages_of_settings(found) if stage in (None, p.stage)]
     matches = [plugin for plugin in candidates if plugin.name == name]
     if not matches:
         close = get_close_matches(name, [p.name for p in candidates], n=1)

@@ -22,10 +22,11 @@ def schema(command: tuple[str, ...]) -> None:
     if not name:
         found = recipe_json_schema(registry())
     else:
-        found_registry, training = registry(), name.removeprefix("train ")
-        is_training = training != name and found_registry.offers("train", training)
-        stage, word = ("train", training) if is_training else ("command", name)
-        description = found_registry.get(stage, word).description
+        plugins, training = registry(), name.removeprefix("train ")
+        is_training = training != name and training in plugins.trainings
+        description = (
+            plugins.trainings.get(training).description if is_training else plugins.commands.get(name).description
+        )
         if description.settings is None:
             raise UsageError(f"'cemi {name}' reads no file of settings; 'cemi schema' alone is about recipes")
         found = settings_file_json_schema(description.load_settings(), f"cemi {name}")

@@ -66,18 +66,20 @@ def stitch(
     from cemi_core.errors import UsageError
     from cemi_core.files.atomic import PARTIAL, atomic_path
     from cemi_core.model.layout import write_layout_csv
+    from cemi_core.model.stages import JudgesLayout, PlaceContext
     from cemi_core.plugins.manager import make
     from cemi_run.cli.choices import choose_with_source
     from cemi_run.cli.follow import FollowPlaces, follow_until_idle, images_to_stitch, overview_path
+    from cemi_run.engine.abilities import prepared, with_ability
     from cemi_run.engine.executors import open_executor, shares_memory
     from cemi_run.engine.fingerprint import input_paths
     from cemi_run.engine.folder import RunFolder
     from cemi_run.engine.plan import Context
     from cemi_run.engine.progress import shown_progress
     from cemi_run.steps.frames import keep_frames
-    from cemi_run.steps.place import call_place
-    from cemi_run.steps.quality import call_judge, offers_judge, write_quality_json
-    from cemi_run.steps.render import write_mosaic
+    from cemi_run.steps.place import placed
+    from cemi_run.steps.quality import judged, write_quality_json
+    from cemi_run.steps.render import Blender, write_mosaic
     from cemi_run.store.frames import StoredFrames
 
     terminated_like_interrupted()
@@ -90,11 +92,14 @@ def stitch(
         raise UsageError(f"--executor {machine.kind} writes from several processes: name --out with .ome.zarr")
     more = {"positions": str(positions)} if positions else {}
     source_choice, choice = choose_with_source("stitch", use, images, parse_settings(overrides), more)
-    stitcher = make(choice.plugin, choice.settings, machine.runtime())
-    looks = _looks_path(out) if getattr(stitcher, "offers_looks", False) else None
+    abilities = choice.plugin.description.abilities_of(choice.settings)
+    looks = _looks_path(out) if abilities.counts_frames else None
     _require_places([out, *([looks] if looks else [])], (layout_path, quality), set(input_paths(source_choice)))
-    if quality is not None and not offers_judge(stitcher):
+    if quality is not None and not abilities.judges:
         raise UsageError(f"the stitcher '{choice.name}' does not judge its layouts; leave --quality out")
+    stitcher = make(choice.plugin, choice.settings, machine.runtime())
+    prepared(stitcher, choice.plugin, abilities.prepares)
+    blender = Blender.of(stitcher, choice)
     with (
         messages(quiet),
         shown_progress(quiet) as progress,
@@ -108,11 +113,12 @@ def stitch(
         context = Context(executor, machine, progress, RunFolder(Path(aside)), key="stitch")
         context.folder.inner.mkdir()
         frames = StoredFrames(keep_frames(source_choice, context).outputs[0])
-        layout = call_place(stitcher, frames, executor, progress=progress)
-        write_mosaic(stitcher, layout, frames, out, context, looks)
+        place_context = PlaceContext(executor, progress)
+        layout = placed(stitcher, frames, place_context)
+        write_mosaic(blender, layout, frames, out, context, looks)
         if quality is not None:
-            judged = call_judge(stitcher, frames, layout, executor, progress=progress)
-            write_quality_json(quality, choice.name, judged)
+            judging = with_ability(stitcher, JudgesLayout, choice.plugin, "judges")
+            write_quality_json(quality, choice.name, judged(judging, frames, layout, place_context))
         names, dropped_frames = [frame.name for frame in frames.frames], frames.dropped
     if layout_path is not None:
         with atomic_path(layout_path) as temporary:

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+from pydantic import BaseModel
 
 from cemi_core.plugins.manager import Registered
+from cemi_core.plugins.types import TrainingPlugin
 from cemi_run.cli.options import json_option, messages, plain_json, quiet_option, set_option
 
 _SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
@@ -33,7 +35,7 @@ class Budget(click.ParamType):  # type: ignore[type-arg]  # generic from click 8
         return seconds
 
 
-def training_command(plugin: Registered) -> click.Command:
+def training_command(plugin: Registered[TrainingPlugin]) -> click.Command:
     """Return the command that trains by a recipe as the plugin has it."""
 
     @click.command(plugin.name, help=_HELP.format(summary=plugin.description.summary, name=plugin.name))
@@ -66,7 +68,7 @@ was stopped, by Ctrl-C, --steps or --budget."""
 
 
 def _train(
-    plugin: Registered,
+    plugin: Registered[TrainingPlugin],
     recipe: Path,
     out: Path | None,
     overrides: tuple[str, ...],
@@ -82,7 +84,7 @@ def _train(
 ) -> None:
     from cemi_core.errors import UsageError
     from cemi_core.model.stages import Runtime
-    from cemi_core.model.training import TrainingJob, TrainingLimits
+    from cemi_core.model.training import TrainingLimits
     from cemi_core.plugins.manager import make
     from cemi_run.engine.progress import shown_progress
     from cemi_run.recipe.settings_file import read_settings_file
@@ -90,9 +92,9 @@ def _train(
     if budget is not None and minutes is not None:
         raise UsageError("--budget and --minutes say the same: give one of them")
     seconds = budget if minutes is None else 60 * minutes
-    settings = read_settings_file(recipe, plugin.description.load_settings(), overrides)
+    settings: BaseModel = read_settings_file(recipe, plugin.description.load_settings(), overrides)
     out = out or Path("runs") / recipe.stem
-    job: TrainingJob = make(plugin, settings, Runtime(device, threads, weights_dir=weights))
+    job = make(plugin, settings, Runtime(device, threads, weights_dir=weights))
     follows = os.environ.get("RANK", "0") != "0"  # another process, started together with this one, speaks for both
     quiet = quiet or follows
     with messages(quiet):

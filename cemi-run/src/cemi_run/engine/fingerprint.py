@@ -6,6 +6,9 @@ import glob
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,7 @@ def digest(*parts: Any) -> str:
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
-def input_paths(choice: Choice) -> Iterator[Path]:
+def input_paths(choice: Choice[Any]) -> Iterator[Path]:
     """Yield every file that the path settings of a plugin name: files, folders (what lies in them) and globs."""
     for name in sorted(path_fields(type(choice.settings))):
         value = getattr(choice.settings, name)
@@ -32,7 +35,7 @@ def input_paths(choice: Choice) -> Iterator[Path]:
                 yield from _files(str(text))
 
 
-def weights_paths(choice: Choice, weights_dir: str | None) -> Iterator[Path]:
+def weights_paths(choice: Choice[Any], weights_dir: str | None) -> Iterator[Path]:
     """Yield the files in the folder of weights that a plugin's settings mean by their name without its ending."""
     names = set(names_of_files(choice.settings))
     if weights_dir is not None and names:
@@ -47,6 +50,35 @@ def _files(text: str) -> Iterator[Path]:
         yield from sorted(p for p in path.iterdir() if p.is_file())
     else:
         yield from sorted(p for p in map(Path, glob.glob(text)) if p.is_file())  # noqa: PTH207 - absolute patterns
+
+
+@cache
+def code_of(package: str, module: str) -> str:
+    """Return what stands for the code of a plugin in the key of a step.
+
+    Its version; for an editable install, whose code changes without one, a hash of the files of the package that holds
+    the plugin.
+
+    Parameters
+    ----------
+    package : str
+        Name of the distribution: ``"cemi-stitch"``.
+    module : str
+        Module that makes the plugin: ``"cemi_stitch.stitcher"``.
+    """
+    try:
+        found = distribution(package)
+    except PackageNotFoundError:
+        return ""
+    told = json.loads(found.read_text("direct_url.json") or "{}")
+    if not told.get("dir_info", {}).get("editable", False):
+        return found.version
+    spec = find_spec(module.partition(".")[0])
+    if spec is None or spec.origin is None:
+        return found.version
+    root = Path(spec.origin)
+    files = sorted(root.parent.rglob("*.py")) if root.name == "__init__.py" else [root]
+    return digest([(path.relative_to(root.parent).as_posix(), hash_file(path)) for path in files])
 
 
 class InputFingerprints:

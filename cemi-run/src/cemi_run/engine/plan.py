@@ -84,6 +84,8 @@ class Step:
         Does it; called only if the key changed or an output is gone.
     reads_pixels : bool
         False for a step that reads only the records of the steps before it, not their pixels.
+    check : callable, optional
+        Tries what the work needs, before any work of the run is done; called only for a step that will run.
     """
 
     name: str
@@ -92,6 +94,7 @@ class Step:
     after: tuple[str, ...]
     work: Callable[[Context], Outcome]
     reads_pixels: bool = True
+    check: Callable[[Machine], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -164,7 +167,11 @@ def carry_out(steps: Sequence[Step], context: Context) -> list[Timing]:
     """Run the steps that must run, in order, and write down each as soon as it is finished."""
     timings: list[Timing] = []
     keys: dict[str, str] = {}
-    for verdict in judge(steps, context.folder):
+    verdicts = judge(steps, context.folder)
+    for verdict in verdicts:  # what is bound to fail fails before the long work
+        if verdict.reason and verdict.step.check is not None:
+            verdict.step.check(context.machine)
+    for verdict in verdicts:
         step = verdict.step
         keys[step.name] = verdict.key
         if not verdict.reason:

@@ -29,7 +29,7 @@ def peak_memory_mb() -> float:
     return max(own, workers) / per_mb
 
 
-def versions(choices: Iterable[Choice]) -> dict[str, str]:
+def versions(choices: Iterable[Choice[Any]]) -> dict[str, str]:
     """Return the version of Python, cemi-core, cemi-run, the plugins' packages and the libraries that are installed."""
     found = {"python": platform.python_version(), "cemi-core": core_version, "cemi-run": __version__}
     found |= {choice.plugin.package: choice.plugin.version for choice in choices}
@@ -42,7 +42,11 @@ def versions(choices: Iterable[Choice]) -> dict[str, str]:
 
 
 def provenance(
-    choices: Sequence[Choice], inputs: Mapping[str, str], machine: Machine, timings: Sequence[Timing], started: datetime
+    choices: Sequence[Choice[Any]],
+    inputs: Mapping[str, str],
+    machine: Machine,
+    timings: Sequence[Timing],
+    started: datetime,
 ) -> dict[str, Any]:
     """Return everything that ``provenance.json`` holds."""
     return {

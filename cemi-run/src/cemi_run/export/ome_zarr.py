@@ -34,7 +34,7 @@ class OmeZarrExporter:
         if path.exists():
             OmeZarrMosaic.open(path)  # refuses to throw away anything else
         show = progress or no_progress
-        float_range = getattr(mosaic, "float_range", (0.0, 1.0))
+        float_range = mosaic.float_range
         with (
             atomic_path(path) as temporary,
             OmeZarrMosaic.create(temporary, mosaic.shape, mosaic.dtype, mosaic.pixel_size_um, float_range) as copy,

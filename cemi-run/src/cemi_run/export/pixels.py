@@ -25,7 +25,7 @@ def no_progress(done: int, total: int) -> None:
 
 def read_stored(mosaic: Mosaic, box: Box, level: int) -> NDArray[Any]:
     """Return ``box`` in the mosaic's own type, exactly as it is stored if that is an integer type."""
-    return from_unit_range(mosaic.read(box, level), mosaic.dtype, getattr(mosaic, "float_range", (0.0, 1.0)))
+    return from_unit_range(mosaic.read(box, level), mosaic.dtype, mosaic.float_range)
 
 
 def grey_range(mosaic: Mosaic, contrast: Contrast) -> tuple[float, float]:

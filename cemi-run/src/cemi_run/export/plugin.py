@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from cemi_core.plugins import ExporterPlugin, hookimpl
 
+PLUGIN_API = 2
+
 
 @hookimpl
 def cemi_exporters() -> Iterable[ExporterPlugin]:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from cemi_core.errors import CemiError, InputError, UsageError
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.stages import Runtime
-from cemi_core.plugins.manager import Registered, Registry, make
+from cemi_core.plugins.manager import Plugins, Registered, make
+from cemi_core.plugins.types import MetricPlugin
 
 Metric = Callable[[NDArray[np.float32], NDArray[np.float32]], float]
 #: One row of numbers by the name of the metric.
@@ -70,11 +71,11 @@ class Against:
         return Comparison(file, *rows)
 
 
-def load_metrics(registry: Registry, runtime: Runtime) -> tuple[dict[str, Metric], list[str]]:
+def load_metrics(registry: Plugins, runtime: Runtime) -> tuple[dict[str, Metric], list[str]]:
     """Return every metric that works here by its name, and a sentence for each that does not."""
     metrics: dict[str, Metric] = {}
     notes = []
-    for plugin in registry.of_stage("metric"):
+    for plugin in registry.metrics:
         try:
             metrics[plugin.name] = make(plugin, plugin.description.load_settings()(), runtime)
         except CemiError as error:
@@ -129,7 +130,7 @@ def _mean(rows: Sequence[Measured]) -> dict[str, float]:
     return {name: float(np.mean(values)) if values else math.nan for name, values in known.items()}
 
 
-def comparison_table(comparisons: Sequence[Comparison], metrics: Sequence[Registered]) -> str:
+def comparison_table(comparisons: Sequence[Comparison], metrics: Iterable[Registered[MetricPlugin]]) -> str:
     """Return the means over all pictures as a table in plain text: as they came, denoised, and what is better."""
     first, second = means(comparisons)
     shown = [plugin for plugin in metrics if plugin.name in first]

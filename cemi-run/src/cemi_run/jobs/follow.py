@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +23,8 @@ from cemi_core.files.find import natural_key
 from cemi_core.images.read_image import read_headers
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import Layout, write_layout_csv
-from cemi_run.steps.place import call_place
+from cemi_core.model.stages import PlaceContext, Stitcher
+from cemi_run.steps.place import placed
 
 log = logging.getLogger("cemi")
 
@@ -102,7 +102,9 @@ class LiveLayout:
     executor : Executor
     """
 
-    def __init__(self, stitcher: Any, open_frames: Callable[[Sequence[Path]], FrameSource], executor: Executor) -> None:
+    def __init__(
+        self, stitcher: Stitcher, open_frames: Callable[[Sequence[Path]], FrameSource], executor: Executor
+    ) -> None:
         self._stitcher, self._open, self._executor = stitcher, open_frames, executor
         self.frames: list[LiveFrame] = []
         self._factor = 0  # of the thumbnails; from the first frame
@@ -159,7 +161,7 @@ class LiveLayout:
             raise InputError(f"'{path}' cannot be read")
         new = index[path.name]
         known = {index[self.frames[n].path.name]: n for n in neighbours if self.frames[n].path.name in index}
-        layout = call_place(self._stitcher, source, self._executor)
+        layout = placed(self._stitcher, source, PlaceContext(self._executor))
         joined = [n for n in known if layout.component[n] == layout.component[new]]
         image = source.read(new)
         if joined:

@@ -8,12 +8,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from cemi_core.errors import UsageError
-from cemi_core.plugins.manager import Registered, Registry
+from cemi_core.plugins.manager import Plugins, Registered
+from cemi_core.plugins.types import (
+    AnalyzerPlugin,
+    DenoiserPlugin,
+    Plugin,
+    RelationPlugin,
+    ReportPlugin,
+    SourcePlugin,
+    StitcherPlugin,
+)
 from cemi_run.recipe.load import load_tree
 from cemi_run.recipe.schema import STAGE_OF_KEY, USED_BY_DEFAULT, GridSpec, Recipe, RelateSpec
 from cemi_run.recipe.yaml_tree import KeyPath, Mark, Tree, to_yaml
@@ -31,11 +40,14 @@ class RecipeError(UsageError):
         super().__init__("\n".join(f"{mark}: {message}" for mark, message in problems))
 
 
+Described = TypeVar("Described", bound=Plugin[Any], covariant=True)
+
+
 @dataclass(frozen=True)
-class Choice:
+class Choice(Generic[Described]):
     """A plugin that a recipe picks, with its checked settings."""
 
-    plugin: Registered
+    plugin: Registered[Described]
     settings: BaseModel
     on: str = ""
 
@@ -63,22 +75,22 @@ class CheckedRecipe:
 
     path: Path
     data: Mapping[str, Any]
-    source: Choice
-    denoisers: tuple[Choice, ...]
-    stitcher: Choice
-    analyzers: tuple[Choice, ...]
-    relation: Choice | None
+    source: Choice[SourcePlugin]
+    denoisers: tuple[Choice[DenoiserPlugin], ...]
+    stitcher: Choice[StitcherPlugin]
+    analyzers: tuple[Choice[AnalyzerPlugin], ...]
+    relation: Choice[RelationPlugin] | None
     grid: GridSpec | None
     relate: RelateSpec | None
     title: str
-    report: Choice | None = None
+    report: Choice[ReportPlugin] | None = None
 
     def to_yaml(self) -> str:
         """Return the resolved recipe as YAML that can be run again."""
         return to_yaml(dict(self.data))
 
 
-def check_recipe(path: Path, registry: Registry, overrides: Sequence[str] = ()) -> CheckedRecipe:
+def check_recipe(path: Path, registry: Plugins, overrides: Sequence[str] = ()) -> CheckedRecipe:
     """Load a recipe and check all of it.
 
     Raises
@@ -92,7 +104,7 @@ def check_recipe(path: Path, registry: Registry, overrides: Sequence[str] = ()) 
     if isinstance(data.get("relate"), dict):
         data["relate"] = resolve_paths(tree, ("relate",), data["relate"], RelateSpec, problems)
     recipe = validated(Recipe, data, (), tree, problems)
-    choices: dict[KeyPath, Choice] = {}
+    choices: dict[KeyPath, Choice[Any]] = {}
     for key, stage in STAGE_OF_KEY.items():
         entry = data.get(key)
         entries = list(enumerate(entry)) if isinstance(entry, list) else [(None, entry)]
@@ -122,7 +134,7 @@ def check_recipe(path: Path, registry: Registry, overrides: Sequence[str] = ()) 
     )
 
 
-def choose(stage: str, name: str, settings: Mapping[str, Any], registry: Registry, where: str) -> Choice:
+def choose(stage: str, name: str, settings: Mapping[str, Any], registry: Plugins, where: str) -> Choice[Any]:
     """Return a plugin with settings that come from the command line rather than from a recipe.
 
     Raises
@@ -162,17 +174,17 @@ def _check_choice(
     raw: Any,
     where: KeyPath,
     tree: Tree,
-    registry: Registry,
+    registry: Plugins,
     problems: list[tuple[Mark, str]],
-) -> tuple[Choice | None, dict[str, Any] | None]:
+) -> tuple[Choice[Any] | None, dict[str, Any] | None]:
     name = raw.get("use", USED_BY_DEFAULT.get(stage)) if isinstance(raw, dict) else None
     given = (raw.get("with") or {}) if isinstance(raw, dict) else None
     if not isinstance(name, str) or not isinstance(given, dict):
         return None, None  # the shape of the recipe is wrong here, which Recipe has reported
-    if stage == "report" and "use" not in raw and not registry.offers(stage, name):
+    if stage == "report" and "use" not in raw and name not in registry.of_stage(stage):
         return None, None  # the package that writes it is not installed, and nobody asked for it
     try:
-        plugin = registry.get(stage, name)
+        plugin = registry.of_stage(stage).get(name)
         model = plugin.description.load_settings()
     except UsageError as error:
         problems.append((tree.mark((*where, "use")), str(error)))
@@ -189,14 +201,14 @@ def _check_choice(
     return Choice(plugin, settings, on=str(raw.get("on", ""))), {**raw, "use": name, "with": resolved}
 
 
-def _installed_report(registry: Registry) -> Choice | None:
+def _installed_report(registry: Plugins) -> Choice[ReportPlugin] | None:
     """Return the report that a recipe gets unasked, or None where the package that writes it is not installed."""
     name = USED_BY_DEFAULT["report"]
-    return _default_choice("report", name, registry) if registry.offers("report", name) else None
+    return _default_choice("report", name, registry) if name in registry.reports else None
 
 
-def _default_choice(stage: str, name: str, registry: Registry) -> Choice:
-    plugin = registry.get(stage, name)
+def _default_choice(stage: str, name: str, registry: Plugins) -> Choice[Any]:
+    plugin = registry.of_stage(stage).get(name)
     return Choice(plugin, plugin.description.load_settings()())
 
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from cemi_core.plugins.manager import Registered, Registry
+from cemi_core.plugins.manager import AnyPlugin, Plugins
 from cemi_run.recipe.schema import STAGE_OF_KEY, Recipe
 
 
-def recipe_json_schema(registry: Registry) -> dict[str, Any]:
+def recipe_json_schema(registry: Plugins) -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a recipe; each stage allows the installed plugins with their settings."""
     schema = settings_file_json_schema(Recipe, "CEMI recipe")
     definitions = schema.setdefault("$defs", {})
@@ -52,7 +52,7 @@ def _base_of(part: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any
     return part
 
 
-def _choice_schema(plugin: Registered, base: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+def _choice_schema(plugin: AnyPlugin, base: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
     settings = plugin.description.load_settings().model_json_schema(by_alias=True)
     prefix = f"{plugin.stage}.{plugin.name}."
     for name, definition in settings.pop("$defs", {}).items():

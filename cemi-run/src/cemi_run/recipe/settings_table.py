@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from cemi_core.plugins.manager import STAGES, Registered, Registry
+from cemi_core.plugins.manager import AnyPlugin, Plugins
 
 
 class SettingRow(NamedTuple):
@@ -18,12 +18,24 @@ class SettingRow(NamedTuple):
     description: str
 
 
-def has_settings_page(plugin: Registered) -> bool:
-    """Return whether a plugin belongs into the reference: all but commands that read no file of settings."""
-    return plugin.stage != "command" or plugin.description.settings is not None
+def pages_of_settings(plugins: Plugins) -> list[AnyPlugin]:
+    """Return the plugins that belong into the reference, stage by stage: all that a recipe or a command can name."""
+    stages = (
+        plugins.sources,
+        plugins.denoisers,
+        plugins.stitchers,
+        plugins.analyzers,
+        plugins.relations,
+        plugins.metrics,
+        plugins.exporters,
+        plugins.reports,
+        plugins.specimens,
+        plugins.trainings,
+    )
+    return [plugin for stage in stages for plugin in stage]
 
 
-def setting_rows(plugin: Registered) -> list[SettingRow]:
+def setting_rows(plugin: AnyPlugin) -> list[SettingRow]:
     """Return the settings of a plugin in the order of its model."""
     schema = plugin.description.load_settings().model_json_schema(by_alias=True)
     return list(_rows(schema, schema.get("$defs", {}), ""))
@@ -89,26 +101,25 @@ def _range(field: dict[str, Any]) -> str:
 OWN_PACKAGES = ("cemi-run", "cemi-report", "cemi-denoise", "cemi-stitch", "cemi-analyze")
 
 
-def settings_markdown(registry: Registry) -> str:
+def settings_markdown(plugins: Plugins) -> str:
     """Return the reference of the settings of every plugin of CEMI's own packages as Markdown."""
     lines = [
         "# Settings of every plugin of CEMI",
         "",
         "Made from the plugins themselves by `make docs`; `cemi plugins NAME` prints the same in a terminal. In a",
-        "recipe they stand under `with:`. A length is a number with a unit, such as `222 nm`. Under `command` stand",
-        "the keys of the file that a command reads.",
+        "recipe they stand under `with:`. A length is a number with a unit, such as `222 nm`. Under `train` stand",
+        "the keys of the file that `cemi train NAME` reads.",
     ]
-    for stage in STAGES:
-        for plugin in registry.of_stage(stage):
-            if not has_settings_page(plugin) or plugin.package not in OWN_PACKAGES:
-                continue
-            lines += ["", f"## {stage}: `{plugin.name}`", "", plugin.description.summary, ""]
-            rows = setting_rows(plugin)
-            if not rows:
-                lines.append("No settings.")
-                continue
-            lines += ["| setting | takes | default | |", "|---|---|---|---|"]
-            lines += [f"| {' | '.join(_cell(cell) for cell in _coded(row))} |" for row in rows]
+    for plugin in pages_of_settings(plugins):
+        if plugin.package not in OWN_PACKAGES:
+            continue
+        lines += ["", f"## {plugin.stage}: `{plugin.name}`", "", plugin.description.summary, ""]
+        rows = setting_rows(plugin)
+        if not rows:
+            lines.append("No settings.")
+            continue
+        lines += ["| setting | takes | default | |", "|---|---|---|---|"]
+        lines += [f"| {' | '.join(_cell(cell) for cell in _coded(row))} |" for row in rows]
     return "\n".join(lines) + "\n"
 
 

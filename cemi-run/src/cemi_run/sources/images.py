@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from cemi_core.errors import InputError
-from cemi_core.model.frame import DroppedFrame, Frame, to_unit_range
+from cemi_core.model.frame import DroppedFrame, Frame, GreyFrames, to_unit_range
 from cemi_core.model.pixels import common_range, finite_range
 from cemi_core.model.settings import PositiveLengthUm, Settings
 from cemi_core.model.stages import Runtime
@@ -29,7 +29,7 @@ from cemi_run.sources.positions import (
     name_fields,
     read_positions_csv,
 )
-from cemi_run.sources.video.stills import Crop, Still, notes_on_stills, open_stills
+from cemi_run.sources.stills import Crop, Still, notes_on_stills, open_stills
 
 
 class ImagesSettings(Settings):
@@ -76,7 +76,7 @@ class ImagesSettings(Settings):
     )
 
 
-class ImagesSource:
+class ImagesSource(GreyFrames):
     """Stills as frames.
 
     Opening reads headers only, but for a look at up to three pictures for a data bar, at one for colour, and at all

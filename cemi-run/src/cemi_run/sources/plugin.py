@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from cemi_core.plugins import SourcePlugin, hookimpl
 
+PLUGIN_API = 2
+
 
 @hookimpl
 def cemi_sources() -> Iterable[SourcePlugin]:

@@ -13,9 +13,7 @@ from typing import Any
 import numpy as np
 
 from cemi_core.errors import InputError
-from cemi_core.model.stages import Runtime
-from cemi_core.plugins.manager import make
-from cemi_core.plugins.types import load_object
+from cemi_core.plugins.types import DenoiserPlugin, load_object
 from cemi_run.engine.folder import RunFolder
 from cemi_run.recipe.check import Choice
 from cemi_run.store.hdf5_table import new_hdf5_file, opened_hdf5_file
@@ -23,22 +21,18 @@ from cemi_run.store.hdf5_table import new_hdf5_file, opened_hdf5_file
 _PLAIN = (bool, int, float, str, type(None))
 
 
-def wants_layout(denoiser: Any) -> bool:
-    """Return whether a denoiser adapts itself to overlapping frames."""
-    return callable(getattr(denoiser, "adapt", None))
+def setting_that_learns(choice: Choice[DenoiserPlugin]) -> tuple[str, Any] | None:
+    """Return the setting (key, value) without which a denoiser would not learn from a run's frames.
 
-
-def setting_that_learns(choice: Choice, denoiser: Any, runtime: Runtime) -> tuple[str, Any] | None:
-    """Return the setting (key, value) without which a denoiser would not ask for a run's overlapping frames.
-
-    None if it does not ask, or does so whatever is set: then it knows what to do without them.
+    None if it does not learn, or does so whatever is set: then it knows what to do without them.
     """
-    if not wants_layout(denoiser):
+    described = choice.plugin.description
+    if not described.abilities_of(choice.settings).learns:
         return None
     given = choice.settings.model_dump(exclude_unset=True)
     for key, value in given.items():
         without = {name: part for name, part in given.items() if name != key}
-        if not wants_layout(make(choice.plugin, type(choice.settings)(**without), runtime)):
+        if not described.abilities_of(type(choice.settings)(**without)).learns:
             return key, value
     return None
 
@@ -63,7 +57,8 @@ def keep_adapted(path: Path, key: str, asked: Any, adapted: Any) -> bool:
     if not is_dataclass(adapted) or "." in kind.__qualname__ or _package(kind) != _package(type(asked)):
         return False
     values = {f.name: getattr(adapted, f.name) for f in fields(adapted) if f.init}
-    learnt = {name: value for name, value in values.items() if not _alike(getattr(asked, name, NotImplemented), value)}
+    before = {f.name: getattr(asked, f.name) for f in fields(asked)} if is_dataclass(asked) else {}
+    learnt = {name: value for name, value in values.items() if not _alike(before.get(name, NotImplemented), value)}
     plain = {name: value for name, value in learnt.items() if not isinstance(value, bytes)}
     if not all(map(_is_plain, plain.values())):
         return False

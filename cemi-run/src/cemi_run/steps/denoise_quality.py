@@ -11,16 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemi_core.errors import PluginError
-from cemi_core.model.frame import DroppedFrame, Frame
+from cemi_core.model.frame import Frame, FrameSource, GreyFrames
 from cemi_core.model.layout import Layout
 from cemi_core.model.mosaic import Box
 from cemi_core.model.result import Result, Table
+from cemi_core.model.stages import Denoiser, JudgesDenoising
 from cemi_core.plugins.manager import make
-from cemi_core.plugins.types import owner_of
+from cemi_core.plugins.types import DenoiserPlugin, owner_of
+from cemi_run.engine.abilities import with_ability
 from cemi_run.engine.folder import RunFolder
 from cemi_run.engine.plan import Context, Outcome
 from cemi_run.recipe.check import Choice
-from cemi_run.steps.adapted import adapted_path, kept_adapted, wants_layout
+from cemi_run.steps.adapted import adapted_path, kept_adapted
 from cemi_run.steps.measure import load_result
 from cemi_run.steps.place import load_layout
 from cemi_run.store.frames import StoredFrames
@@ -39,7 +41,7 @@ _NOT_JUDGED = Result(
 
 
 @dataclass(frozen=True)
-class MosaicWindows:
+class MosaicWindows(GreyFrames):
     """Windows of a mosaic as a `FrameSource`; pickles as a path."""
 
     path: Path
@@ -52,11 +54,6 @@ class MosaicWindows:
             Frame(index, f"window at ({box.y}, {box.x}) px", (box.height, box.width))
             for index, box in enumerate(self.boxes)
         ]
-
-    @property
-    def dropped(self) -> Sequence[DroppedFrame]:
-        """None."""
-        return ()
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -87,12 +84,7 @@ def _evenly(count: int, most: int) -> list[int]:
     return np.unique(np.linspace(0, count - 1, min(count, most)).astype(int)).tolist() if count else []
 
 
-def offers_judgement(denoiser: Any) -> bool:
-    """Return whether a denoiser judges its own work."""
-    return callable(getattr(denoiser, "judge", None))
-
-
-def judge_frames(choice: Choice, before: str, after: str, name: str, context: Context) -> Outcome:
+def judge_frames(choice: Choice[DenoiserPlugin], before: str, after: str, name: str, context: Context) -> Outcome:
     """Let a denoiser judge what it did to the frames.
 
     Parameters
@@ -107,33 +99,40 @@ def judge_frames(choice: Choice, before: str, after: str, name: str, context: Co
     raw, denoised = (StoredFrames(context.folder.output_of(step)) for step in (before, after))
     denoiser = make(choice.plugin, choice.settings, context.machine.runtime())
     record = context.folder.record(after)
-    if wants_layout(denoiser) and record is not None:  # what did the work is asked, not what it learnt from
+    learns = choice.plugin.description.abilities_of(choice.settings).learns
+    if learns and record is not None:  # what did the work is asked, not what it learnt from
         denoiser = kept_adapted(adapted_path(context.folder, after), record.key, denoiser) or denoiser
     layout = load_layout(context.folder.output_of("layout"))
-    return _judge(denoiser, choice.name, raw, denoised, layout, "on frames", name, context)
+    return _judge(denoiser, choice, raw, denoised, layout, "on frames", name, context)
 
 
-def judge_mosaic(choice: Choice, before: str, after: str, name: str, context: Context) -> Outcome:
+def judge_mosaic(choice: Choice[DenoiserPlugin], before: str, after: str, name: str, context: Context) -> Outcome:
     """Let a denoiser judge what it did to the mosaic; the arguments are those of `judge_frames`."""
     paths = [context.folder.output_of(step) for step in (before, after)]
     boxes = imaged_windows(paths[0])
     raw, denoised = (MosaicWindows(path, boxes) for path in paths)
     denoiser = make(choice.plugin, choice.settings, context.machine.runtime())
-    return _judge(denoiser, choice.name, raw, denoised, None, "on the mosaic", name, context)
+    return _judge(denoiser, choice, raw, denoised, None, "on the mosaic", name, context)
 
 
 def _judge(
-    denoiser: Any,
-    called: str,
-    raw: Any,
-    denoised: Any,
+    denoiser: Denoiser,
+    choice: Choice[DenoiserPlugin],
+    raw: FrameSource,
+    denoised: FrameSource,
     layout: Layout | None,
     where: str,
     name: str,
     context: Context,
 ) -> Outcome:
+    called, abilities = choice.name, choice.plugin.description.abilities_of(choice.settings)
     context.progress(f"judging {called}", 0, 1)
-    result = denoiser.judge(raw, denoised, layout, context.executor) if offers_judgement(denoiser) else _NOT_JUDGED
+    if isinstance(denoiser, JudgesDenoising):
+        result = denoiser.judge(raw, denoised, layout, context.executor)
+    elif abilities.learns:  # what it has become does not judge
+        result = _NOT_JUDGED
+    else:
+        with_ability(denoiser, JudgesDenoising, choice.plugin, "judges")
     if not isinstance(result, Result) or not any(
         table.name == "summary" and table.columns == SUMMARY_COLUMNS for table in result.tables
     ):

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import h5py
 
@@ -51,7 +52,7 @@ class Ending:
     analyze_steps: tuple[str, ...]
     judge_steps: tuple[str, ...]
     recipe: CheckedRecipe
-    choices: tuple[Choice, ...]
+    choices: tuple[Choice[Any], ...]
     step_names: tuple[str, ...]
 
 

@@ -16,14 +16,16 @@ from cemi_core.errors import InputError
 from cemi_core.files.atomic import write_json_atomically
 from cemi_core.model.frame import DroppedFrame, Frame, FrameSource, StreamSource, from_unit_range
 from cemi_core.model.layout import Layout
-from cemi_core.model.stages import Denoiser
+from cemi_core.model.stages import Denoiser, LearnsFromFrames, TellsNotes
 from cemi_core.model.units import format_length
 from cemi_core.numeric.tiles import denoise_image
 from cemi_core.plugins.manager import make
+from cemi_core.plugins.types import DenoiserPlugin, SourcePlugin
+from cemi_run.engine.abilities import with_ability
 from cemi_run.engine.executors import spread
 from cemi_run.engine.plan import Context, Outcome
 from cemi_run.recipe.check import Choice
-from cemi_run.steps.adapted import adapted_path, keep_adapted, kept_adapted, wants_layout
+from cemi_run.steps.adapted import adapted_path, keep_adapted, kept_adapted
 from cemi_run.steps.duplicates import notes_on_twins, picture_digest
 from cemi_run.store.frames import FrameStore, StoredFrames
 from cemi_run.store.hdf5_table import new_hdf5_file
@@ -35,7 +37,7 @@ log = logging.getLogger("cemi")
 _NAMED = 5
 
 
-def keep_frames(choice: Choice, context: Context) -> Outcome:
+def keep_frames(choice: Choice[SourcePlugin], context: Context) -> Outcome:
     """Read every frame of the source once and keep it in ``frames.zarr``, in the source's own type.
 
     A frame that cannot be read is dropped and listed; the run goes on with the others.
@@ -56,7 +58,7 @@ def keep_frames(choice: Choice, context: Context) -> Outcome:
         why = f": {dropped[0].name}: {dropped[0].reason}" if dropped else ""
         raise InputError(f"the source '{choice.name}' gives no usable frame{why}")
     _warn_of_dropped(frames, dropped)
-    notes = [*getattr(source, "notes", ()), *_notes_on_sizes(frames), *twins]
+    notes = [*source.notes, *_notes_on_sizes(frames), *twins]
     for note in notes:
         log.warning("%s", note)
     if all(frame.pixel_size_um is None for frame in frames):
@@ -121,7 +123,7 @@ def _keep_each(source: FrameSource, path: Path, context: Context) -> tuple[list[
         return [], list(source.dropped), []
     shape = max(frame.shape[0] for frame in found), max(frame.shape[1] for frame in found)
     part = _part_path(path, 0)
-    _fresh_store(part, shape, source.dtype, getattr(source, "float_range", (0.0, 1.0)), context.key)
+    _fresh_store(part, shape, source.dtype, source.float_range, context.key)
     frames: list[Frame] = []
     failed: list[DroppedFrame] = []
     digests: list[tuple[str, bytes]] = []
@@ -248,7 +250,9 @@ class _DenoiseTask:
     target: Path
 
 
-def denoise_frames(choice: Choice, before: str, name: str, layout: Layout | None, context: Context) -> Outcome:
+def denoise_frames(
+    choice: Choice[DenoiserPlugin], before: str, name: str, layout: Layout | None, context: Context
+) -> Outcome:
     """Denoise every kept frame into a store of its own; frames that a killed run has finished are kept.
 
     Parameters
@@ -267,10 +271,16 @@ def denoise_frames(choice: Choice, before: str, name: str, layout: Layout | None
     denoiser = make(choice.plugin, choice.settings, context.machine.runtime())
     target = context.folder.frames / name
     learnt = adapted_path(context.folder, name)
-    if layout is not None and wants_layout(denoiser):
-        denoiser = _adapted(denoiser, source, layout, target, learnt, context.key)
+    abilities = choice.plugin.description.abilities_of(choice.settings)
+    notes: tuple[str, ...] = ()
+    if abilities.learns:
+        learner = with_ability(denoiser, LearnsFromFrames, choice.plugin, "learns")
+        denoiser = _adapted(learner, source, layout, target, learnt, context.key)
+        notes = with_ability(denoiser, TellsNotes, choice.plugin, "learns").notes
     else:
         learnt.unlink(missing_ok=True)
+    if not abilities.deterministic:
+        notes = (*notes, f"{choice.name} is not deterministic: another run gives slightly other images.")
     shape = FrameStore.open(source_path).frame_shape
     _fresh_store(target, shape, source.dtype, source.float_range, context.key)
     total = len(source.frames)
@@ -279,10 +289,12 @@ def denoise_frames(choice: Choice, before: str, name: str, layout: Layout | None
         context.progress(f"denoising with {choice.name}", index + 1, total)
     FrameStore.open(target).write_table(source.frames, source.dropped)
     outputs = [target, learnt] if learnt.exists() else [target]
-    return Outcome(outputs, tuple(getattr(denoiser, "notes", ())))
+    return Outcome(outputs, notes)
 
 
-def _adapted(denoiser: Any, source: StoredFrames, layout: Layout, target: Path, learnt: Path, key: str) -> Denoiser:
+def _adapted(
+    denoiser: LearnsFromFrames, source: StoredFrames, layout: Layout | None, target: Path, learnt: Path, key: str
+) -> Denoiser:
     """Return what a denoiser becomes that learns from the frames: by now, or in a run of the same step that was killed.
 
     Frames in ``target`` stay only if they come from the one that is returned.
@@ -293,7 +305,7 @@ def _adapted(denoiser: Any, source: StoredFrames, layout: Layout, target: Path, 
         return kept
     for stale in (target.with_name(target.name + ".key"), learnt):
         stale.unlink(missing_ok=True)
-    adapted: Denoiser = denoiser.adapt(source, layout)
+    adapted = denoiser.adapt(source, layout)
     keep_adapted(learnt, key, denoiser, adapted)
     return adapted
 

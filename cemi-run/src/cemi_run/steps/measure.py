@@ -19,7 +19,7 @@ from cemi_core.model.result import Profile, PropertyTable, Result, profile_along
 from cemi_core.model.stages import Analyzer, BlockInfo
 from cemi_core.model.units import MICROMETRES_PER_UNIT
 from cemi_core.plugins.manager import make
-from cemi_core.plugins.types import owner_of
+from cemi_core.plugins.types import AnalyzerPlugin, RelationPlugin, owner_of
 from cemi_run.engine.executors import spread
 from cemi_run.engine.plan import Context, Outcome
 from cemi_run.recipe.check import Choice
@@ -69,7 +69,9 @@ class _AnalyzeTask:
     grid: Grid
 
 
-def analyze_mosaic(choice: Choice, mosaic_step: str, name: str, spec: GridSpec | None, context: Context) -> Outcome:
+def analyze_mosaic(
+    choice: Choice[AnalyzerPlugin], mosaic_step: str, name: str, spec: GridSpec | None, context: Context
+) -> Outcome:
     """Measure every cell of the grid and merge the partial results."""
     mosaic_path = context.folder.output_of(mosaic_step)
     with open_mosaic(mosaic_path) as mosaic:
@@ -152,7 +154,7 @@ def profiles_of(results: Sequence[Result], grid: Grid, pixel_size_um: float | No
 
 
 def relate_profiles(
-    choice: Choice,
+    choice: Choice[RelationPlugin],
     spec: RelateSpec,
     analyze_steps: Sequence[str],
     mosaic_step: str,

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import logging
 import shutil
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from cemi_core.errors import PluginError
 from cemi_core.files.atomic import atomic_path, write_json_atomically
+from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import Layout, PairShift, write_layout_csv
+from cemi_core.model.stages import PlaceContext, Stitcher
 from cemi_core.plugins.manager import make
-from cemi_core.plugins.types import owner_of
+from cemi_core.plugins.types import StitcherPlugin, owner_of
 from cemi_run.engine.plan import Context, Outcome
 from cemi_run.recipe.check import Choice
 from cemi_run.store.frames import StoredFrames
@@ -50,7 +50,7 @@ class PairJournal:
         return self._folder / f"{safe}.json"
 
 
-def place_frames(choice: Choice, before: str, name: str, context: Context) -> Outcome:
+def place_frames(choice: Choice[StitcherPlugin], before: str, name: str, context: Context) -> Outcome:
     """Match and solve; write ``layout.csv`` and the layout for the steps that follow.
 
     Parameters
@@ -65,9 +65,7 @@ def place_frames(choice: Choice, before: str, name: str, context: Context) -> Ou
     frames = StoredFrames(context.folder.output_of(before))
     stitcher = make(choice.plugin, choice.settings, context.machine.runtime())
     journal_folder = context.folder.inner / f"pairs-{context.key}"
-    layout = call_place(
-        stitcher, frames, context.executor, progress=context.progress, journal=PairJournal(journal_folder)
-    )
+    layout = placed(stitcher, frames, PlaceContext(context.executor, context.progress, PairJournal(journal_folder)))
     path = context.folder.inner / f"{name}.h5"
     with new_hdf5_file(path) as file:
         write_layout(file, layout)
@@ -77,15 +75,22 @@ def place_frames(choice: Choice, before: str, name: str, context: Context) -> Ou
             write_layout_csv(temporary, layout, [frame.name for frame in frames.frames])
         outputs.append(context.folder.layout_csv)
     shutil.rmtree(journal_folder, ignore_errors=True)
-    return Outcome(outputs, [*layout.notes, *_notes_on_layout(layout)])
+    alone = choice.plugin.description.abilities_of(choice.settings).stands_alone
+    return Outcome(outputs, [*layout.notes, *([] if alone else _notes_on_layout(layout))])
 
 
-def call_place(stitcher: Any, frames: Any, executor: Any, **offers: Any) -> Layout:
-    """Call ``place`` with those of the optional offers (``progress``, ``journal``) that the stitcher takes."""
-    taken = inspect.signature(stitcher.place).parameters
-    layout: Layout = stitcher.place(frames, executor, **{k: v for k, v in offers.items() if k in taken})
+def placed(stitcher: Stitcher, frames: FrameSource, context: PlaceContext) -> Layout:
+    """Return where a stitcher places frames, checked.
+
+    Raises
+    ------
+    PluginError
+        It places other frames than it was given, or at positions that are NaN or infinite.
+    """
+    layout = stitcher.place(frames, context)
     if not isinstance(layout, Layout) or len(layout) != len(frames.frames):
-        raise PluginError(f"{owner_of(stitcher)} placed {len(layout)} of {len(frames.frames)} frames")
+        found = len(layout) if isinstance(layout, Layout) else type(layout).__name__
+        raise PluginError(f"{owner_of(stitcher)} placed {found} of {len(frames.frames)} frames")
     if not np.isfinite(layout.positions_px).all():
         raise PluginError(f"{owner_of(stitcher)} placed frames at positions that are no numbers")
     return layout

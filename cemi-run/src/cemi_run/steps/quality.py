@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,13 @@ import numpy as np
 
 from cemi_core.errors import PluginError
 from cemi_core.files.atomic import write_json_atomically
+from cemi_core.model.frame import FrameSource
+from cemi_core.model.layout import Layout
 from cemi_core.model.result import Result, Table
+from cemi_core.model.stages import JudgesLayout, PlaceContext
 from cemi_core.plugins.manager import make
-from cemi_core.plugins.types import owner_of
+from cemi_core.plugins.types import StitcherPlugin, owner_of
+from cemi_run.engine.abilities import with_ability
 from cemi_run.engine.folder import RunFolder
 from cemi_run.engine.plan import Context, Outcome
 from cemi_run.recipe.check import Choice
@@ -27,8 +30,8 @@ from cemi_run.store.run_file import write_result
 QUALITY_JSON = "stitch-quality.json"
 
 
-def judge_stitching(choice: Choice, before: str, context: Context) -> Outcome:
-    """Let the stitcher judge its layout; a stitcher that offers no ``judge`` leaves nothing.
+def judge_stitching(choice: Choice[StitcherPlugin], before: str, context: Context) -> Outcome:
+    """Let the stitcher judge its layout; a stitcher that does not judge leaves nothing.
 
     Parameters
     ----------
@@ -38,13 +41,14 @@ def judge_stitching(choice: Choice, before: str, context: Context) -> Outcome:
         Step whose frames were placed.
     """
     table = context.folder.path / QUALITY_JSON
-    stitcher = make(choice.plugin, choice.settings, context.machine.runtime())
-    if not offers_judge(stitcher):
+    if not choice.plugin.description.abilities_of(choice.settings).judges:
         table.unlink(missing_ok=True)
         return Outcome([])
+    stitcher = make(choice.plugin, choice.settings, context.machine.runtime())
     frames = StoredFrames(context.folder.output_of(before))
     layout = load_layout(context.folder.output_of("layout"))
-    result = call_judge(stitcher, frames, layout, context.executor, progress=context.progress)
+    judging = with_ability(stitcher, JudgesLayout, choice.plugin, "judges")
+    result = judged(judging, frames, layout, PlaceContext(context.executor, context.progress))
     path = context.folder.inner / "quality.h5"
     with new_hdf5_file(path) as file:
         write_result(file, result)
@@ -52,21 +56,15 @@ def judge_stitching(choice: Choice, before: str, context: Context) -> Outcome:
     return Outcome([path, table])
 
 
-def offers_judge(stitcher: Any) -> bool:
-    """Return whether a stitcher judges its layouts."""
-    return callable(getattr(stitcher, "judge", None))
-
-
-def call_judge(stitcher: Any, frames: Any, layout: Any, executor: Any, **offers: Any) -> Result:
-    """Call ``judge`` with those of the optional offers (``progress``) that the stitcher takes.
+def judged(stitcher: JudgesLayout, frames: FrameSource, layout: Layout, context: PlaceContext) -> Result:
+    """Return what a stitcher says of a layout, checked.
 
     Raises
     ------
     PluginError
         What comes back is no `Result` with a table ``summary`` that holds a row ``score``.
     """
-    taken = inspect.signature(stitcher.judge).parameters
-    result = stitcher.judge(frames, layout, executor, **{k: v for k, v in offers.items() if k in taken})
+    result = stitcher.judge(frames, layout, context)
     if not isinstance(result, Result):
         raise PluginError(f"{owner_of(stitcher)} judged with {type(result).__name__}, not with a Result")
     if not any(table.name == "summary" and any(row[:1] == ("score",) for row in table.rows) for table in result.tables):

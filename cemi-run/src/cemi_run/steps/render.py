@@ -18,10 +18,11 @@ from cemi_core.model.flat_field import flattened
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import Layout
 from cemi_core.model.mosaic import Box, Patch
-from cemi_core.model.stages import Denoiser, Stitcher
+from cemi_core.model.stages import CountsFrames, Denoiser, Stitcher
 from cemi_core.numeric.tiles import denoise_box, peak_of
 from cemi_core.plugins.manager import make
-from cemi_core.plugins.types import owner_of
+from cemi_core.plugins.types import DenoiserPlugin, StitcherPlugin, owner_of
+from cemi_run.engine.abilities import with_ability
 from cemi_run.engine.executors import shares_memory, spread
 from cemi_run.engine.plan import Context, Outcome, Workers
 from cemi_run.recipe.check import Choice
@@ -40,12 +41,60 @@ _Images = Sequence[NDArray[np.float32]] | None
 
 
 @dataclass(frozen=True)
-class _BlendTask:
+class Blender:
+    """A stitcher as it blends, with what its description says of that.
+
+    Attributes
+    ----------
+    stitcher : Stitcher
+    counts_frames : bool
+        Whether it tells how many frames made each pixel.
+    margin_px : int
+        Frames so far from a box are handed to it too.
+    """
+
     stitcher: Stitcher
+    counts_frames: bool = False
+    margin_px: int = 0
+
+    @classmethod
+    def of(cls, stitcher: Stitcher, choice: Choice[StitcherPlugin]) -> Blender:
+        """Return a stitcher that was made from a choice.
+
+        Raises
+        ------
+        PluginError
+            It declares that it counts frames, and cannot.
+        """
+        abilities = choice.plugin.description.abilities_of(choice.settings)
+        if abilities.counts_frames:
+            with_ability(stitcher, CountsFrames, choice.plugin, "counts_frames")
+        return cls(stitcher, abilities.counts_frames, abilities.blend_margin_px)
+
+    def blend(self, patches: Sequence[Patch], box: Box) -> tuple[NDArray[np.float32], ...]:
+        """Return the mosaic in a box and, if they are counted, the number of frames in each pixel.
+
+        Raises
+        ------
+        PluginError
+            An image is not of the size of the box.
+        """
+        if self.counts_frames and isinstance(self.stitcher, CountsFrames):
+            images: tuple[NDArray[np.float32], ...] = tuple(self.stitcher.blend_and_count(patches, box))
+        else:
+            images = (self.stitcher.blend(patches, box),)
+        for image in images:
+            if np.shape(image) != (box.height, box.width):
+                raise PluginError(f"{owner_of(self.stitcher)} blended {np.shape(image)} for {box}")
+        return images
+
+
+@dataclass(frozen=True)
+class _BlendTask:
+    blender: Blender
     layout: Layout
     frames: FrameSource
     paths: Sequence[Path]
-    with_looks: bool
 
 
 def mosaic_name(context: Context, final: bool, stage: int) -> Path:
@@ -54,22 +103,25 @@ def mosaic_name(context: Context, final: bool, stage: int) -> Path:
     return context.folder.path / f"mosaic{suffix}" if final else context.folder.inner / f"mosaic-{stage}{suffix}"
 
 
-def render_mosaic(choice: Choice, layout_step: str, frames_step: str, final: bool, context: Context) -> Outcome:
+def render_mosaic(
+    choice: Choice[StitcherPlugin], layout_step: str, frames_step: str, final: bool, context: Context
+) -> Outcome:
     """Blend the placed frames into a mosaic with its pyramid, and a second one of the looks if the stitcher tells."""
     layout = load_layout(context.folder.output_of(layout_step))
     frames = StoredFrames(context.folder.output_of(frames_step))
     path = mosaic_name(context, final, 0)
     stitcher = make(choice.plugin, choice.settings, context.machine.runtime())
     looks = context.folder.path / f"looks{path.name.removeprefix(path.name.partition('.')[0])}"
-    paths = [path, looks] if getattr(stitcher, "offers_looks", False) else [path]
-    write_mosaic(stitcher, layout, frames, path, context, *paths[1:])
+    blender = Blender.of(stitcher, choice)
+    paths = [path, looks] if blender.counts_frames else [path]
+    write_mosaic(blender, layout, frames, path, context, *paths[1:])
     _remove_other_format(path)
     _remove_other_format(looks, keep=looks in paths)
     return Outcome(paths)
 
 
 def write_mosaic(
-    stitcher: Stitcher,
+    blender: Blender,
     layout: Layout,
     frames: FrameSource,
     path: Path,
@@ -80,14 +132,14 @@ def write_mosaic(
 
     Parameters
     ----------
-    stitcher : Stitcher
+    blender : Blender
     layout : Layout
     frames : FrameSource
     path : Path
         The mosaic.
     workers : Workers
     looks_path : Path, optional
-        A second mosaic, float32: how many frames made each pixel, from ``stitcher.blend_with_looks``.
+        A second mosaic, float32: how many frames made each pixel.
 
     Raises
     ------
@@ -101,14 +153,13 @@ def write_mosaic(
             "check the positions that the frames came with"
         )
     pixel_size_um = next((frame.pixel_size_um for frame in frames.frames if frame.pixel_size_um), None)
-    float_range = getattr(frames, "float_range", (0.0, 1.0))
     with ExitStack() as stack:
-        mosaics = [stack.enter_context(_new_mosaic(path, shape, frames.dtype, pixel_size_um, float_range))]
+        mosaics = [stack.enter_context(_new_mosaic(path, shape, frames.dtype, pixel_size_um, frames.float_range))]
         if looks_path is not None:
             mosaics.append(stack.enter_context(_new_mosaic(looks_path, shape, np.dtype(np.float32), pixel_size_um)))
         targets = [] if shares_memory(workers.machine.kind) else [mosaic.path for mosaic in mosaics]
         # Tasks may travel: the pairs, by far the largest part of a layout, stay here.
-        task = _BlendTask(stitcher, replace(layout, pairs=()), frames, targets, looks_path is not None)
+        task = _BlendTask(blender, replace(layout, pairs=()), frames, targets)
         _fill(mosaics, "blending", _blend_batch, task, workers)
 
 
@@ -172,13 +223,8 @@ def _blend_batch(task: _BlendTask, boxes: Sequence[Box]) -> list[_Images]:
 def _blend_box(task: _BlendTask, box: Box) -> _Images:
     if not len(task.layout.frames_in(box)):
         return None
-    stitcher: Any = task.stitcher
-    patches = [_patch(task, int(n)) for n in task.layout.frames_in(box.grown(getattr(stitcher, "blend_margin_px", 0)))]
-    images = stitcher.blend_with_looks(patches, box) if task.with_looks else (stitcher.blend(patches, box),)
-    for image in images:
-        if np.shape(image) != (box.height, box.width):
-            raise PluginError(f"{owner_of(stitcher)} blended {np.shape(image)} for {box}")
-    return tuple(images)
+    near = task.layout.frames_in(box.grown(task.blender.margin_px))
+    return task.blender.blend([_patch(task, int(n)) for n in near], box)
 
 
 def _patch(task: _BlendTask, index: int) -> Patch:
@@ -198,7 +244,7 @@ class _DenoiseTask:
     peak: float | None
 
 
-def denoise_mosaic(choice: Choice, before: str, stage: int, final: bool, context: Context) -> Outcome:
+def denoise_mosaic(choice: Choice[DenoiserPlugin], before: str, stage: int, final: bool, context: Context) -> Outcome:
     """Denoise a mosaic into another one, tile by tile with a halo."""
     source_path = context.folder.output_of(before)
     denoiser = make(choice.plugin, choice.settings, context.machine.runtime())
@@ -210,7 +256,8 @@ def denoise_mosaic(choice: Choice, before: str, stage: int, final: bool, context
         target = None if shares_memory(context.machine.kind) else mosaic.path
         label = f"denoising the mosaic with {choice.name}"
         # reading a whole mosaic takes its time: only for those who ask
-        peak = _peak(source) if getattr(denoiser, "wants_peak", False) else None
+        wanted = choice.plugin.description.abilities_of(choice.settings).wants_peak
+        peak = _peak(source) if wanted else None
         _fill([mosaic], label, _denoise_batch, _DenoiseTask(denoiser, source_path, target, peak), context)
     _remove_other_format(path)
     return Outcome([path])

@@ -272,9 +272,18 @@ class StoredFrames:
         """What 0 and 1 of the pipeline are in the stored pixels, if these are floats."""
         return self._store.float_range
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """What is odd about the frames was said when they were kept."""
+        return ()
+
     def read(self, index: int) -> NDArray[np.float32]:
         """Return frame ``index`` as float32 (h, w) in [0, 1]."""
         return to_unit_range(self._store.read(index), self._store.float_range)
+
+    def read_channels(self, index: int) -> NDArray[np.float32]:
+        """Return the frame as its only channel, float32 (1, h, w)."""
+        return self.read(index)[np.newaxis]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._store.path,)

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from cemi_core.model.mosaic import Box, Patch
 from cemi_stitch.blending.feather import feather, take_over
 from cemi_stitch.blending.resample import Piece, pieces
+from cemi_stitch.settings import MULTIBAND_MARGIN_PX
 
 #: Bands of one octave each; what is coarser than the last, 2^BANDS px, changes over most gently.
 BANDS = 5
 #: A pixel depends on what lies this far around it, px: four times the reach of the coarsest band.
-MARGIN_PX = 4 * 2**BANDS
+MARGIN_PX = MULTIBAND_MARGIN_PX
+assert MARGIN_PX == 4 * 2**BANDS
 _GRID_PX = 2**BANDS
 
 Image = NDArray[np.float32]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
 
 from cemi_core.model.flat_field import flattened
-from cemi_core.model.frame import DroppedFrame, Frame, FrameSource
+from cemi_core.model.frame import Frame, FrameSource, GreyFrames
 from cemi_core.model.layout import Layout
 
 
@@ -53,7 +53,7 @@ def straightened(
     return upright
 
 
-class UprightFrames:
+class UprightFrames(GreyFrames):
     """Frames of another source as a layout makes them: without the shading that all share, and upright.
 
     Parameters
@@ -68,16 +68,12 @@ class UprightFrames:
         self, source: FrameSource, flat_field: NDArray[np.float64] | None, affine: NDArray[np.float64] | None
     ) -> None:
         self._source, self._flat_field, self._affine = source, flat_field, affine
+        self.dropped, self.float_range = tuple(source.dropped), source.float_range
 
     @property
     def frames(self) -> tuple[Frame, ...]:
         """The frames, as the source describes them."""
         return tuple(self._source.frames)
-
-    @property
-    def dropped(self) -> tuple[DroppedFrame, ...]:
-        """What the source dropped."""
-        return tuple(self._source.dropped)
 
     @property
     def dtype(self) -> np.dtype[Any]:

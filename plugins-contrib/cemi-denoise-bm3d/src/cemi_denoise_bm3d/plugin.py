@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from cemi_core.model.abilities import DenoiserAbilities
 from cemi_core.plugins import DenoiserPlugin, hookimpl
+
+PLUGIN_API = 2
 
 
 @hookimpl
@@ -15,4 +18,5 @@ def cemi_denoisers() -> Iterable[DenoiserPlugin]:
         "BM3D: groups of similar squares are filtered together; non-commercial licence, slow.",
         factory="cemi_denoise_bm3d.denoiser:make",
         settings="cemi_denoise_bm3d.denoiser:Bm3dSettings",
+        abilities=DenoiserAbilities(judges=True),
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from typing import Any
 
 import networkx as nx
@@ -17,7 +16,7 @@ from cemi_core.model.array_source import ArraySource
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import Layout, PairShift
 from cemi_core.model.mosaic import Box, Patch
-from cemi_core.model.stages import Runtime
+from cemi_core.model.stages import PlaceContext, Runtime
 from cemi_stitch.blending.feather import feather
 from cemi_stitch_ashlar.settings import AshlarSettings
 from cemi_stitch_ashlar.tiles import reader_of
@@ -43,7 +42,7 @@ class AshlarStitcher:
         ashlar_alignment()
         self.settings = settings or AshlarSettings()
 
-    def place(self, frames: FrameSource | Sequence[NDArray[Any]], executor: Executor | None = None) -> Layout:
+    def place(self, frames: FrameSource | Sequence[NDArray[Any]], context: PlaceContext | None = None) -> Layout:
         """Return where the frames lie.
 
         Raises

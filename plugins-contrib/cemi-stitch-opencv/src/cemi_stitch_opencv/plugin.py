@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from cemi_core.plugins import StitcherPlugin, hookimpl
 
+PLUGIN_API = 2
+
 
 @hookimpl
 def cemi_stitchers() -> Iterable[StitcherPlugin]:

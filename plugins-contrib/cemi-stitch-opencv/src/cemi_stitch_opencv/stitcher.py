@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from typing import Any
 
 import cv2
@@ -17,7 +16,7 @@ from cemi_core.model.array_source import ArraySource
 from cemi_core.model.frame import Frame, FrameSource
 from cemi_core.model.layout import Layout, PairShift
 from cemi_core.model.mosaic import Box, Patch
-from cemi_core.model.stages import Runtime
+from cemi_core.model.stages import PlaceContext, Runtime
 from cemi_stitch.blending.feather import feather
 from cemi_stitch_opencv.pipeline import Match, bundled, features_of, matched
 from cemi_stitch_opencv.settings import OpencvSettings
@@ -44,7 +43,7 @@ class OpencvStitcher:
         self.settings = settings or OpencvSettings()
         self.runtime = runtime or Runtime()
 
-    def place(self, frames: FrameSource | Sequence[NDArray[Any]], executor: Executor | None = None) -> Layout:
+    def place(self, frames: FrameSource | Sequence[NDArray[Any]], context: PlaceContext | None = None) -> Layout:
         """Return where the frames lie; those that no match reaches stand where the stage should have been.
 
         Raises

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from cemi_core.plugins import CommandPlugin, hookimpl
 
+PLUGIN_API = 2
+
 
 @hookimpl
 def cemi_commands() -> Iterator[CommandPlugin]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ class VideoSource:
     """
 
     dtype = np.dtype(np.uint8)
+
+    notes: Sequence[str] = ()
 
     def __init__(self, settings: VideoSettings, threads: int = 1) -> None:
         self._settings = settings
