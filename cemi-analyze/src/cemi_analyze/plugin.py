@@ -36,6 +36,13 @@ def cemi_analyzers() -> Iterable[AnalyzerPlugin]:
         factory="cemi_analyze.sr_phase:make",
         settings="cemi_analyze.sr_phase:SrPhaseSettings",
     )
+    yield AnalyzerPlugin(
+        "regions",
+        "Regions darker or brighter than a grey level, one by one: number, sizes, outlines, share of the area.",
+        factory="cemi_analyze.regions:make",
+        settings="cemi_analyze.regions:RegionsSettings",
+        abilities="cemi_analyze.regions:abilities",
+    )
 
 
 @hookimpl

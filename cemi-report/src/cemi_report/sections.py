@@ -25,6 +25,7 @@ from cemi_report.numbers import (
     value_text,
     with_unit,
 )
+from cemi_report.object_figures import class_figure, layer_figure, outline_figure, size_figure, size_table
 from cemi_report.pair_tables import placed_by_prior, rejected_pairs, worst_pairs
 from cemi_report.picture import View, details, overview, strips, whole
 from cemi_report.picture_figures import picture_figure, place_text
@@ -166,17 +167,42 @@ def quantity(data: FinishedRun, result: Result) -> Quantity:
                     "between two cells only where it is larger than their half-widths.",
                 )
             )
+    more, tables = _beyond_maps(data, result)
     heads = ("quantity", "mean (95 % interval)", "5 to 95 % of cells", "cells measured")
     rows = tuple(_map_row(grid_map) for grid_map in result.maps)
     return Quantity(
         title=result.analyzer,
         table=TextTable(heads, rows, (False, False, False, True)) if rows else None,
-        plates=tuple(plates),
+        plates=(*more, *plates),
         overlays=tuple(_overlay(image, name) for name, image in result.overlays.items() if image.size),
-        tables=tuple(text_table(table.columns, table.rows, table.name) for table in result.tables),
+        tables=(*tables, *(text_table(table.columns, table.rows, table.name) for table in result.tables)),
         notes=result.notes,
         unmeasured=tuple(unmeasured),
     )
+
+
+def _beyond_maps(data: FinishedRun, result: Result) -> tuple[list[Plate], list[TextTable]]:
+    """Return figures and tables of the objects, classes and layers of a result."""
+    plates, tables = [], []
+    for objects in result.objects:
+        area_um2 = None
+        if data.mosaic is not None and data.pixel_size_um:
+            area_um2 = data.mosaic.shape[0] * data.mosaic.shape[1] * data.pixel_size_um**2
+        tables.append(size_table(objects, area_um2, data.pixel_size_um))
+        if (drawn := size_figure(objects, data.pixel_size_um)) is not None:
+            reading = "Each object counts once. Those that the edge of the image cuts are counted with what is seen."
+            plates.append(Plate(drawn, f"How large the {objects.label.lower()} are", reading))
+        if data.mosaic is not None and (drawn := outline_figure(data.mosaic, objects)) is not None:
+            reading = "Check by eye whether the outlines follow what you see: no number is better than they are."
+            plates.append(Plate(drawn, f"{objects.label}: a part of the image at full resolution", reading))
+    for class_map in result.classes:
+        if (drawn := class_figure(class_map, data.grid, data.pixel_size_um)) is not None:
+            plates.append(Plate(drawn, f"Map of {class_map.label}", "Cells without a colour could not be told."))
+    for layer in result.layers:
+        if data.mosaic is not None and layer.path in data.layers:
+            figure = layer_figure(data.mosaic, data.layers[layer.path], layer.spec)
+            plates.append(Plate(figure, layer.spec.label, f"Pixel by pixel; at full resolution in {layer.path}."))
+    return plates, tables
 
 
 def profiles(data: FinishedRun) -> tuple[Plate, ...]:

@@ -240,13 +240,16 @@ def _require_inputs(recipe: CheckedRecipe) -> None:
 def _forget_stale(folder: RunFolder, flow: Flow) -> None:
     """Remove records and results of steps that the recipe no longer has."""
     names = {step.name for step in flow.steps}
+    kept_in = [
+        place.resolve() for place in (folder.frames, folder.inner, folder.path / "objects", folder.path / "layers")
+    ]
     for path in folder.steps.glob("*.json"):
         record = folder.record(path.stem)
         if record is None or record.name in names:
             continue
         for output in record.outputs:
             target = (folder.path / output).resolve()
-            if target.parent not in (folder.frames.resolve(), folder.inner.resolve()):
+            if target.parent not in kept_in:
                 continue  # results that stay, or a record that somebody else wrote
             if target.is_dir():
                 shutil.rmtree(target, ignore_errors=True)

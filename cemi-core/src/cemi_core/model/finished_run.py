@@ -75,6 +75,8 @@ class FinishedRun:
         How good the stitching is, where the stitcher says it.
     denoising : sequence of Result
         How far the work of each denoiser can be trusted, where it says it.
+    layers : mapping of str to Mosaic
+        The layers that the results name, by their path.
     """
 
     title: str
@@ -96,6 +98,7 @@ class FinishedRun:
     peak_memory_mb: float | None = None
     quality: Result | None = None
     denoising: Sequence[Result] = ()
+    layers: Mapping[str, Mosaic] = field(default_factory=dict)
 
     @property
     def pixel_size_um(self) -> float | None:

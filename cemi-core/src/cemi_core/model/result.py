@@ -9,6 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cemi_core.model.classes import ClassLabel
+from cemi_core.model.layers import Layer
+from cemi_core.model.objects import Objects
+
 
 @dataclass(frozen=True)
 class GridMap:
@@ -35,6 +39,31 @@ class GridMap:
 
 
 @dataclass(frozen=True)
+class ClassMap:
+    """A class for each cell of the grid, with its legend.
+
+    Attributes
+    ----------
+    name : str
+        Short identifier, lower case with underscores: ``"microstructure"``.
+    label : str
+        Words for a figure: ``"Kind of microstructure"``.
+    classes : tuple of ClassLabel
+        The legend.
+    value : ndarray of int, shape (rows, columns)
+        Index into ``classes``; -1 where the cell could not be told.
+    confidence : ndarray of float, shape (rows, columns)
+        How sure that is, 0 to 1; NaN where it is not said.
+    """
+
+    name: str
+    label: str
+    classes: tuple[ClassLabel, ...]
+    value: NDArray[np.int64]
+    confidence: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class Table:
     """A small table for the report: column heads and rows of plain values."""
 
@@ -52,19 +81,27 @@ class Result:
     analyzer : str
         Name of the plugin.
     maps : tuple of GridMap
-        The first one is the analyzer's main quantity.
+        The first one is the analyzer's main quantity. Empty for one that gives objects, classes or layers alone.
     tables : tuple of Table
     overlays : mapping of str to ndarray
         Small pictures (h, w) or (h, w, 3), uint8, that show what was measured.
     notes : tuple of str
         Sentences for the report: how the number was computed, what to mistrust.
+    objects : tuple of Objects
+        What was found one by one, each once; maps of their number and size are made from them.
+    classes : tuple of ClassMap
+    layers : tuple of Layer
+        What was said of every pixel; filled in by the engine from the layers that the analyzer declares.
     """
 
     analyzer: str
-    maps: tuple[GridMap, ...]
+    maps: tuple[GridMap, ...] = ()
     tables: tuple[Table, ...] = ()
     overlays: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    objects: tuple[Objects, ...] = ()
+    classes: tuple[ClassMap, ...] = ()
+    layers: tuple[Layer, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,14 @@ def denoise_box(
     if not valid.all():
         mean = block[valid].mean(dtype=np.float64) if valid.any() else 0.0
         block = np.where(valid, block, np.float32(mean))
-    info = BlockInfo(pixel_size_um=pixel_size_um, core=core, valid=None if valid.all() else valid, box=box, peak=peak)
+    info = BlockInfo(
+        pixel_size_um=pixel_size_um,
+        core=core,
+        valid=None if valid.all() else valid,
+        box=box,
+        peak=peak,
+        image_shape=shape,
+    )
     denoised = np.asarray(denoiser(block[None], info))
     if denoised.shape != (1, *block.shape):
         raise PluginError(f"{owner_of(denoiser)} made {denoised.shape} of a block of {(1, *block.shape)}")

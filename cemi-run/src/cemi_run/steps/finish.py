@@ -30,6 +30,7 @@ from cemi_run.store.hdf5_table import new_hdf5_file, opened_hdf5_file, read_text
 from cemi_run.store.map_csv import write_map_csv
 from cemi_run.store.protocol import open_mosaic
 from cemi_run.store.run_file import (
+    objects_at,
     read_frames_table,
     read_layout,
     read_profiles,
@@ -79,8 +80,9 @@ def _write_run(file: h5py.File, ending: Ending, folder: RunFolder) -> None:
     if quality is not None:
         write_result(file.create_group("quality"), quality)
     _write_results(file.create_group("denoising"), load_judgements(folder, ending.judge_steps))
-    results = [load_result(folder.output_of(step)) for step in ending.analyze_steps]
-    _write_results(file.create_group("results"), results)
+    stored = [folder.output_of(step) for step in ending.analyze_steps]
+    results = [load_result(path) for path in stored]
+    _write_results(file.create_group("results"), results, [_objects_of(path) for path in stored])
     with open_mosaic(folder.output_of(ending.mosaic_step)) as mosaic:
         grid = grid_of(ending.recipe.grid, mosaic)
         profiles = profiles_of(results, grid, mosaic.pixel_size_um)
@@ -110,9 +112,15 @@ def _write_run(file: h5py.File, ending: Ending, folder: RunFolder) -> None:
     file["about"] = json.dumps(about)
 
 
-def _write_results(group: h5py.Group, results: Sequence[Result]) -> None:
+def _write_results(group: h5py.Group, results: Sequence[Result], objects: Sequence[Sequence[str]] = ()) -> None:
     for number, result in enumerate(results):
-        write_result(group.create_group(f"{number:02d}-{result.analyzer.replace('/', '_')}"), result)
+        entry = group.create_group(f"{number:02d}-{result.analyzer.replace('/', '_')}")
+        write_result(entry, result, objects[number] if objects else ())
+
+
+def _objects_of(path: Path) -> list[str]:
+    with opened_hdf5_file(path) as file:
+        return objects_at(file)
 
 
 @contextmanager
@@ -132,13 +140,18 @@ def opened_run(folder: RunFolder) -> Iterator[FinishedRun]:
         about = json.loads(file["about"][()])
         frames, dropped = read_frames_table(file["frames"])
         mosaic_path = folder.path / about["mosaic"]
-        layout, results = read_layout(file["layout"]), [read_result(g) for _, g in sorted(file["results"].items())]
+        layout, results = (
+            read_layout(file["layout"]),
+            [read_result(g, folder.path) for _, g in sorted(file["results"].items())],
+        )
         quality = read_result(file["quality"]) if "quality" in file else None
         denoising = [read_result(g) for _, g in sorted(file["denoising"].items())] if "denoising" in file else []
         profiles, relations = read_profiles(file["profiles"]), read_relations(file["relations"])
         warnings = read_texts(file, "warnings")
     with ExitStack() as stack:
         mosaic = stack.enter_context(open_mosaic(mosaic_path)) if mosaic_path.exists() else None
+        paths = [layer.path for result in results for layer in result.layers if (folder.path / layer.path).exists()]
+        layers = {path: stack.enter_context(open_mosaic(folder.path / path)) for path in paths}
         yield FinishedRun(
             title=about["title"],
             created=about["created"],
@@ -159,6 +172,7 @@ def opened_run(folder: RunFolder) -> Iterator[FinishedRun]:
             peak_memory_mb=about["peak_memory_mb"],
             quality=quality,
             denoising=denoising,
+            layers=layers,
         )
 
 

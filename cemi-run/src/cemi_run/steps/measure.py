@@ -5,31 +5,42 @@ from __future__ import annotations
 import csv
 import logging
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cemi_core.errors import InputError, PluginError, UsageError
+from cemi_core.files.atomic import atomic_path
 from cemi_core.model.grid import Grid
-from cemi_core.model.mosaic import Mosaic
+from cemi_core.model.layers import NO_CLASS, Layer, LayerSpec
+from cemi_core.model.mosaic import Box, Mosaic
+from cemi_core.model.objects import Objects
 from cemi_core.model.result import Profile, PropertyTable, Result, profile_along_x
-from cemi_core.model.stages import Analyzer, BlockInfo
+from cemi_core.model.stages import Analyzer, BlockInfo, Explains, WritesLayers
 from cemi_core.model.units import MICROMETRES_PER_UNIT
+from cemi_core.numeric.objects import notes_on_cut, object_maps
 from cemi_core.plugins.manager import make
 from cemi_core.plugins.types import AnalyzerPlugin, RelationPlugin, owner_of
+from cemi_run.engine.abilities import with_ability
 from cemi_run.engine.executors import spread
 from cemi_run.engine.plan import Context, Outcome
 from cemi_run.recipe.check import Choice
 from cemi_run.recipe.schema import GridSpec, RelateSpec
 from cemi_run.store.hdf5_table import new_hdf5_file, opened_hdf5_file
-from cemi_run.store.protocol import open_mosaic
+from cemi_run.store.object_table import write_objects, write_objects_csv
+from cemi_run.store.protocol import MosaicStore, create_mosaic, open_mosaic
+from cemi_run.store.pyramid import build_pyramid, halve, take_one
 from cemi_run.store.run_file import read_result, write_profiles, write_relations, write_result
 
 log = logging.getLogger("cemi")
 
+#: Cells in which an analyzer that can is asked to draw what it has seen.
+EXPLAINED_CELLS = 4
 #: Edge of a cell where the recipe names no grid, px.
 DEFAULT_CELL_PX = 500
 _LARGEST_CELL_PX = 100_000_000
@@ -67,37 +78,141 @@ class _AnalyzeTask:
     analyzer: Analyzer
     mosaic: Path
     grid: Grid
+    with_layers: bool = False
 
 
 def analyze_mosaic(
     choice: Choice[AnalyzerPlugin], mosaic_step: str, name: str, spec: GridSpec | None, context: Context
 ) -> Outcome:
-    """Measure every cell of the grid and merge the partial results."""
+    """Measure every cell of the grid and merge the partial results; write objects and layers beside the mosaic."""
     mosaic_path = context.folder.output_of(mosaic_step)
     with open_mosaic(mosaic_path) as mosaic:
-        grid = grid_of(spec, mosaic)
+        grid, pixel_size_um = grid_of(spec, mosaic), mosaic.pixel_size_um
+    abilities = choice.plugin.description.abilities_of(choice.settings)
     analyzer = make(choice.plugin, choice.settings, context.machine.runtime())
+    if abilities.layers:
+        with_ability(analyzer, WritesLayers, choice.plugin, "layers")
     cells = [(row, column) for row in range(grid.rows) for column in range(grid.columns)]
-    task = _AnalyzeTask(analyzer, mosaic_path, grid)
+    task = _AnalyzeTask(analyzer, mosaic_path, grid, bool(abilities.layers))
+    stem = name.removeprefix("analyze-")
+    layers = [Layer(spec, f"layers/{stem}-{_safe(spec.name)}.h5") for spec in abilities.layers]
+    measured: list[tuple[int, int]] = []
 
-    def partials() -> Iterator[tuple[int, int, Any]]:
-        work = spread(context.executor, _analyze_batch, task, cells, in_flight=context.in_flight)
-        for number, ((row, column), partial) in enumerate(work):
-            context.progress(f"measuring {choice.name}", number + 1, len(cells))
-            yield row, column, partial
+    with ExitStack() as stack:
+        writers = [
+            stack.enter_context(_layer_written(context.folder.path, layer, grid, pixel_size_um)) for layer in layers
+        ]
 
-    result: Result = analyzer.merge(partials(), (grid.rows, grid.columns))
+        def partials() -> Iterator[tuple[int, int, Any]]:
+            work = spread(context.executor, _analyze_batch, task, cells, in_flight=context.in_flight)
+            for number, ((row, column), (partial, said)) in enumerate(work):
+                context.progress(f"measuring {choice.name}", number + 1, len(cells))
+                if said is not None:
+                    measured.append((row, column))
+                    for layer, writer in zip(layers, writers, strict=True):
+                        _write_layer(writer, layer.spec, grid.box(row, column), said, analyzer)
+                yield row, column, partial
+
+        result: Result = analyzer.merge(partials(), (grid.rows, grid.columns))
+        for layer, writer in zip(layers, writers, strict=True):
+            build_pyramid(writer, reduce=take_one if layer.spec.kind == "classes" else halve)
     _check_result(result, analyzer, (grid.rows, grid.columns))
+    result = replace(
+        result,
+        maps=(*result.maps, *(m for objects in result.objects for m in object_maps(objects, grid, pixel_size_um))),
+        notes=(*result.notes, *notes_on_cut(result.objects, grid.shape, analyzer.halo)),
+        layers=tuple(layers),
+    )
+    if abilities.explains:
+        explaining = with_ability(analyzer, Explains, choice.plugin, "explains")
+        result = replace(result, overlays={**result.overlays, **_explained(explaining, task, measured)})
+    tables = _write_objects(context.folder.path, stem, result.objects, pixel_size_um)
     path = context.folder.inner / f"{name}.h5"
     with new_hdf5_file(path) as file:
-        write_result(file, result)
+        write_result(file, result, [context.folder.relative(table) for table in tables[::2]])
         file.attrs["rows"], file.attrs["columns"] = grid.rows, grid.columns
-    return Outcome([path], [f"{choice.name}: {note}" for note in _unmeasured(result)])
+    outputs = [path, *tables, *(context.folder.path / layer.path for layer in layers)]
+    return Outcome(outputs, [f"{choice.name}: {note}" for note in _unmeasured(result)])
+
+
+def _safe(name: str) -> str:
+    """Return a name without what a file's name cannot hold."""
+    return "".join(c if c.isalnum() or c in "-_" else "_" for c in name)[:100]
+
+
+def _write_objects(folder: Path, stem: str, found: Sequence[Objects], pixel_size_um: float | None) -> list[Path]:
+    """Write each table of objects as HDF5 and as CSV; return the paths, two for each."""
+    paths: list[Path] = []
+    for objects in found:
+        path = folder / "objects" / f"{stem}-{_safe(objects.name)}.h5"
+        path.parent.mkdir(exist_ok=True)
+        write_objects(path, objects)
+        write_objects_csv(path.with_suffix(".csv"), objects, pixel_size_um)
+        paths += [path, path.with_suffix(".csv")]
+    return paths
+
+
+@contextmanager
+def _layer_written(folder: Path, layer: Layer, grid: Grid, pixel_size_um: float | None) -> Iterator[MosaicStore]:
+    """Yield a layer that is empty yet; it appears under its name when it is complete."""
+    path = folder / layer.path
+    path.parent.mkdir(exist_ok=True)
+    dtype = np.dtype(np.uint16 if layer.spec.kind == "probability" else np.uint8)
+    with atomic_path(path) as temporary, create_mosaic(temporary, grid.shape, dtype, pixel_size_um) as store:
+        yield store
+
+
+def _write_layer(writer: MosaicStore, spec: LayerSpec, cell: Box, said: _Said, analyzer: Analyzer) -> None:
+    """Write what an analyzer says of the pixels of a cell."""
+    if spec.name not in said.layers:
+        raise PluginError(f"{owner_of(analyzer)} declares the layer '{spec.name}' and gives {sorted(said.layers)}")
+    pixels = np.asarray(said.layers[spec.name])
+    if pixels.shape != (cell.height, cell.width):
+        raise PluginError(
+            f"{owner_of(analyzer)} made a layer '{spec.name}' of {pixels.shape} for a cell of "
+            f"{(cell.height, cell.width)}"
+        )
+    if spec.kind == "classes":
+        if (
+            int(pixels.max(initial=0)) >= len(spec.classes)
+            and not np.isin(pixels, [*range(len(spec.classes)), NO_CLASS]).all()
+        ):
+            raise PluginError(f"{owner_of(analyzer)} names a class beyond the {len(spec.classes)} of '{spec.name}'")
+        unit = pixels.astype(np.float32) / np.float32(255)
+    else:
+        unit = pixels.astype(np.float32)
+    writer.write(cell, unit if said.valid is None else np.where(said.valid, unit, np.float32(np.nan)))
+
+
+def _explained(
+    analyzer: Explains, task: _AnalyzeTask, measured: Sequence[tuple[int, int]]
+) -> dict[str, NDArray[np.uint8]]:
+    """Return pictures of what an analyzer has seen in a few cells, spread over those that it measured."""
+    chosen = sorted({round(n) for n in np.linspace(0, len(measured) - 1, min(len(measured), EXPLAINED_CELLS))})
+    pictures = {}
+    with open_mosaic(task.mosaic) as mosaic:
+        for row, column in (measured[n] for n in chosen):
+            block, info = _read_cell(task, mosaic, row, column)
+            picture = np.asarray(analyzer.explain(block, info))
+            if picture.dtype != np.uint8 or picture.ndim not in (2, 3) or picture.shape[2:] not in ((), (3,)):
+                raise PluginError(
+                    f"{owner_of(analyzer)} explained a cell by {picture.dtype} {picture.shape}, not by an image"
+                )
+            pictures[f"What was seen in row {row + 1}, column {column + 1}"] = picture
+    return pictures
 
 
 def _check_result(result: Result, analyzer: Analyzer, shape: tuple[int, int]) -> None:
     if not isinstance(result, Result):
         raise PluginError(f"{owner_of(analyzer)} merged into {type(result).__name__}, not into a Result")
+    if not (result.maps or result.objects or result.classes or result.layers):
+        raise PluginError(f"{owner_of(analyzer)} merged into a Result without maps, objects, classes or layers")
+    for class_map in result.classes:
+        if np.shape(class_map.value) != shape or np.shape(class_map.confidence) != shape:
+            raise PluginError(
+                f"{owner_of(analyzer)} made a map of classes '{class_map.name}' of {np.shape(class_map.value)} for a "
+                f"grid of {shape}"
+            )
     for grid_map in result.maps:
         shapes = {np.shape(series) for series in (grid_map.value, grid_map.low, grid_map.high)}
         if shapes != {shape}:
@@ -115,12 +230,33 @@ def _unmeasured(result: Result) -> list[str]:
     return notes
 
 
-def _analyze_batch(task: _AnalyzeTask, cells: Sequence[tuple[int, int]]) -> list[Any]:
+@dataclass(frozen=True)
+class _Said:
+    """What an analyzer says of the pixels of a cell, and which of them were imaged (None: all)."""
+
+    layers: Mapping[str, NDArray[np.float32] | NDArray[np.uint8]]
+    valid: NDArray[np.bool_] | None
+
+
+def _analyze_batch(task: _AnalyzeTask, cells: Sequence[tuple[int, int]]) -> list[tuple[Any, _Said | None]]:
     with open_mosaic(task.mosaic) as mosaic:
         return [_analyze_cell(task, mosaic, row, column) for row, column in cells]
 
 
-def _analyze_cell(task: _AnalyzeTask, mosaic: Mosaic, row: int, column: int) -> Any:
+def _analyze_cell(task: _AnalyzeTask, mosaic: Mosaic, row: int, column: int) -> tuple[Any, _Said | None]:
+    """Return the partial result of a cell and what is said of its pixels; (None, None) if nothing was imaged."""
+    cell = task.grid.box(row, column)
+    if not mosaic.read_valid(cell).any():
+        return None, None
+    block, info = _read_cell(task, mosaic, row, column)
+    if not task.with_layers or not isinstance(task.analyzer, WritesLayers):
+        return task.analyzer.process(block, info), _Said({}, None)
+    partial, layers = task.analyzer.process_with_layers(block, info)
+    return partial, _Said(layers, None if info.valid is None else info.valid[info.core])
+
+
+def _read_cell(task: _AnalyzeTask, mosaic: Mosaic, row: int, column: int) -> tuple[NDArray[np.float32], BlockInfo]:
+    """Return the pixels of a cell with its halo, and where they lie."""
     cell = task.grid.box(row, column)
     outer = cell.grown(task.analyzer.halo).clipped(mosaic.shape)
     valid = mosaic.read_valid(outer)
@@ -128,8 +264,6 @@ def _analyze_cell(task: _AnalyzeTask, mosaic: Mosaic, row: int, column: int) -> 
         slice(cell.y - outer.y, cell.y - outer.y + cell.height),
         slice(cell.x - outer.x, cell.x - outer.x + cell.width),
     )
-    if not valid[core].any():
-        return None
     info = BlockInfo(
         pixel_size_um=mosaic.pixel_size_um,
         core=core,
@@ -137,14 +271,15 @@ def _analyze_cell(task: _AnalyzeTask, mosaic: Mosaic, row: int, column: int) -> 
         row=row,
         column=column,
         box=cell,
+        image_shape=mosaic.shape,
     )
-    return task.analyzer.process(mosaic.read(outer), info)
+    return mosaic.read(outer), info
 
 
-def load_result(path: Path) -> Result:
-    """Return a result that `analyze_mosaic` wrote."""
+def load_result(path: Path, folder: Path | None = None) -> Result:
+    """Return a result that `analyze_mosaic` wrote, with its objects if the run folder is given."""
     with opened_hdf5_file(path) as file:
-        return read_result(file)
+        return read_result(file, folder)
 
 
 def profiles_of(results: Sequence[Result], grid: Grid, pixel_size_um: float | None) -> list[Profile]:

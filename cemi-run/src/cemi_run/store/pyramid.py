@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from cemi_core.model.mosaic import Box
 from cemi_run.store.protocol import MosaicStore, open_mosaic
 
+_Reduce = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 _TILE_PX = 2048  # edge of what is read at once: 16 MiB of float32
 
 
@@ -43,11 +44,17 @@ def halve(image: NDArray[np.float32]) -> NDArray[np.float32]:
     return mean
 
 
+def take_one(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return ``image`` (h, w) at half its size, rounded up: one of each 2 x 2 pixels, for numbers that have no mean."""
+    return np.ascontiguousarray(image[::2, ::2])
+
+
 def build_pyramid(
     store: MosaicStore,
     first_level: int = 1,
     executor: Executor | None = None,
     progress: Callable[[int, int], None] | None = None,
+    reduce: Callable[[NDArray[np.float32]], NDArray[np.float32]] = halve,
 ) -> None:
     """Fill the levels of a mosaic from ``first_level`` up, each from the one below; memory is bounded by a tile.
 
@@ -62,23 +69,29 @@ def build_pyramid(
         file has one writer, so there the work is done here.
     progress : callable, optional
         Called with (regions done, regions in all).
+    reduce : callable
+        Makes a level from the one below: `halve`, or `take_one` for classes.
     """
     work = [(level, list(_regions(store, level))) for level in range(first_level, len(store.level_shapes))]
     total, done = sum(len(regions) for _, regions in work), 0
     for level, regions in work:
-        for _ in _fill_all(store, level, regions, executor):
+        for _ in _fill_all(store, level, regions, executor, reduce):
             done += 1
             if progress is not None:
                 progress(done, total)
 
 
-def _fill_all(store: MosaicStore, level: int, regions: list[Box], executor: Executor | None) -> Iterator[None]:
+def _fill_all(
+    store: MosaicStore, level: int, regions: list[Box], executor: Executor | None, reduce: _Reduce
+) -> Iterator[None]:
     if executor is None or store.writer_px == store.shape:
         for region in regions:
-            _fill(store, level, region)
+            _fill(store, level, region, reduce)
             yield
     else:
-        for task in as_completed([executor.submit(_fill_by_path, store.path, level, region) for region in regions]):
+        for task in as_completed(
+            [executor.submit(_fill_by_path, store.path, level, region, reduce) for region in regions]
+        ):
             yield task.result()
 
 
@@ -88,12 +101,12 @@ def _regions(store: MosaicStore, level: int) -> Iterator[Box]:
     return Box(0, 0, *store.level_shapes[level]).tiles(height, width)
 
 
-def _fill_by_path(path: Path, level: int, region: Box) -> None:
+def _fill_by_path(path: Path, level: int, region: Box, reduce: _Reduce) -> None:
     with open_mosaic(path, writable=True) as store:
-        _fill(store, level, region)
+        _fill(store, level, region, reduce)
 
 
-def _fill(store: MosaicStore, level: int, region: Box) -> None:
+def _fill(store: MosaicStore, level: int, region: Box, reduce: _Reduce) -> None:
     """Fill one region of a level from the level below, in memory as a whole (a shard: 4 x 16 MiB and its result)."""
     image = np.empty((region.height, region.width), np.float32)
     for tile in Box(0, 0, region.height, region.width).tiles(_TILE_PX // 2, _TILE_PX // 2):
@@ -103,5 +116,5 @@ def _fill(store: MosaicStore, level: int, region: Box) -> None:
         valid = store.read_valid(below, level - 1)
         if not valid.all():
             source[~valid] = np.nan
-        image[tile.slices] = halve(source)
+        image[tile.slices] = reduce(source)
     store.write(region, image, level)

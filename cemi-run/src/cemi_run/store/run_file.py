@@ -5,8 +5,10 @@ Every function takes an open `h5py.Group` (a file is one) and fills or reads it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -14,10 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemi_core.errors import InputError
+from cemi_core.model.classes import ClassLabel
 from cemi_core.model.frame import DroppedFrame, Frame
+from cemi_core.model.layers import Layer, LayerSpec
 from cemi_core.model.layout import Layout, PairShift, ScanGeometry
-from cemi_core.model.result import GridMap, Profile, PropertyTable, Relation, Result, Table
+from cemi_core.model.result import ClassMap, GridMap, Profile, PropertyTable, Relation, Result, Table
 from cemi_run.store.hdf5_table import read_columns, read_rows, read_texts, write_columns, write_rows, write_texts
+from cemi_run.store.object_table import read_objects
 
 _SERIES = ("value", "low", "high")
 _STATISTICS = ("r", "low", "high", "p_value", "n_effective")
@@ -169,9 +174,23 @@ def _accuracy(group: h5py.Group, placed: dict[str, NDArray[Any]]) -> dict[str, A
     return {"sigma_px": sigma, "geometry": ScanGeometry(**geometry)}
 
 
-def write_result(group: h5py.Group, result: Result) -> None:
-    """Store what an analyzer found: groups ``maps``, ``tables``, ``overlays``, and ``notes``."""
+def write_result(group: h5py.Group, result: Result, objects_at: Sequence[str] = ()) -> None:
+    """Store what an analyzer found: groups ``maps``, ``classes``, ``tables``, ``overlays``, and ``notes``.
+
+    Parameters
+    ----------
+    group : h5py.Group
+    result : Result
+    objects_at : sequence of str
+        Where its objects lie, which have files of their own: paths relative to the run folder.
+    """
     group.attrs["analyzer"] = result.analyzer
+    group["elsewhere"] = json.dumps({"objects": list(objects_at), "layers": [asdict(layer) for layer in result.layers]})
+    classes = group.create_group("classes")
+    for class_map in result.classes:
+        entry = _new_entry(classes, class_map.name, label=class_map.label)
+        entry["classes"] = json.dumps([asdict(label) for label in class_map.classes])
+        entry["value"], entry["confidence"] = class_map.value, class_map.confidence
     maps = group.create_group("maps")
     for grid_map in result.maps:
         entry = _new_entry(maps, grid_map.name, label=grid_map.label, unit=grid_map.unit)
@@ -186,16 +205,23 @@ def write_result(group: h5py.Group, result: Result) -> None:
     write_texts(group, "notes", result.notes)
 
 
-def read_result(group: h5py.Group) -> Result:
+def read_result(group: h5py.Group, folder: Path | None = None) -> Result:
     """Return the result that `write_result` stored.
+
+    Parameters
+    ----------
+    group : h5py.Group
+    folder : Path, optional
+        The run folder, from which its objects are read; without it there are none.
 
     Raises
     ------
     InputError
-        The group holds no result.
+        The group holds no result, or a file of objects is missing or damaged.
     """
     if "maps" not in group:
         raise InputError(f"{group.file.filename} holds no maps")
+    elsewhere = json.loads(group["elsewhere"][()]) if "elsewhere" in group else {"objects": [], "layers": []}
     return Result(
         analyzer=str(group.attrs["analyzer"]),
         maps=tuple(
@@ -206,7 +232,27 @@ def read_result(group: h5py.Group) -> Result:
         ),
         overlays={str(entry.attrs["name"]): entry["picture"][:] for entry in _old_entries(group["overlays"])},
         notes=read_texts(group, "notes"),
+        objects=() if folder is None else tuple(read_objects(folder / path) for path in elsewhere["objects"]),
+        classes=tuple(map(_class_map, _old_entries(group["classes"]))) if "classes" in group else (),
+        layers=tuple(_layer(entry) for entry in elsewhere["layers"]),
     )
+
+
+def objects_at(group: h5py.Group) -> list[str]:
+    """Return where the objects of a stored result lie, relative to the run folder."""
+    return list(json.loads(group["elsewhere"][()])["objects"]) if "elsewhere" in group else []
+
+
+def _class_map(entry: h5py.Group) -> ClassMap:
+    classes = tuple(ClassLabel(**label) for label in json.loads(entry["classes"][()]))
+    return ClassMap(
+        str(entry.attrs["name"]), str(entry.attrs["label"]), classes, entry["value"][:], entry["confidence"][:]
+    )
+
+
+def _layer(entry: dict[str, Any]) -> Layer:
+    spec = {**entry["spec"], "classes": tuple(ClassLabel(**label) for label in entry["spec"]["classes"])}
+    return Layer(LayerSpec(**spec), entry["path"])
 
 
 def write_results(group: h5py.Group, results: Sequence[Result]) -> None:
