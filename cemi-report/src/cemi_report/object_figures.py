@@ -212,4 +212,4 @@ def _legend(axes: Axes, classes: Sequence[ClassLabel], always: bool = False) -> 
         Patch(color=colour_of(label, number), label=short(label.label or label.name, 40))
         for number, label in enumerate(classes)
     ]
-    axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.4)
+    axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.4, ncols=4)
