@@ -1,8 +1,8 @@
 """Run lengths of Label Studio's brush: bits, of red, green, blue and alpha pixel after pixel, row after row.
 
 A head gives the number of values (32 bits), their size (5) and four sizes of lengths (4 each). Then each block says
-whether it is a run (1 bit), which size its length has (2 bits) and its length less one. The value of a run follows once,
-other values one by one (thi.ng/umbrella ``rle-pack``; label_studio_converter ``brush.py``).
+whether it is a run (1 bit), which size its length has (2 bits) and its length less one. Then comes the value of the
+run, or each value of the block (thi.ng/umbrella ``rle-pack``; label_studio_converter ``brush.py``).
 """
 
 from __future__ import annotations

@@ -8,8 +8,11 @@ from scipy import ndimage
 
 from cemi_core.model.annotation import AnnotatedShape, Annotation
 from cemi_core.model.classes import ClassLabel
-from cemi_run.annotations.geometry import Outline, Vertices, signed_area, simplified
+from cemi_run.annotations.geometry import Outline, Vertices, opened, signed_area, simplified
 from cemi_run.annotations.raster import background_index
+
+# What an outline moves where it goes from the middle of one pixel's edge to the middle of the next, px.
+_CUT_PX = 0.5**1.5
 
 
 def outlines(mask: NDArray[np.bool_], tolerance_px: float = 0.0) -> list[Outline]:
@@ -35,10 +38,19 @@ def outlines(mask: NDArray[np.bool_], tolerance_px: float = 0.0) -> list[Outline
     for ring, (y, x) in zip(rings, pixels, strict=True):
         owner = int(labels[y, x]) - 1
         if signed_area(ring) > 0:
-            outer[owner] = simplified(ring, tolerance_px)
+            outer[owner] = _fewer_vertices(ring, tolerance_px)
         else:
-            holes[owner].append(simplified(ring, tolerance_px))
+            holes[owner].append(_fewer_vertices(ring, tolerance_px))
     return [Outline(ring, tuple(inner)) for ring, inner in zip(outer, holes, strict=True)]
+
+
+def _fewer_vertices(ring: Vertices, tolerance_px: float) -> Vertices:
+    """Return a ring along pixels' edges with fewer vertices; its stairs become slopes if the tolerance allows that."""
+    if tolerance_px <= _CUT_PX:
+        return simplified(ring, tolerance_px)
+    forth = np.sign(np.roll(ring, -1, axis=0) - ring) / 2
+    slopes = np.stack([ring - np.roll(forth, 1, axis=0), ring + forth], 1).reshape(-1, 2)
+    return simplified(opened(slopes), tolerance_px - _CUT_PX)
 
 
 def shapes_of_mask(
