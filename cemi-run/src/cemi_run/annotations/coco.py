@@ -47,9 +47,7 @@ def read(file: AnnotationFile, classes: Sequence[ClassLabel] | None = None) -> D
     """
     data = file.data
     if isinstance(data, list) or not data.get("images"):
-        raise InputError(
-            f"'{file.path}' has annotations and no images, so names and sizes are unknown; add its 'images'"
-        )
+        raise InputError(f"'{file.path}' has annotations and no 'images', so names and sizes are unknown; add them")
     with written_by("COCO", file.path):
         categories = {entry["id"]: _category(entry) for entry in data.get("categories", [])}
         images = {entry["id"]: entry for entry in data["images"]}
@@ -63,7 +61,7 @@ def read(file: AnnotationFile, classes: Sequence[ClassLabel] | None = None) -> D
             if entry.get("category_id") not in categories:
                 known = ", ".join(f"{key}: {label.name}" for key, label in categories.items())
                 raise InputError(
-                    f"{where}: there is no category {entry.get('category_id')!r} (there are {known or 'none'})"
+                    f"{where}: no category has id {entry.get('category_id')!r} (there are {known or 'none'})"
                 )
             image = images[entry["image_id"]]
             size = image_shape(image.get("height"), image.get("width"), where)

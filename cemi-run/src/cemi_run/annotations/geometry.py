@@ -152,8 +152,12 @@ def bridged(parts: Sequence[Outline]) -> Vertices:
 
     Filled by the even-odd rule it covers the same area. `unbridged` takes it apart again.
     """
-    ring = parts[0].outline_px
-    for other in [*parts[0].holes_px, *(r for part in parts[1:] for r in part.rings)]:
+    if len(parts) == 1 and not parts[0].holes_px:
+        return parts[0].outline_px
+    # holes run the other way round, so that the area inside the ring is that of the parts less their holes
+    rings = [r if (signed_area(r) > 0) == (r is part.outline_px) else r[::-1] for part in parts for r in part.rings]
+    ring = rings[0]
+    for other in rings[1:]:
         ours, theirs = _nearest(ring, other)
         ring = np.concatenate(
             [ring[: ours + 1], np.roll(other, -theirs, axis=0), other[theirs : theirs + 1], ring[ours:]]

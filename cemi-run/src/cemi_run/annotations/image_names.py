@@ -71,7 +71,8 @@ class KnownImages:
         self._names = frozenset(names)
         self._by_key: dict[str, list[str]] = {}
         for name in names:
-            for key in {name.casefold(), Path(name).stem.casefold()}:
+            stem = Path(name).stem.casefold()
+            for key in {name.casefold(), stem, stem.removesuffix(".ome")}:
                 self._by_key.setdefault(key, []).append(name)
 
     def find(self, name: str) -> str | None:
