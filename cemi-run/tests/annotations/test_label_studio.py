@@ -16,8 +16,8 @@ BRUSH = [0, 0, 0, 192, 57, 27, 254, 39, 0, 194, 127, 246, 192, 39, 255, 140, 2, 
 
 def region(kind, value, **more):
     size = {"original_width": 200, "original_height": 100, "image_rotation": 0}
-    return {"id": f"r{len(str(value))}{kind}", "from_name": "label", "to_name": "image", "type": kind, "origin": "manual",
-            "value": value, **size, **more}  # fmt: skip
+    names = {"from_name": "label", "to_name": "image", "type": kind, "origin": "manual"}
+    return {"id": f"r{len(str(value))}{kind}", **names, "value": value, **size, **more}
 
 
 TASK = {

@@ -10,10 +10,12 @@ from cemi_run.annotations import rasterize, read_annotations
 
 TEXT = """{"type":"FeatureCollection","features":[
 {"type":"Feature","id":"c67ef6e1-2ba4-4ba3-a0b5-0a1f6ba3b3fb",
- "geometry":{"type":"Polygon","coordinates":[[[2, 3],[7, 3],[7, 9],[2, 9],[2, 3]],[[4, 5],[4, 7],[6, 7],[6, 5],[4, 5]]]},
+ "geometry":{"type":"Polygon",
+  "coordinates":[[[2, 3],[7, 3],[7, 9],[2, 9],[2, 3]],[[4, 5],[4, 7],[6, 7],[6, 5],[4, 5]]]},
  "properties":{"objectType":"annotation","classification":{"name":"Pore","color":[200, 0, 16]},"isLocked":true}},
 {"type":"Feature","id":"PathDetectionObject",
- "geometry":{"type":"MultiPolygon","coordinates":[[[[10,3],[14,3],[14,9],[10,9],[10,3]]],[[[20,3],[24,3],[24,9],[20,3]]]]},
+ "geometry":{"type":"MultiPolygon",
+  "coordinates":[[[[10,3],[14,3],[14,9],[10,9],[10,3]]],[[[20,3],[24,3],[24,9],[20,3]]]]},
  "properties":{"classification":{"name":"Grain","colorRGB":-3670016},"measurements":[]}},
 {"type":"Feature","geometry":{"type":"LineString","coordinates":[[0.5,20.5],[12.5,24.5]]},
  "properties":{"objectType":"annotation","classification":{"names":["Crack","Thin"],"color":[1,2,3]}}},

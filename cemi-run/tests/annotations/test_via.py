@@ -19,7 +19,7 @@ METADATA = {
              "region_attributes": {"name": "Swan", "type": "bird", "image_quality": {"good": True}}},
             {"shape_attributes": {"name": "rect", "x": 174, "y": 139, "width": 108, "height": 227},
              "region_attributes": {"name": "Plato", "type": "human"}},
-            {"shape_attributes": {"name": "ellipse", "cx": 316, "cy": 180, "rx": 17, "ry": 12, "theta": 1.5707963267948966},
+            {"shape_attributes": {"name": "ellipse", "cx": 316, "cy": 180, "rx": 17, "ry": 12, "theta": 1.5707963},
              "region_attributes": {"name": "Hemlock", "type": "cup"}},
             {"shape_attributes": {"name": "circle", "cx": 50, "cy": 60, "r": 10}, "region_attributes": {"type": "cup"}},
             {"shape_attributes": {"name": "point", "cx": 5, "cy": 6}, "region_attributes": {"type": "cup"}},
@@ -31,7 +31,8 @@ METADATA = {
     "two.jpg-1": {"filename": "two.jpg", "size": -1, "regions": [], "file_attributes": {}},
 }  # fmt: skip
 PROJECT = {
-    "_via_settings": {"ui": {}, "core": {"buffer_size": "18", "filepath": {}, "default_filepath": ""}, "project": {"name": "p"}},
+    "_via_settings": {"ui": {}, "core": {"buffer_size": "18", "filepath": {}, "default_filepath": ""},
+                      "project": {"name": "p"}},
     "_via_img_metadata": METADATA,
     "_via_attributes": {
         "region": {
@@ -45,18 +46,20 @@ PROJECT = {
     "_via_image_id_list": list(METADATA),
 }  # fmt: skip
 CSV = """filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,region_attributes
-swan.jpg,-1,"{}",2,0,"{""name"":""polygon"",""all_points_x"":[116,94,176,343],""all_points_y"":[157,195,264,273]}","{""type"":""bird""}"
+swan.jpg,-1,"{}",2,0,"{""name"":""polygon"",""all_points_x"":[116,94,343],""all_points_y"":[157,195,273]}","{""type"":""bird""}"
 swan.jpg,-1,"{}",2,1,"{""name"":""rect"",""x"":174,""y"":139,""width"":108,""height"":227}","{""type"":""human""}"
 two.jpg,-1,"{}",0,0,"{}","{}"
 """
 VIA3 = {
-    "project": {"pid": "__VIA_PROJECT_ID__", "rev": "__VIA_PROJECT_REV_ID__", "pname": "p", "creator": "VGG Image Annotator",
+    "project": {"pid": "__VIA_PROJECT_ID__", "rev": "__VIA_PROJECT_REV_ID__", "pname": "p",
+                "creator": "VGG Image Annotator (http://www.robots.ox.ac.uk/~vgg/software/via)",
                 "created": 1573815248007, "vid_list": ["1", "2"], "data_format_version": "3.1.1"},
     "config": {"file": {"loc_prefix": {"1": "", "2": "", "3": "", "4": ""}}},
     "attribute": {
-        "1": {"aname": "Comment", "anchor_id": "FILE1_Z0_XY0", "type": 1, "desc": "", "options": {}, "default_option_id": ""},
-        "4": {"aname": "Type", "anchor_id": "FILE1_Z0_XY1", "type": 3, "desc": "", "options": {"0": "Grain", "1": "Pore"},
-              "default_option_id": "0"},
+        "1": {"aname": "Comment", "anchor_id": "FILE1_Z0_XY0", "type": 1, "desc": "", "options": {},
+              "default_option_id": ""},
+        "4": {"aname": "Type", "anchor_id": "FILE1_Z0_XY1", "type": 3, "desc": "",
+              "options": {"0": "Grain", "1": "Pore"}, "default_option_id": "0"},
     },
     "file": {"1": {"fid": "1", "fname": "swan.jpg", "type": 2, "loc": 1, "src": ""},
              "2": {"fid": "2", "fname": "two.jpg", "type": 2, "loc": 1, "src": ""}},

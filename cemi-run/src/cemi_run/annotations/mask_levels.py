@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 #: A level is solid if at least this share of its pixels has five or more equal ones among its eight neighbours.
-_SOLID_SHARE = 0.2
+_SOLID = 0.2
 #: A level that is not solid belongs to an edge if this share of its pixels sees two solid levels within two pixels.
 _EDGE_SHARE = 0.7
 #: More levels than this are no counting up of classes, but edges, lossy compression or numbers of objects.
@@ -70,17 +70,20 @@ def class_levels(found: Levels) -> NDArray[np.bool_]:
     if count <= 2 or (count <= _MANY and found.levels.max() < 2 * count) or _numbers_objects(found):
         return np.ones(count, np.bool_)
     pixels = _per_level(found, found.index >= 0)
-    solid = _per_level(found, _equal(found.index, _ALL_AROUND) >= 5) >= np.maximum(1, _SOLID_SHARE * pixels)
+    solid: NDArray[np.bool_] = _per_level(found, _equal(found.index, _ALL_AROUND) >= 5) >= np.maximum(
+        1, _SOLID * pixels
+    )
+    lossy = np.zeros(count, np.bool_)
     if count > _MANY and np.count_nonzero(~solid) > _MANY / 2:
         apart = np.abs(found.levels[:, None] - found.levels[None, solid]).max(2)
-        solid &= ~((apart <= _NEAR) & (pixels[solid] > pixels[:, None])).any(1)
+        lossy = ((apart <= _NEAR) & (pixels[solid] > pixels[:, None])).any(1)
+        lossy |= ~solid & (pixels < _RARE * found.index.size)
+        solid &= ~lossy
     if solid.all() or not solid.any():
         return solid
     lowest, highest = _around(np.where(np.append(solid, False)[found.index], found.index, -1), count)
-    is_edge = _per_level(found, lowest < highest) >= _EDGE_SHARE * pixels
-    is_scatter = (pixels < _RARE * found.index.size) & (count > _MANY)
-    is_class: NDArray[np.bool_] = solid | ~(is_edge | is_scatter)
-    return is_class
+    is_edge = ~solid & (_per_level(found, lowest < highest) >= _EDGE_SHARE * pixels)
+    return ~(is_edge | lossy)
 
 
 def _numbers_objects(found: Levels) -> bool:

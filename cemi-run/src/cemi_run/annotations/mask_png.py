@@ -77,6 +77,7 @@ def read(file: AnnotationFile, classes: Sequence[ClassLabel] | None = None) -> D
     elif legend.nothing is not None:
         said = said & (stored.pixels != legend.nothing)
     found = levels_of(stored.pixels, said)
+    share = 0.0
     known = _known(found, legend, classes, by_colour)
     if stored.palette is None:  # a palette has no levels between its entries
         is_class = known | class_levels(found) if known.any() else class_levels(found)
@@ -92,7 +93,8 @@ def read(file: AnnotationFile, classes: Sequence[ClassLabel] | None = None) -> D
         shape = found.index.shape[0], found.index.shape[1]
         shapes = _numbered(found)
         return Drawings((Drawing(name, shape, shapes, notes=tuple(notes), source=str(file.path), named=False),))
-    labels, index, told = _labels(file.path, found, legend, classes, stored.palette)
+    exact = stored.palette is not None or not share
+    labels, index, told = _labels(file.path, found, legend, classes, stored.palette, exact)
     drawing = Drawing(
         name,
         (index.shape[0], index.shape[1]),
@@ -195,8 +197,12 @@ def _labels(
     legend: MaskLegend,
     classes: Sequence[ClassLabel] | None,
     palette: NDArray[np.int64] | None,
+    exact: bool,
 ) -> tuple[list[ClassLabel], NDArray[np.int32], list[str]]:
-    """Return a label for each level, the mask as indices into them, and what is to be said."""
+    """Return a label for each level, the mask as indices into them, and what is to be said.
+
+    Values that are not ``exact`` (1 for a black that was compressed) count by their order only.
+    """
     if found.levels.shape[1] == 3:
         return *_colour_labels(path, found, legend, classes), _unnamed(legend, classes)
     values = [int(level) for level in found.levels[:, 0]]
@@ -204,9 +210,9 @@ def _labels(
         named = [ClassLabel(legend.values.get(value, f"value {value}")) for value in values]
         return named, found.index, []
     if classes is not None:
-        return _ordered(path, values, found.index, list(classes))
+        return _ordered(path, values, found.index, list(classes), exact)
     colours = [hex_colour(*palette[value]) if palette is not None else "" for value in values]
-    if len(values) == 2 and values[0] == 0 and palette is None:
+    if len(values) == 2 and (values[0] == 0 or not exact) and palette is None:
         return [ClassLabel("background"), ClassLabel("foreground")], found.index, []
     named = [
         ClassLabel("background" if value == 0 else f"class {value}", "", colour)
@@ -220,14 +226,14 @@ def _labels(
 
 
 def _ordered(
-    path: Path, values: list[int], index: NDArray[np.int32], classes: list[ClassLabel]
+    path: Path, values: list[int], index: NDArray[np.int32], classes: list[ClassLabel], exact: bool
 ) -> tuple[list[ClassLabel], NDArray[np.int32], list[str]]:
     """Return the labels of grey levels by their order, where only the classes are known."""
     count = len(classes)
-    if all(value < count for value in values):
+    if exact and all(value < count for value in values):
         return [classes[value] for value in values], index, []
     rest = values[:-1]
-    has_nothing = values[-1] in _NOTHING.values() and bool(rest) and all(value < count for value in rest)
+    has_nothing = exact and values[-1] in _NOTHING.values() and bool(rest) and all(value < count for value in rest)
     if has_nothing and (count > 2 or rest != [0]):  # 0 and 255 of two classes are the two
         without = np.where(index == len(rest), -1, index).astype(np.int32)
         return [classes[value] for value in rest], without, [f"where the mask is {values[-1]} it says nothing"]
