@@ -109,8 +109,9 @@ def compare():
     return {"named_mask": named_mask, "differing_px": differing_px, "hausdorff_px": hausdorff_px}
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def imagej():
+    """The function `imagej_region`."""
     return imagej_region
 
 

@@ -95,6 +95,10 @@ def test_a_hole_reached_over_a_bridge_becomes_a_hole(written):
         ({"segmentation": {"size": [6, 8], "counts": [99999999999]}}, "its runs cover 99999999999"),
         ({"segmentation": {"size": [6, 8], "counts": [10, -2, 40]}}, "its runs cover"),
         ({"segmentation": {"counts": [48]}}, "without the size"),
+        (
+            {"segmentation": {"size": [3000000, 3000000], "counts": [9000000000000]}},
+            "size is given as 3000000 x 3000000",
+        ),
     ],
 )
 def test_a_damaged_annotation_is_named(written, change, sentence):

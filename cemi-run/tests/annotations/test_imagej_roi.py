@@ -1,11 +1,14 @@
 """Regions as ImageJ writes them, byte by byte."""
 
 import struct
+from contextlib import suppress
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from cemi_core.errors import InputError
+from cemi_core.errors import CemiError, InputError
 from cemi_run.annotations import rasterize, read_annotations
 
 SIZE = {"RoiSet.tif": (60, 80)}
@@ -139,6 +142,19 @@ def test_a_damaged_region_is_named(tmp_path, imagej, cut):
     (tmp_path / "x.roi").write_bytes(imagej(POLYGON, list(range(50)), list(range(50)), "pore")[:cut].ljust(4, b"t"))
     with pytest.raises(InputError, match=r"x\.roi"):
         read_annotations(tmp_path / "x.roi")
+
+
+@settings(max_examples=150)
+@given(st.integers(0, 250), st.integers(0, 255), st.booleans())
+def test_any_byte_changed_in_a_region_ends_in_a_sentence_or_an_annotation(
+    tmp_path_factory, imagej, place, value, subpixel
+):
+    content = bytearray(imagej(POLYGON, [2, 7, 7, 4], [3, 3, 9, 5], "pore-0001", subpixel=subpixel))
+    content[place % len(content)] = value
+    path = tmp_path_factory.mktemp("roi") / "x.roi"
+    path.write_bytes(bytes(content))
+    with suppress(CemiError):
+        read_annotations(path, {"x.tif": (60, 80)})
 
 
 def test_a_damaged_zip_is_named(tmp_path):

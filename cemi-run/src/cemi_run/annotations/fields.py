@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from cemi_core.errors import InputError
+from cemi_core.sources.read_image import MAX_PIXELS
 from cemi_run.annotations.geometry import Vertices
 
 #: Largest coordinate that is taken for one, px: no image is larger.
@@ -115,6 +116,6 @@ def image_shape(height: Any, width: Any, where: str) -> tuple[int, int] | None:
     if height is None or width is None:
         return None
     size = number(height, "the image's height", where), number(width, "the image's width", where)
-    if not all(0 < edge <= MAX_COORDINATE_PX and edge == int(edge) for edge in size):
+    if not all(edge > 0 and edge == int(edge) for edge in size) or size[0] * size[1] > MAX_PIXELS:
         raise InputError(f"{where}: the image's size is given as {width} x {height} px")
     return int(size[0]), int(size[1])

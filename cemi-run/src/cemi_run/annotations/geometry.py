@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 Vertices = NDArray[np.float64]
 
@@ -156,24 +157,21 @@ def bridged(parts: Sequence[Outline]) -> Vertices:
         return parts[0].outline_px
     # holes run the other way round, so that the area inside the ring is that of the parts less their holes
     rings = [r if (signed_area(r) > 0) == (r is part.outline_px) else r[::-1] for part in parts for r in part.rings]
-    ring = rings[0]
+    first = rings[0]
+    detours: dict[int, list[Vertices]] = {}
+    tree = cKDTree(first)
     for other in rings[1:]:
-        ours, theirs = _nearest(ring, other)
-        ring = np.concatenate(
-            [ring[: ours + 1], np.roll(other, -theirs, axis=0), other[theirs : theirs + 1], ring[ours:]]
-        )
-    return ring
-
-
-def _nearest(ring: Vertices, other: Vertices) -> tuple[int, int]:
-    best, at = math.inf, (0, 0)
-    for start in range(0, len(ring), 512):  # in slices, since both may have thousands of vertices
-        gaps = np.sum((ring[start : start + 512, None] - other[None]) ** 2, axis=2)
-        if gaps.min() < best:
-            best = float(gaps.min())
-            ours, theirs = np.unravel_index(int(np.argmin(gaps)), gaps.shape)
-            at = start + int(ours), int(theirs)
-    return at
+        gaps, nearest = tree.query(other)
+        theirs = int(np.argmin(gaps))
+        detour = np.roll(other, -theirs, axis=0)
+        detours.setdefault(int(nearest[theirs]), []).append(detour)
+    pieces, place = [], 0
+    for ours in sorted(detours):
+        pieces.append(first[place : ours + 1])
+        for detour in detours[ours]:
+            pieces += [detour, detour[:1], first[ours : ours + 1]]
+        place = ours + 1
+    return np.concatenate([*pieces, first[place:]])
 
 
 def unbridged(ring: Vertices) -> list[Outline]:

@@ -148,29 +148,32 @@ def _shapes(region: dict[str, Any], groups: Groups, where: str) -> list[DrawnSha
         parts = outlines(brush_rle.decode(value["rle"], size, where))
     elif "points" in value or "vertices" in value:
         given = value.get("points") or [[vertex["x"], vertex["y"]] for vertex in value["vertices"]]
-        points = pairs(given, where) * scale - CORNER_PX
+        points = _scaled(pairs(given, where), scale, where) - CORNER_PX
         if value.get("closed", "points" in value) is False:
             width = (region.get("meta") or {}).get("width_px")
             return [DrawnShape(label, "line", points, (), group, float(width) if width else None)]
         parts = unbridged(points)
     else:
-        at = _scaled((value["y"], value["x"]), scale, where) - CORNER_PX
+        at = _scaled(_pair(value["y"], value["x"], where), scale, where) - CORNER_PX
         turn = number(value.get("rotation", 0) or 0, "its rotation", where)
         if "radiusX" in value:  # x and y are the middle, whatever the documentation says (frontend, EllipseRegion.js)
-            radii = _scaled((value["radiusY"], value["radiusX"]), scale, where)
+            radii = _scaled(_pair(value["radiusY"], value["radiusX"], where), scale, where)
             parts = [Outline(ellipse((at[0], at[1]), (radii[0], radii[1]), turn))]
         elif "height" in value:
-            low = at + _scaled((value["height"], value["width"]), scale, where)
+            low = at + _scaled(_pair(value["height"], value["width"], where), scale, where)
             parts = [Outline(turned(rectangle(*at, *low), (at[0], at[1]), turn))]
         else:
             return [DrawnShape(label, "points", at[None], group=group)]
     return areas(label, parts, group if len(parts) < 2 or group is not None else groups.new())
 
 
-def _scaled(values: tuple[Any, Any], scale: Vertices, where: str) -> Vertices:
-    percent = np.array([[number(value, "a coordinate", where) for value in values]])
-    scaled: Vertices = checked_vertices(percent * scale, where)[0]
-    return scaled
+def _pair(y: Any, x: Any, where: str) -> Vertices:
+    return np.array([number(y, "a coordinate", where), number(x, "a coordinate", where)])
+
+
+def _scaled(percent: Vertices, scale: Vertices, where: str) -> Vertices:
+    """Return pixels of percent, to a millionth, so that whole pixels come back as such."""
+    return checked_vertices((percent * scale).reshape(-1, 2), where).reshape(percent.shape).round(6)
 
 
 def write(annotations: Sequence[Annotation], path: Path) -> list[str]:
@@ -197,7 +200,7 @@ def write(annotations: Sequence[Annotation], path: Path) -> list[str]:
 
 def _written(shape: AnnotatedShape, annotation: Annotation) -> list[dict[str, Any]]:
     label = annotation.classes[shape.class_index].name
-    percent = ((shape.outline_px + CORNER_PX) / np.array(annotation.shape) * 100).round(6)[:, ::-1].tolist()
+    percent = ((shape.outline_px + CORNER_PX) / np.array(annotation.shape) * 100)[:, ::-1].tolist()
     if shape.kind == "points":
         kind, values = "keypointlabels", [{"x": x, "y": y, "width": 0.5} for x, y in percent]
     elif shape.holes_px:

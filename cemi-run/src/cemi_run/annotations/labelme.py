@@ -112,7 +112,7 @@ def _embedded_size(text: Any) -> tuple[int, int] | None:
     if not isinstance(text, str):
         return None
     try:
-        with Image.open(io.BytesIO(base64.b64decode(text))) as image:
+        with Image.open(io.BytesIO(base64.b64decode(text)), formats=("PNG", "JPEG", "TIFF")) as image:
             return image.height, image.width
     except (ValueError, binascii.Error, OSError, SyntaxError, Image.DecompressionBombError):
         return None

@@ -17,6 +17,8 @@ _MANY = 16
 #: Lossy compression gives levels that are rarer than this share of all pixels, or lie so near (of 255) to a class that
 #: is more frequent.
 _RARE, _NEAR = 0.005, 4
+#: Levels so near (of 255) to a class belong to it.
+_CLOSE = 10
 #: Levels are numbers of objects if this share of them lies in pieces, whose pixels have two or more equal ones among
 #: their four neighbours.
 _OBJECTS = 0.5
@@ -134,6 +136,10 @@ def snapped(found: Levels, is_class: NDArray[np.bool_]) -> tuple[Levels, float]:
     odd = (found.index >= 0) & (index < 0)
     if not odd.any():
         return Levels(found.levels[kept], index), 0.0
+    apart = np.abs(found.levels[:, None] - found.levels[None, kept]).max(2)
+    close = np.append(np.where(apart.min(1) <= _CLOSE, apart.argmin(1), -1), -1).astype(np.int32)
+    index[odd] = close[found.index[odd]]
+    odd &= index < 0
     core = np.where(_equal(index, _ALL_AROUND) >= 5, index, -1)
     lowest, highest = _around(core, len(kept))
     near = np.zeros((len(kept), *index.shape), np.bool_)
@@ -146,4 +152,5 @@ def snapped(found: Levels, is_class: NDArray[np.bool_]) -> tuple[Levels, float]:
     distance = np.stack([np.abs(levels - found.levels[level]).sum(1) for level in kept]).astype(np.float64)
     distance[~near[:, odd]] += 1e6
     index[odd] = distance.argmin(0)
-    return Levels(found.levels[kept], index), float(odd.mean())
+    changed = (found.index >= 0) & (index != renumbered[found.index])
+    return Levels(found.levels[kept], index), float(changed.mean())

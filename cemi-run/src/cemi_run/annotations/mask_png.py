@@ -16,6 +16,7 @@ from scipy import ndimage
 from cemi_core.errors import InputError
 from cemi_core.model.annotation import Annotation
 from cemi_core.model.classes import ClassLabel
+from cemi_core.sources.read_image import _pillow as pillow_image
 from cemi_core.sources.read_image import is_tiff, named_errors, picture_pages, read_headers
 from cemi_core.store.atomic import atomic_path
 from cemi_run.annotations.drawing import Drawing, Drawings, DrawnShape, Groups, areas
@@ -120,8 +121,7 @@ def _stored(path: Path) -> _Stored:
                 if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
                     palette = np.asarray(page.colormap, np.int64).T >> 8
         else:
-            Image.MAX_IMAGE_PIXELS = None  # the size was checked
-            with Image.open(path, formats=("PNG", "JPEG")) as image:
+            with pillow_image(path) as image:
                 if image.mode == "P":
                     entries = np.array(image.getpalette("RGB") or [0, 0, 0], np.int64).reshape(-1, 3)
                     palette = np.zeros((256, 3), np.int64)
