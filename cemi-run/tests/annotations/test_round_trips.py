@@ -96,7 +96,7 @@ def test_the_csv_of_via_says_the_same_as_its_project(specimen, tmp_path):
 
 
 def test_colours_of_classes_come_back_where_a_format_has_them(specimen, tmp_path):
-    for name in ("coco", "qupath", "mask-png"):
+    for name in ("coco", "qupath", "mask-png", "imagej-roi"):
         (back,) = through([specimen], name, tmp_path / name)
         colours = {label.name: label.colour for label in back.classes}
         assert colours == {label.name: label.colour for label in specimen.classes}

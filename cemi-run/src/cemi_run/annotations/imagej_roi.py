@@ -84,7 +84,11 @@ def read(file: AnnotationFile, classes: Sequence[ClassLabel] | None = None) -> D
     if any(roi.counters is not None and len(np.unique(roi.counters)) > 1 for roi in rois):
         notes.append("the counters of points were not kept")
     drawing = Drawing(file.path.stem, None, tuple(shapes), notes=tuple(notes), source=str(file.path), named=False)
-    return Drawings((drawing,))
+    colours = {_label(roi): roi.hexcolor(roi.stroke_color, default="") or "" for roi in reversed(rois)}
+    legend = tuple(
+        ClassLabel(label, label, colours[label]) for label in dict.fromkeys(s.label for s in shapes) if label
+    )
+    return Drawings((drawing,), legend)
 
 
 def _decoded(content: bytes, where: str) -> ImagejRoi:
