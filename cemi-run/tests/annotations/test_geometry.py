@@ -9,12 +9,11 @@ from hypothesis.extra import numpy as hnp
 from cemi_core.model.annotation import AnnotatedShape, Annotation
 from cemi_core.model.classes import class_labels
 from cemi_run.annotations import outlines, rasterize, shapes_of_mask
+from cemi_run.annotations.bridges import bridged, unbridged
+from cemi_run.annotations.clipping import clipped_area, clipped_line
 from cemi_run.annotations.geometry import (
     Outline,
     area_and_centroid,
-    bridged,
-    clipped_area,
-    clipped_line,
     contains,
     crosses_itself,
     ellipse,
@@ -22,7 +21,6 @@ from cemi_run.annotations.geometry import (
     opened,
     rectangle,
     signed_area,
-    unbridged,
 )
 from cemi_run.annotations.raster import filled
 

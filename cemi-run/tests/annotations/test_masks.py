@@ -166,6 +166,12 @@ def test_a_transparent_mask_says_nothing_where_nothing_was_painted(tmp_path):
     assert any("is transparent" in note for note in found.notes)
 
 
+def test_a_mask_without_a_painted_pixel_says_nothing(tmp_path):
+    pixels = np.dstack([coloured(), np.zeros((80, 100), np.uint8)])
+    found = one(save(tmp_path, pixels))
+    assert (found.mask == -1).all() and "nothing is annotated" in found.notes
+
+
 def test_a_grey_image_that_was_painted_over_says_nothing_of_its_grey_pixels(tmp_path):
     grey = np.random.default_rng(2).integers(90, 160, (80, 100), dtype=np.uint8)
     pixels = np.repeat(grey[..., None], 3, 2)

@@ -9,14 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemi_core.model.annotation import AnnotatedShape, Annotation
-from cemi_run.annotations.geometry import (
-    Vertices,
-    clipped_area,
-    clipped_line,
-    crosses_itself,
-    opened,
-    signed_area,
-)
+from cemi_run.annotations.clipping import clipped_area, clipped_line
+from cemi_run.annotations.geometry import Vertices, crosses_itself, opened, signed_area
 from cemi_run.annotations.raster import background_index, rasterize
 
 #: Shapes may reach this far beyond the image without a word, px: people draw up to the edge and a little further.

@@ -19,10 +19,11 @@ from cemi_core.model.annotation import AnnotatedShape, Annotation
 from cemi_core.model.classes import ClassLabel
 from cemi_core.store.atomic import atomic_path
 from cemi_run.annotations import coco_rle
+from cemi_run.annotations.bridges import unbridged
 from cemi_run.annotations.drawing import Drawing, Drawings, DrawnShape, Groups, areas
 from cemi_run.annotations.fields import alternating, image_shape, number
 from cemi_run.annotations.files import AnnotationFile, written_by
-from cemi_run.annotations.geometry import CORNER_PX, Outline, area_and_centroid, rectangle, unbridged
+from cemi_run.annotations.geometry import CORNER_PX, Outline, area_and_centroid, rectangle
 from cemi_run.annotations.grouping import grouped
 from cemi_run.annotations.legend import hex_colour, rgb
 from cemi_run.annotations.outlines import outlines

@@ -1,15 +1,13 @@
-"""Plane geometry of outlines: area, containment, clipping, crossings, bridges to holes. Vertices are (y, x) in px."""
+"""Plane geometry of outlines: area, containment, crossings, fewer vertices. Vertices are (y, x) in px."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 Vertices = NDArray[np.float64]
 
@@ -17,6 +15,7 @@ Vertices = NDArray[np.float64]
 CORNER_PX = 0.5
 #: Circles become polygons whose edges leave the circle by at most this, px.
 _SAGITTA_PX = 0.02
+_PAIRS_AT_ONCE = 200_000
 
 
 @dataclass(frozen=True)
@@ -148,76 +147,20 @@ def _point_inside(ring: Vertices) -> tuple[float, float]:
     return float(point[0]), float(point[1])
 
 
-def bridged(parts: Sequence[Outline]) -> Vertices:
-    """Return one ring that walks to each further part and hole over a bridge of no width, and back.
-
-    Filled by the even-odd rule it covers the same area. `unbridged` takes it apart again.
-    """
-    if len(parts) == 1 and not parts[0].holes_px:
-        return parts[0].outline_px
-    # holes run the other way round, so that the area inside the ring is that of the parts less their holes
-    rings = [r if (signed_area(r) > 0) == (r is part.outline_px) else r[::-1] for part in parts for r in part.rings]
-    first = rings[0]
-    detours: dict[int, list[Vertices]] = {}
-    tree = cKDTree(first)
-    for other in rings[1:]:
-        gaps, nearest = tree.query(other)
-        theirs = int(np.argmin(gaps))
-        detour = np.roll(other, -theirs, axis=0)
-        detours.setdefault(int(nearest[theirs]), []).append(detour)
-    pieces, place = [], 0
-    for ours in sorted(detours):
-        pieces.append(first[place : ours + 1])
-        for detour in detours[ours]:
-            pieces += [detour, detour[:1], first[ours : ours + 1]]
-        place = ours + 1
-    return np.concatenate([*pieces, first[place:]])
-
-
-def unbridged(ring: Vertices) -> list[Outline]:
-    """Return the areas and holes of a ring that reaches some of them over bridges, as programs without holes write it.
-
-    A bridge is an edge that is walked there and back. A ring without one comes back as it is.
-    """
-    done: list[Vertices] = []
-    waiting = [[(float(y), float(x)) for y, x in opened(ring)]]
-    while waiting:
-        points = waiting.pop()
-        bridge = _bridge(points)
-        if bridge is None:
-            done.append(np.array(points, np.float64).reshape(-1, 2))
-            continue
-        there, back = bridge
-        waiting.append(points[there + 1 : back])
-        waiting.append(points[: there + 1] + points[back + 2 :])
-    if len(done) == 1:
-        return [Outline(done[0])]
-    return nested(done) or [Outline(opened(ring))]
-
-
-def _bridge(points: list[tuple[float, float]]) -> tuple[int, int] | None:
-    """Return the first edge that is walked in both directions, as the places where it begins there and back."""
-    seen: dict[tuple[tuple[float, float], tuple[float, float]], int] = {}
-    for number, start in enumerate(points):
-        end = points[(number + 1) % len(points)]
-        if (end, start) in seen and len(points) > 2:
-            return seen[end, start], number
-        seen[start, end] = number
-    return None
-
-
 def crosses_itself(ring: Vertices) -> bool:
     """Return whether two edges of a closed ring cross; edges that only touch or lie on each other do not count."""
     starts, ends = ring, np.roll(ring, -1, axis=0)
     left, right = np.minimum(starts[:, 1], ends[:, 1]), np.maximum(starts[:, 1], ends[:, 1])
     order = np.argsort(left, kind="stable")
     starts, ends, left, right = starts[order], ends[order], left[order], right[order]
-    last = np.searchsorted(left, right, side="left")
-    for number in range(len(ring) - 1):
-        other = slice(number + 1, last[number])
-        if other.stop <= other.start:
-            continue
-        a, b, c, d = starts[number], ends[number], starts[other], ends[other]
+    first = np.arange(1, len(ring) + 1)
+    counts = np.maximum(np.searchsorted(left, right, side="left") - first, 0)  # later edges that begin before this ends
+    ends_at = np.cumsum(counts)
+    for lower in range(0, int(ends_at[-1]), _PAIRS_AT_ONCE):
+        pair = np.arange(lower, min(lower + _PAIRS_AT_ONCE, int(ends_at[-1])))
+        one = np.searchsorted(ends_at, pair, side="right")
+        other = pair - (ends_at[one] - counts[one]) + first[one]
+        a, b, c, d = starts[one], ends[one], starts[other], ends[other]
         sides = _side(a, b, c) * _side(a, b, d)
         if np.any((sides < 0) & (_side(c, d, a) * _side(c, d, b) < 0)):
             return True
@@ -231,53 +174,6 @@ def _side(start: Vertices, end: Vertices, point: Vertices) -> NDArray[np.float64
     scale = np.abs(along).sum(-1) * np.abs(to).sum(-1)
     side: NDArray[np.float64] = np.where(np.abs(cross) <= 1e-12 * scale, 0.0, np.sign(cross))
     return side
-
-
-def clipped_area(ring: Vertices, shape: tuple[int, int]) -> Vertices:
-    """Return the part of a closed ring that lies on the pixels of an image (Sutherland and Hodgman 1974).
-
-    Where the ring leaves the image several times, the parts are joined along the image's edge; filled they cover the
-    right pixels.
-    """
-    for axis, sign, bound in ((0, 1, -0.5), (0, -1, shape[0] - 0.5), (1, 1, -0.5), (1, -1, shape[1] - 0.5)):
-        if not len(ring):
-            break
-        previous = np.roll(ring, 1, axis=0)
-        height, height_before = sign * (ring[:, axis] - bound), sign * (previous[:, axis] - bound)
-        pieces: list[Vertices] = []
-        for number in range(len(ring)):
-            now, before = height[number], height_before[number]
-            if (now >= 0) != (before >= 0):
-                met = previous[number] + (ring[number] - previous[number]) * (before / (before - now))
-                met[axis] = bound
-                pieces.append(met)
-            if now >= 0:
-                pieces.append(ring[number])
-        ring = np.array(pieces, np.float64).reshape(-1, 2)
-    return opened(ring)
-
-
-def clipped_line(line: Vertices, shape: tuple[int, int]) -> list[Vertices]:
-    """Return the pieces of an open line that lie on the pixels of an image (Liang and Barsky 1984)."""
-    pieces: list[list[Vertices]] = []
-    low, high = np.array([-0.5, -0.5]), np.array(shape) - 0.5
-    for start, end in pairwise(line):
-        step = end - start
-        with np.errstate(divide="ignore", invalid="ignore"):
-            first, second = (low - start) / step, (high - start) / step
-        still = step == 0
-        if np.any(still & ((start < low) | (start > high))):
-            continue
-        enter = max(0.0, *np.where(still, 0.0, np.minimum(first, second)))
-        leave = min(1.0, *np.where(still, 1.0, np.maximum(first, second)))
-        if enter >= leave:
-            continue
-        here, there = start + enter * step, start + leave * step
-        if pieces and np.array_equal(pieces[-1][-1], here):
-            pieces[-1].append(there)
-        else:
-            pieces.append([here, there])
-    return [np.array(piece) for piece in pieces]
 
 
 def simplified(ring: Vertices, tolerance_px: float) -> Vertices:

@@ -24,10 +24,11 @@ from cemi_core.errors import InputError
 from cemi_core.model.annotation import AnnotatedShape, Annotation
 from cemi_core.model.classes import ClassLabel
 from cemi_core.store.atomic import atomic_path
+from cemi_run.annotations.bridges import unbridged
 from cemi_run.annotations.drawing import Drawing, Drawings, DrawnShape, Groups, areas
 from cemi_run.annotations.fields import checked_vertices
 from cemi_run.annotations.files import AnnotationFile, zip_entries
-from cemi_run.annotations.geometry import CORNER_PX, Outline, Vertices, ellipse, nested, opened, rectangle, unbridged
+from cemi_run.annotations.geometry import CORNER_PX, Outline, Vertices, ellipse, nested, opened, rectangle
 from cemi_run.annotations.grouping import grouped
 from cemi_run.annotations.legend import rgb
 

@@ -23,10 +23,11 @@ from cemi_core.errors import InputError
 from cemi_core.model.annotation import AnnotatedShape, Annotation
 from cemi_core.model.classes import ClassLabel
 from cemi_core.store.atomic import atomic_path
+from cemi_run.annotations.bridges import unbridged
 from cemi_run.annotations.drawing import Drawing, Drawings, DrawnShape, Groups, areas
 from cemi_run.annotations.fields import image_shape, pairs
 from cemi_run.annotations.files import AnnotationFile, written_by
-from cemi_run.annotations.geometry import CORNER_PX, Outline, ellipse, rectangle, unbridged
+from cemi_run.annotations.geometry import CORNER_PX, Outline, ellipse, rectangle
 from cemi_run.annotations.outlines import outlines
 from cemi_run.annotations.raster import filled
 

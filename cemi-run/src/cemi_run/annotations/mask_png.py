@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
-import imagecodecs
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
@@ -16,8 +14,6 @@ from scipy import ndimage
 from cemi_core.errors import InputError
 from cemi_core.model.annotation import Annotation
 from cemi_core.model.classes import ClassLabel
-from cemi_core.sources.read_image import _pillow as pillow_image
-from cemi_core.sources.read_image import is_tiff, named_errors, picture_pages, read_headers
 from cemi_core.store.atomic import atomic_path
 from cemi_run.annotations.drawing import Drawing, Drawings, DrawnShape, Groups, areas
 from cemi_run.annotations.files import AnnotationFile
@@ -25,6 +21,7 @@ from cemi_run.annotations.geometry import Outline
 from cemi_run.annotations.legend import hex_colour, rgb
 from cemi_run.annotations.mask_legend import MaskLegend, legend_beside, write_legend
 from cemi_run.annotations.mask_levels import Levels, class_levels, levels_of, snapped
+from cemi_run.annotations.mask_pixels import StoredMask, painted, stored_mask
 from cemi_run.annotations.outlines import outlines
 from cemi_run.annotations.raster import rasterize
 
@@ -34,16 +31,6 @@ MAX_CLASSES = 64
 _MAX_EDGES = 0.3
 _NOTHING = {8: 255, 16: 65535}
 _MAGIC = (b"\x89PNG", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"\xff\xd8\xff")
-
-
-@dataclass(frozen=True)
-class _Stored:
-    """Pixels as stored: grey levels or palette entries (h, w), or colours (h, w, 3)."""
-
-    pixels: NDArray[np.integer]
-    said: NDArray[np.bool_]
-    palette: NDArray[np.int64] | None
-    notes: tuple[str, ...] = ()
 
 
 def recognises(file: AnnotationFile) -> bool:
@@ -65,88 +52,56 @@ def read(file: AnnotationFile, classes: Sequence[ClassLabel] | None = None) -> D
     InputError
         It is damaged, no mask, or its values fit neither a legend nor the classes.
     """
-    legend, stored = legend_beside(file.path), _stored(file.path)
+    legend, stored = legend_beside(file.path), stored_mask(file.path)
     name = legend.images.get(file.path.name, file.path.name)
     by_colour = _takes_colours(stored, legend, classes)
     if by_colour and stored.palette is not None:
-        stored = _Stored(stored.palette[stored.pixels], stored.said, None, stored.notes)
-    notes = list(stored.notes)
-    said = stored.said
-    if stored.pixels.ndim == 3:
-        said, told = _painted(stored)
-        notes += told
-    elif legend.nothing is not None:
-        said = said & (stored.pixels != legend.nothing)
+        stored = StoredMask(stored.palette[stored.pixels], stored.said, None, stored.notes)
+    said, notes = _said(stored, legend)
     found = levels_of(stored.pixels, said)
-    share = 0.0
-    known = _known(found, legend, classes, by_colour)
-    if stored.palette is None:  # a palette has no levels between its entries
-        is_class = known | class_levels(found) if known.any() else class_levels(found)
-        found, share = snapped(found, is_class) if is_class.any() else (found, 1.0)
-        if share > _MAX_EDGES:
-            raise InputError(f"'{file.path}' is an image of {len(found.levels)} or more grey levels, not a mask")
-        if share:
-            notes.append(
-                f"the mask is anti-aliased or lossy: {share:.2%} of its pixels were given to the nearest class"
-            )
+    found, share = _without_edges(found, stored, _known(found, legend, classes, by_colour), file.path)
+    if share:
+        notes.append(f"the mask is anti-aliased or lossy: {share:.2%} of its pixels were given to the nearest class")
+    size = (found.index.shape[0], found.index.shape[1])
+    drawing = Drawing(name, size, source=str(file.path), named=file.path.name in legend.images)
     if found.levels.shape[1] == 1 and len(found.levels) > MAX_CLASSES and not legend.values:
         notes.append(f"the mask numbers {len(found.levels) - 1} objects; they were read as areas of one class")
-        shape = found.index.shape[0], found.index.shape[1]
-        shapes = _numbered(found)
-        return Drawings((Drawing(name, shape, shapes, notes=tuple(notes), source=str(file.path), named=False),))
+        return Drawings((replace(drawing, shapes=_numbered(found), notes=tuple(notes)),))
     exact = stored.palette is not None or not share
     labels, index, told = _labels(file.path, found, legend, classes, stored.palette, exact)
-    drawing = Drawing(
-        name,
-        (index.shape[0], index.shape[1]),
-        mask=index,
-        mask_labels=tuple(label.name for label in labels),
-        notes=(*notes, *told),
-        source=str(file.path),
-        named=file.path.name in legend.images,
-    )
+    names = tuple(label.name for label in labels)
+    drawing = replace(drawing, mask=index, mask_labels=names, notes=(*notes, *told))
     return Drawings((drawing,), legend.classes or tuple(labels))
 
 
-def _stored(path: Path) -> _Stored:
-    headers = read_headers(path)  # finds what is cut short, and sizes that no image has
-    with named_errors(path):
-        palette = None
-        if is_tiff(path):
-            with tifffile.TiffFile(path) as tiff:
-                page = picture_pages(tiff)[0]
-                pixels = page.asarray()
-                if page.axes[0] == "S":
-                    pixels = np.moveaxis(pixels, 0, -1)
-                if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
-                    palette = np.asarray(page.colormap, np.int64).T >> 8
-        else:
-            with pillow_image(path) as image:
-                if image.mode == "P":
-                    entries = np.array(image.getpalette("RGB") or [0, 0, 0], np.int64).reshape(-1, 3)
-                    palette = np.zeros((256, 3), np.int64)
-                    palette[: len(entries)] = entries
-                deep_colour = headers[0].stored == np.uint16 and headers[0].colour
-                pixels = imagecodecs.png_decode(path.read_bytes()) if deep_colour else np.asarray(image)
-    if pixels.dtype.kind == "f":
-        if not np.array_equal(pixels, np.rint(pixels)):
-            raise InputError(f"'{path}' holds fractions, so it is no mask of classes (a map of probabilities?)")
-        pixels = pixels.astype(np.int64)
-    notes: tuple[str, ...] = (f"the file holds {len(headers)} images; the first was read",) if len(headers) > 1 else ()
-    pixels = pixels.astype(np.uint8) if pixels.dtype.kind == "b" else pixels
-    said = np.ones(pixels.shape[:2], np.bool_)
-    if pixels.ndim == 3:
-        if pixels.shape[2] in (2, 4):
-            said = pixels[..., -1] > 0
-            if not said.all():
-                notes += (f"{1 - said.mean():.2%} of the mask is transparent; there it says nothing",)
-        pixels = pixels[..., :3] if pixels.shape[2] >= 3 else pixels[..., 0]
-        if pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
-            pixels = pixels[..., 0]
-    return _Stored(pixels, said, palette, notes)
+def _said(stored: StoredMask, legend: MaskLegend) -> tuple[NDArray[np.bool_], list[str]]:
+    """Return where a mask says something, and what is to be said."""
+    if stored.pixels.ndim == 3:
+        said, told = painted(stored)
+        return said, [*stored.notes, *told]
+    if legend.nothing is not None:
+        return stored.said & (stored.pixels != legend.nothing), list(stored.notes)
+    return stored.said, list(stored.notes)
 
 
-def _takes_colours(stored: _Stored, legend: MaskLegend, classes: Sequence[ClassLabel] | None) -> bool:
+def _without_edges(found: Levels, stored: StoredMask, known: NDArray[np.bool_], path: Path) -> tuple[Levels, float]:
+    """Return the levels that are classes, and the share of pixels that were given to them.
+
+    Raises
+    ------
+    InputError
+        Nearly every level is one of edges: it is no mask.
+    """
+    if stored.palette is not None or not len(found.levels):  # a palette has no levels between its entries
+        return found, 0.0
+    is_class = known | class_levels(found)
+    after, share = snapped(found, is_class) if is_class.any() else (found, 1.0)
+    if share > _MAX_EDGES:
+        raise InputError(f"'{path}' is an image of {len(found.levels)} different levels, not a mask")
+    return after, share
+
+
+def _takes_colours(stored: StoredMask, legend: MaskLegend, classes: Sequence[ClassLabel] | None) -> bool:
     if stored.pixels.ndim == 3:
         return True
     if stored.palette is None or legend.values:
@@ -154,15 +109,6 @@ def _takes_colours(stored: _Stored, legend: MaskLegend, classes: Sequence[ClassL
     wanted = {label.colour.lower() for label in (*legend.classes, *(classes or ())) if label.colour}
     there = {hex_colour(*stored.palette[entry]) for entry in np.unique(stored.pixels)}
     return bool(wanted) and there <= wanted
-
-
-def _painted(stored: _Stored) -> tuple[NDArray[np.bool_], list[str]]:
-    """Return where colours were painted, if the mask is a grey image that was painted over."""
-    grey = (stored.pixels == stored.pixels[..., :1]).all(2)
-    if len(np.unique(stored.pixels[grey][:, 0])) <= 16:
-        return stored.said, []
-    note = f"the mask is a grey image that was painted over; nothing is said of its grey pixels ({grey.mean():.1%})"
-    return stored.said & ~grey, [note]
 
 
 def _known(

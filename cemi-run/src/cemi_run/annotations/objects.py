@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from cemi_core.model.annotation import Annotation
 from cemi_core.model.objects import Objects
-from cemi_run.annotations.geometry import Outline, area_and_centroid, bridged
+from cemi_run.annotations.bridges import bridged
+from cemi_run.annotations.geometry import Outline, area_and_centroid
 from cemi_run.annotations.grouping import grouped
 from cemi_run.annotations.outlines import shapes_of
 

@@ -19,10 +19,11 @@ from cemi_core.model.annotation import AnnotatedShape, Annotation
 from cemi_core.model.classes import ClassLabel
 from cemi_core.store.atomic import atomic_path
 from cemi_run.annotations import via3
+from cemi_run.annotations.bridges import bridged, unbridged
 from cemi_run.annotations.drawing import Drawing, Drawings, DrawnShape, Groups, areas
 from cemi_run.annotations.fields import columns, number
 from cemi_run.annotations.files import AnnotationFile, written_by
-from cemi_run.annotations.geometry import CORNER_PX, Outline, bridged, ellipse, rectangle, unbridged
+from cemi_run.annotations.geometry import CORNER_PX, Outline, ellipse, rectangle
 from cemi_run.annotations.grouping import grouped
 
 _HEADER = (

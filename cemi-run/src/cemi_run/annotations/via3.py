@@ -11,10 +11,11 @@ import numpy as np
 
 from cemi_core.errors import InputError
 from cemi_core.model.classes import ClassLabel
+from cemi_run.annotations.bridges import unbridged
 from cemi_run.annotations.drawing import Drawing, Drawings, DrawnShape, Groups, areas
 from cemi_run.annotations.fields import alternating
 from cemi_run.annotations.files import AnnotationFile, written_by
-from cemi_run.annotations.geometry import CORNER_PX, Outline, Vertices, ellipse, rectangle, unbridged
+from cemi_run.annotations.geometry import CORNER_PX, Outline, Vertices, ellipse, rectangle
 
 # _VIA_RSHAPE: what the first number of the coordinates means
 _POINT, _RECTANGLE, _CIRCLE, _ELLIPSE, _LINE, _POLYLINE, _POLYGON, _EXTREME_RECTANGLE, _EXTREME_CIRCLE = range(1, 10)
