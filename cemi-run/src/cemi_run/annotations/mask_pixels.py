@@ -86,5 +86,5 @@ def painted(stored: StoredMask) -> tuple[NDArray[np.bool_], list[str]]:
     grey = (stored.pixels == stored.pixels[..., :1]).all(2)
     if len(np.unique(stored.pixels[grey][:, 0])) <= 16:
         return stored.said, []
-    note = f"the mask is a grey image that was painted over; nothing is said of its grey pixels ({grey.mean():.1%})"
+    note = "the mask is a grey image that was painted over; nothing is said of its grey pixels"
     return stored.said & ~grey, [note]

@@ -59,8 +59,10 @@ def convert(
     for note in [*_told(annotations), *lost]:
         click.echo(note, err=True)
     if as_json:
-        shapes = sum(len(annotation.shapes) for annotation in annotations)
-        click.echo(plain_json({"out": str(out), "images": len(annotations), "shapes": shapes, "not_kept": lost}))
+        classes_found = [label.name for label in annotations[0].classes]
+        click.echo(
+            plain_json({"out": str(out), "images": len(annotations), "classes": classes_found, "not_kept": lost})
+        )
     else:
         click.echo(out)
 
