@@ -142,9 +142,9 @@ def _stored_pixels(path: Path, page: int) -> NDArray[Any]:
     if magic.startswith(
         _PNG_MAGIC
     ):  # Pillow fills what a copy has lost with anything, unless the checksums are asked for
-        with _pillow(path) as image:
+        with opened_by_pillow(path) as image:
             image.verify()
-    with _pillow(path) as image:
+    with opened_by_pillow(path) as image:
         return np.asarray(image.convert("RGB") if image.mode in ("P", "CMYK", "YCbCr") else image)
 
 
@@ -218,7 +218,7 @@ def _tiff_pixels(path: Path, number: int) -> NDArray[Any]:
 
 
 @contextmanager
-def _pillow(path: Path) -> Iterator[Image.Image]:
+def opened_by_pillow(path: Path) -> Iterator[Image.Image]:
     """Open with Pillow; its guard against huge pictures is replaced by `MAX_PIXELS`, which SEM stills do not reach."""
     with _GUARD:  # the guard is a global of Pillow's, and frames are read by several threads
         previous, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS
@@ -233,7 +233,7 @@ def _pillow(path: Path) -> Iterator[Image.Image]:
 
 
 def _pillow_header(path: Path) -> ImageHeader:
-    with _pillow(path) as image:
+    with opened_by_pillow(path) as image:
         shape = image.height, image.width
         _check_size(path, shape)
         colour = image.mode not in ("1", "L", "LA", "I;16", "I;16B", "I", "F")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cemi_core.errors import InputError
-from cemi_core.sources.read_image import MAX_PIXELS
+from cemi_core.images.read_image import MAX_PIXELS
 from cemi_run.annotations.geometry import Vertices
 
 #: Largest coordinate that is taken for one, px: no image is larger.

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from cemi_core.errors import InputError
-from cemi_core.sources.read_image import IMAGE_SUFFIXES, read_headers
+from cemi_core.images.read_image import IMAGE_SUFFIXES, read_headers
 
 # Label Studio puts eight digits of a UUID before the name of an uploaded file.
 _UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)")

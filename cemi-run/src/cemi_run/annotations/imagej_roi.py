@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from roifile import ROI_OPTIONS, ROI_SUBTYPE, ROI_TYPE, ImagejRoi
 
 from cemi_core.errors import InputError
+from cemi_core.files.atomic import atomic_path
 from cemi_core.model.annotation import AnnotatedShape, Annotation
 from cemi_core.model.classes import ClassLabel
-from cemi_core.store.atomic import atomic_path
 from cemi_run.annotations.bridges import unbridged
 from cemi_run.annotations.drawing import Drawing, Drawings, DrawnShape, Groups, areas
 from cemi_run.annotations.fields import checked_vertices

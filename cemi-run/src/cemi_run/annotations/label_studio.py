@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from cemi_core.errors import InputError
+from cemi_core.files.atomic import atomic_path
 from cemi_core.model.annotation import AnnotatedShape, Annotation
 from cemi_core.model.classes import ClassLabel
-from cemi_core.store.atomic import atomic_path
 from cemi_run.annotations import brush_rle
 from cemi_run.annotations.bridges import unbridged
 from cemi_run.annotations.drawing import Drawing, Drawings, DrawnShape, Groups, areas

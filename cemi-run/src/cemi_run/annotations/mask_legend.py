@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from cemi_core.errors import InputError
+from cemi_core.files.atomic import write_json_atomically
 from cemi_core.model.classes import ClassLabel
-from cemi_core.store.atomic import write_json_atomically
 from cemi_run.annotations.files import open_file, written_by
 from cemi_run.annotations.legend import hex_colour
 

@@ -11,8 +11,8 @@ import tifffile
 from numpy.typing import NDArray
 
 from cemi_core.errors import InputError
-from cemi_core.sources.read_image import _pillow as pillow_image
-from cemi_core.sources.read_image import is_tiff, named_errors, picture_pages, read_headers
+from cemi_core.images.read_image import is_tiff, named_errors, picture_pages, read_headers
+from cemi_core.images.read_image import opened_by_pillow as pillow_image
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from PIL import Image
 from scipy import ndimage
 
 from cemi_core.errors import InputError
+from cemi_core.files.atomic import atomic_path
 from cemi_core.model.annotation import Annotation
 from cemi_core.model.classes import ClassLabel
-from cemi_core.store.atomic import atomic_path
 from cemi_run.annotations.drawing import Drawing, Drawings, DrawnShape, Groups, areas
 from cemi_run.annotations.files import AnnotationFile
 from cemi_run.annotations.geometry import Outline

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from cemi_core.errors import InputError
+from cemi_core.files.atomic import atomic_path
 from cemi_core.model.annotation import AnnotatedShape, Annotation
 from cemi_core.model.classes import ClassLabel
-from cemi_core.store.atomic import atomic_path
 from cemi_run.annotations.drawing import Drawing, Drawings, DrawnShape, Groups
 from cemi_run.annotations.fields import pairs
 from cemi_run.annotations.files import AnnotationFile, written_by

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemi_core.errors import InputError
+from cemi_core.files.find import find_files
 from cemi_core.model.annotation import AnnotatedShape, Annotation
 from cemi_core.model.classes import ClassLabel
-from cemi_core.sources.files import find_files
 from cemi_run.annotations.checks import inverted_notes, repaired
 from cemi_run.annotations.drawing import Drawing, DrawnShape
 from cemi_run.annotations.files import open_file

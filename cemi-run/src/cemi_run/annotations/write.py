@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from cemi_core.errors import InputError
+from cemi_core.files.atomic import require_folder_of, storage_errors
 from cemi_core.model.annotation import Annotation
-from cemi_core.store.atomic import require_folder_of, storage_errors
 from cemi_run.annotations.formats import FORMATS, format_named
 from cemi_run.annotations.outlines import shapes_of
 from cemi_run.annotations.raster import background_index

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cemi_core.cli.options import json_option, plain_json
+from cemi_run.cli.options import json_option, plain_json
 
 if TYPE_CHECKING:
     from cemi_core.model.annotation import Annotation

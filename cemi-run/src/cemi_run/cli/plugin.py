@@ -28,3 +28,13 @@ def cemi_commands() -> Iterator[CommandPlugin]:
     ):
         module = name.replace("-", "_")
         yield CommandPlugin(name, summary, command=f"cemi_run.cli.{module}:{module}")
+    yield CommandPlugin(
+        "annotations convert",
+        "Convert annotations of other programs into another format.",
+        command="cemi_run.cli.annotations:convert",
+    )
+    yield CommandPlugin(
+        "annotations check",
+        "Count annotations of each class and say what is odd about them.",
+        command="cemi_run.cli.annotations:check",
+    )
