@@ -162,3 +162,59 @@ def test_objects_survive_their_file_to_the_bit_and_a_million_take_less_than_a_gi
     np.testing.assert_array_equal(again.outline_px, objects.outline_px)
     np.testing.assert_array_equal(again.columns[0].values, objects.columns[0].values)
     assert replace(again.columns[0], values=None) == replace(objects.columns[0], values=None)
+
+
+@pytest.fixture
+def exported(run, everything, monkeypatch, capsys):
+    """Run `cemi export` on a finished run; return what it printed."""
+    from cemi_run.cli.main import run as cemi
+
+    run()
+
+    def export(*arguments):
+        code = cemi(["export", str(run.out), *arguments])
+        captured = capsys.readouterr()
+        return code, captured.out.strip(), captured.err
+
+    return export
+
+
+def test_objects_go_to_other_programs_and_come_back_as_annotations(exported, run):
+    from cemi_run.annotations import read_annotations
+
+    for target in ("geojson", "coco"):
+        code, path, _ = exported("--to", target)
+        assert code == 0
+        (annotation,) = read_annotations(path) if target == "coco" else read_annotations(path, images=None)
+        with opened_run(RunFolder(run.out)) as finished:
+            objects = finished.results[0].objects[0]
+        assert len(annotation.shapes) == len(objects)
+        middle = np.array([shape.outline_px.mean(axis=0) for shape in annotation.shapes])
+        np.testing.assert_allclose(middle, np.column_stack([objects.y_px, objects.x_px]), atol=0.01)
+
+
+def test_a_layer_becomes_a_label_image_with_names_and_colours(exported):
+    zarr = pytest.importorskip("zarr")
+    code, path, _ = exported("--to", "ome-zarr-labels", "--layer", "kind")
+    assert code == 0
+    group = zarr.open_group(path, mode="r")
+    assert group["labels"].attrs["ome"]["labels"] == ["valid", "kind"]
+    about = group["labels/kind"].attrs["ome"]["image-label"]
+    assert [entry["class"] for entry in about["properties"]] == ["dull", "bright"]
+    assert set(np.unique(group["labels/kind/0"][:])) == {0, 1, 2}
+    code, _, error = exported("--to", "ome-zarr-labels", "--layer", "kind")
+    assert code == 2 and "has a label image 'kind' already" in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--to", "ome-zarr-labels"), "choose one with --layer: bright, grey, kind"),
+        (("--to", "ome-zarr-labels", "--layer", "grey"), "is a probability, which has no labels"),
+        (("--to", "geojson", "--objects", "grains"), "--objects grains: "),
+        (("--to", "png", "--objects", "spots"), "the format 'png' takes the mosaic of a run"),
+    ],
+)
+def test_a_wrong_export_is_one_sentence(exported, arguments, says):
+    code, _, error = exported(*arguments)
+    assert code == 2 and says in error

@@ -15,20 +15,17 @@ from cemi_core.errors import PluginError
 from cemi_core.model.abilities import AnalyzerAbilities, DenoiserAbilities, SourceAbilities, StitcherAbilities
 
 if TYPE_CHECKING:  # the contracts that the classes below name as text, since NumPy is not imported here
-    from pathlib import Path
-
     import numpy as np
     from numpy.typing import NDArray
     from pydantic import BaseModel
 
     from cemi_core.model.finished_run import Reporter  # noqa: F401
     from cemi_core.model.frame import FrameSource, StreamSource  # noqa: F401
-    from cemi_core.model.mosaic import Mosaic
     from cemi_core.model.specimen import Specimen  # noqa: F401
     from cemi_core.model.stages import Analyzer, Denoiser, RelationMethod, Stitcher  # noqa: F401
     from cemi_core.model.training import TrainingJob  # noqa: F401
 
-    Exporter = Callable[[Mosaic, Path], object]
+    Exporter = Callable[..., object]
     Metric = Callable[[NDArray[np.float32], NDArray[np.float32]], float]
 
 #: The contract that plugins are written for; a registration module states it as its own ``PLUGIN_API``.
@@ -172,10 +169,20 @@ class RelationPlugin(Plugin["RelationMethod"]):
 
 @dataclass(frozen=True)
 class ExporterPlugin(Plugin["Exporter"]):
-    """``factory(settings, runtime)`` returns ``export(mosaic, path, progress)``; ``suffix`` names the output file."""
+    """``factory(settings, runtime)`` returns what writes a file for other programs.
+
+    Attributes
+    ----------
+    suffix : str
+        Ending of the output file.
+    takes : {"mosaic", "objects", "layer"}
+        What it writes, and how it is called: ``export(mosaic, path, progress)``, ``export(objects, path, mosaic,
+        progress)``, or ``export(layer, spec, path, mosaic, progress)`` with the layer and its `LayerSpec`.
+    """
 
     stage: ClassVar[str] = "export"
     suffix: str = ""
+    takes: Literal["mosaic", "objects", "layer"] = "mosaic"
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,45 @@
-"""``cemi export``: the mosaic for other programs."""
+"""``cemi export``: the mosaic, objects and layers for other programs."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from cemi_run.cli.options import messages, parse_settings, quiet_option, set_option
+
+if TYPE_CHECKING:
+    from cemi_run.engine.folder import RunFolder
+    from cemi_run.recipe.check import Choice
+
+Found = TypeVar("Found")
 
 
 @click.command("export", epilog="Example: cemi export runs/ehea --to ome-tiff --out ehea.ome.tif")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--to", "target", required=True, metavar="FORMAT", help="Export format; 'cemi plugins' lists them.")
 @click.option("--out", type=click.Path(path_type=Path), help="Where to write; by default beside the mosaic.")
+@click.option(
+    "--objects", metavar="NAME", help="Which objects of the run, for a format of objects; by default the only ones."
+)
+@click.option(
+    "--layer", metavar="NAME", help="Which layer of the run, for a format of layers; by default the only one."
+)
 @set_option("A setting of the format.")
 @quiet_option
-def export(run: Path, target: str, out: Path | None, overrides: tuple[str, ...], quiet: bool) -> None:
-    """Export the mosaic of a run, or a mosaic file, to another format."""
+def export(
+    run: Path,
+    target: str,
+    out: Path | None,
+    objects: str | None,
+    layer: str | None,
+    overrides: tuple[str, ...],
+    quiet: bool,
+) -> None:
+    """Export the mosaic, the objects or a layer of a run, or a mosaic file, to another format."""
     from cemi_core.errors import UsageError
     from cemi_core.model.stages import Runtime
     from cemi_core.plugins.manager import make, registry
@@ -26,13 +49,65 @@ def export(run: Path, target: str, out: Path | None, overrides: tuple[str, ...],
     from cemi_run.store.protocol import open_mosaic
 
     choice = choose("export", target, parse_settings(overrides), registry(), "--to")
+    takes = choice.plugin.description.takes
+    for option, value in (("objects", objects), ("layer", layer)):
+        if value is not None and takes != option:
+            raise UsageError(f"--{option}: the format '{target}' takes the {takes} of a run; leave the option out")
     is_mosaic = run.is_file() or run.name.endswith(".zarr")
+    exporter = make(choice.plugin, choice.settings, Runtime())
+    if takes != "mosaic":
+        if is_mosaic:
+            raise UsageError(f"the format '{target}' needs the folder of a run with {takes}, and {run} is a mosaic")
+        with messages(quiet), shown_progress(quiet) as progress:
+            shown = partial(progress, f"exporting to {target}")
+            click.echo(_export_found(exporter, takes, objects or layer, RunFolder(run), out, choice, shown))
+        return
     path = run if is_mosaic else RunFolder(run).mosaic_path()
     stem = path.name.partition(".")[0]
     out = out or path.with_name(stem + choice.plugin.description.suffix)
     if out.resolve() == path.resolve():
         raise UsageError(f"{out} is the mosaic itself; choose another --out")
-    exporter = make(choice.plugin, choice.settings, Runtime())
     with messages(quiet), shown_progress(quiet) as progress, open_mosaic(path) as mosaic:
         exporter(mosaic, out, lambda done, total: progress(f"exporting to {target}", done, total))
     click.echo(out)
+
+
+def _export_found(
+    exporter: Any, takes: str, name: str | None, folder: RunFolder, out: Path | None, choice: Choice[Any], shown: Any
+) -> Path:
+    """Export objects or a layer of a run; return where."""
+    from cemi_core.errors import InputError, UsageError
+    from cemi_run.steps.finish import opened_run
+
+    suffix = choice.plugin.description.suffix
+    with opened_run(folder) as run:
+        if run.mosaic is None:
+            raise InputError(f"{folder.path} holds no mosaic any more")
+        if takes == "objects":
+            tables = {objects.name: objects for result in run.results for objects in result.objects}
+            objects = _chosen(tables, name, "objects", folder.path)
+            target = out or folder.path / "objects" / f"{objects.name}{suffix}"
+            if (folder.path / "objects").resolve() == target.resolve().parent and target.suffix == ".h5":
+                raise UsageError(f"{target} is a file of the run itself; choose another --out")
+            exporter(objects, target, run.mosaic, shown)
+        else:
+            layers = {layer.spec.name: layer for result in run.results for layer in result.layers}
+            layer = _chosen(layers, name, "layer", folder.path)
+            if layer.path not in run.layers:
+                raise InputError(f"{folder.path / layer.path} is gone; run the recipe again")
+            target = out or folder.path / "layers" / f"{layer.spec.name}{suffix}"
+            exporter(run.layers[layer.path], layer.spec, target, run.mosaic, shown)
+    return target
+
+
+def _chosen(found: Mapping[str, Found], name: str | None, option: str, run: Path) -> Found:
+    """Return what is called ``name``, or the only one there is."""
+    from cemi_core.errors import InputError, UsageError
+
+    if not found:
+        raise InputError(f"{run} holds no {option}: no analyzer of its recipe gives any")
+    if name is None and len(found) > 1:
+        raise UsageError(f"{run} holds several: choose one with --{option}: {', '.join(found)}")
+    if name is not None and name not in found:
+        raise UsageError(f"--{option} {name}: {run} holds {', '.join(found)}")
+    return found[name] if name is not None else next(iter(found.values()))

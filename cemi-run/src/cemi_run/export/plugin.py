@@ -39,3 +39,38 @@ def cemi_exporters() -> Iterable[ExporterPlugin]:
         settings="cemi_run.export.png:PngSettings",
         suffix=".png",
     )
+    yield ExporterPlugin(
+        "csv",
+        "A table with one line per object.",
+        factory="cemi_run.export.objects:make_csv",
+        suffix=".csv",
+        takes="objects",
+    )
+    yield ExporterPlugin(
+        "parquet",
+        "A table of objects with their outlines, for pandas, R and databases; needs pyarrow.",
+        factory="cemi_run.export.objects:make_parquet",
+        suffix=".parquet",
+        takes="objects",
+    )
+    yield ExporterPlugin(
+        "geojson",
+        "Objects as QuPath reads them: outlines, classes, measurements.",
+        factory="cemi_run.export.objects:make_geojson",
+        suffix=".geojson",
+        takes="objects",
+    )
+    yield ExporterPlugin(
+        "coco",
+        "Objects as COCO (object detection): outlines, boxes, classes, scores.",
+        factory="cemi_run.export.objects:make_coco",
+        suffix=".coco.json",
+        takes="objects",
+    )
+    yield ExporterPlugin(
+        "ome-zarr-labels",
+        "A layer as a label image (OME-Zarr 0.5) of a copy of the mosaic, for napari and other viewers.",
+        factory="cemi_run.export.labels:make",
+        suffix=".ome.zarr",
+        takes="layer",
+    )

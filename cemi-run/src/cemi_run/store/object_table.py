@@ -80,12 +80,11 @@ def write_objects_csv(path: Path, objects: Objects, pixel_size_um: float | None)
     pixel_size_um : float or None
         Adds the place in micrometres and the area in square micrometres.
     """
-    heads = ["object", "y_px", "x_px", "area_px"]
-    series = [objects.y_px, objects.x_px, objects.area_px]
-    if pixel_size_um is not None:
-        heads += ["y_um", "x_um", "area_um2"]
-        series += [objects.y_px * pixel_size_um, objects.x_px * pixel_size_um, objects.area_px * pixel_size_um**2]
-    heads += ["class", "score", "cut", *(column.name for column in objects.columns)]
+    numbers_of = table_of(objects, pixel_size_um)
+    names_of_columns = [column.name for column in objects.columns]
+    places = {name: values for name, values in numbers_of.items() if name not in names_of_columns}
+    heads = ["object", *places, "class", "score", "cut", *names_of_columns]
+    series = list(places.values())
     names = np.array([label.name for label in objects.classes], dtype=object)
     with atomic_path(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream, lineterminator="\n")
@@ -97,6 +96,15 @@ def write_objects_csv(path: Path, objects: Objects, pixel_size_um: float | None)
             kinds, cut = names[objects.class_index[part]], np.where(objects.cut[part], "yes", "no")
             count = range(start + 1, start + 1 + len(kinds))
             table.writerows(zip(count, *numbers, kinds, _texts(objects.score[part]), cut, *more, strict=True))
+
+
+def table_of(objects: Objects, pixel_size_um: float | None) -> dict[str, NDArray[np.float64]]:
+    """Return the numbers of a table of objects by name: place, area and further quantities, each of shape (n,)."""
+    table = {"y_px": objects.y_px, "x_px": objects.x_px, "area_px": objects.area_px}
+    if pixel_size_um is not None:
+        table |= {"y_um": objects.y_px * pixel_size_um, "x_um": objects.x_px * pixel_size_um}
+        table["area_um2"] = objects.area_px * pixel_size_um**2
+    return table | {column.name: column.values for column in objects.columns}
 
 
 def _texts(values: NDArray[np.floating]) -> list[str]:

@@ -86,17 +86,17 @@ class OmeZarrMosaic(LeveledMosaic):
         }
         empty_pixel = float_range[0] if dtype.kind == "f" else 0
         with atomic_path(path) as folder:
-            ome = _multiscales("mosaic", len(shapes), pixel_size_um)
+            ome = multiscales("mosaic", len(shapes), pixel_size_um)
             group = zarr.create_group(folder, attributes={"ome": ome, "cemi": about})
             group.create_group("labels", attributes={"ome": {"version": "0.5", "labels": ["valid"]}})
             label = {
-                **_multiscales("valid", len(shapes), pixel_size_um),
+                **multiscales("valid", len(shapes), pixel_size_um),
                 "image-label": {"source": {"image": "../../"}},
             }
             valid = group.create_group(_VALID, attributes={"ome": label})
             for level, level_shape in enumerate(shapes):
-                _create_level(group, level, level_shape, dtype, empty_pixel, compressors=None)
-                _create_level(valid, level, level_shape, np.dtype(np.uint8), 0, compressors="auto")
+                create_level(group, level, level_shape, dtype, empty_pixel, compressors=None)
+                create_level(valid, level, level_shape, np.dtype(np.uint8), 0, compressors="auto")
         return cls.open(path, writable=True)
 
     @classmethod
@@ -155,9 +155,10 @@ def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
     return array
 
 
-def _create_level(
+def create_level(
     group: zarr.Group, level: int, shape: tuple[int, int], dtype: np.dtype[Any], fill: float, compressors: Any
 ) -> None:
+    """Add the array of one level to a group: chunks of 512 px in shards of 2048 px."""
     chunks = min(shape[0], CHUNK_PX), min(shape[1], CHUNK_PX)
     needed = [-(-extent // chunk) * chunk for extent, chunk in zip(shape, chunks, strict=True)]
     group.create_array(
@@ -172,7 +173,7 @@ def _create_level(
     )
 
 
-def _multiscales(name: str, levels: int, pixel_size_um: float | None) -> dict[str, Any]:
+def multiscales(name: str, levels: int, pixel_size_um: float | None) -> dict[str, Any]:
     """Return the OME metadata of an image; without a pixel size, lengths are px of level 0 and have no unit."""
     unit = {} if pixel_size_um is None else {"unit": "micrometer"}
     edge = pixel_size_um or 1.0
