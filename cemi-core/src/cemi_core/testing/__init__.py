@@ -11,6 +11,7 @@ from cemi_core.testing.kits import (
 )
 from cemi_core.testing.recipe_kits import StitcherRecipeTests
 from cemi_core.testing.samples import Tiles, cut_tiles, striped_image, textured_image
+from cemi_core.testing.specimen_kits import SpecimenTests
 
 __all__ = [
     "AnalyzerTests",
@@ -18,6 +19,7 @@ __all__ = [
     "ExporterTests",
     "RelationTests",
     "SourceTests",
+    "SpecimenTests",
     "StitcherRecipeTests",
     "StitcherTests",
     "Tiles",
