@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -13,52 +13,52 @@ from cemi_specimens import make_specimen, write_specimen
 
 class TestGaussianField(SpecimenTests):
     name = "gaussian-field"
-    settings = {"extent_px": (300, 400)}
+    settings: ClassVar[dict[str, Any]] = {"extent_px": (300, 400)}
 
 
 class TestVoronoi(SpecimenTests):
     name = "voronoi"
-    settings = {"grain_um": 3.0}
+    settings: ClassVar[dict[str, Any]] = {"grain_um": 3.0}
 
 
 class TestLaguerre(SpecimenTests):
     name = "laguerre"
-    settings = {"grain_um": 3.0, "grains_per_period": 80}
+    settings: ClassVar[dict[str, Any]] = {"grain_um": 3.0, "grains_per_period": 80}
 
 
 class TestPotts(SpecimenTests):
     name = "potts"
-    settings = {"grain_um": 2.5, "grains_across": 8}
+    settings: ClassVar[dict[str, Any]] = {"grain_um": 2.5, "grains_across": 8}
 
 
 class TestCahnHilliard(SpecimenTests):
     name = "cahn-hilliard"
-    settings = {"spacings_across": 8}
+    settings: ClassVar[dict[str, Any]] = {"spacings_across": 8}
 
 
 class TestParticles(SpecimenTests):
     name = "particles"
-    settings = {"aspect_ratio": 1.5, "overlap": 0.2, "particles_per_period": 40}
+    settings: ClassVar[dict[str, Any]] = {"aspect_ratio": 1.5, "overlap": 0.2, "particles_per_period": 40}
 
 
 class TestWires(SpecimenTests):
     name = "wires"
-    settings = {"wires_per_um2": 0.1}
+    settings: ClassVar[dict[str, Any]] = {"wires_per_um2": 0.1}
 
 
 class TestDendrites(SpecimenTests):
     name = "dendrites"
-    settings = {"dendrite_um": 12.0, "fraction": 0.25}
+    settings: ClassVar[dict[str, Any]] = {"dendrite_um": 12.0, "fraction": 0.25}
 
 
 class TestEutecticOfLamellae(SpecimenTests):
     name = "eutectic"
-    settings = {"colony_um": 5.0}
+    settings: ClassVar[dict[str, Any]] = {"colony_um": 5.0}
 
 
 class TestEutecticOfRods(SpecimenTests):
     name = "eutectic"
-    settings = {"colony_um": 5.0, "fraction": 0.2}
+    settings: ClassVar[dict[str, Any]] = {"colony_um": 5.0, "fraction": 0.2}
 
 
 class TestGraphene(SpecimenTests):
@@ -71,7 +71,7 @@ class TestWsete(SpecimenTests):
 
 class TestHeaColumns(SpecimenTests):
     name = "hea-columns"
-    settings = {"zone": "011"}
+    settings: ClassVar[dict[str, Any]] = {"zone": "011"}
 
 
 class TestGoldParticles(SpecimenTests):
@@ -85,15 +85,13 @@ class TestDiffraction(SpecimenTests):
 
 class TestFiles(SpecimenTests):
     seed_decides = False
-
-    @pytest.fixture(autouse=True, scope="class")
-    def folder(self, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> None:
-        folder = tmp_path_factory.mktemp("specimen") / "voronoi"
-        write_specimen(folder, make_specimen("voronoi", grain_um=3.0), (400, 640), {})
-        request.cls.path = folder
-
-    path: Path
+    folder: ClassVar[Path]
 
     def make(self, seed: int = 0) -> Specimen:
-        settings: dict[str, Any] = {"path": str(self.path)}
-        return make_specimen("files", seed=seed, **settings)
+        return make_specimen("files", seed=seed, path=str(self.folder))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _written_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    TestFiles.folder = tmp_path_factory.mktemp("specimen") / "voronoi"
+    write_specimen(TestFiles.folder, make_specimen("voronoi", grain_um=3.0), (400, 640), {})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -15,7 +14,7 @@ from cemi_core.errors import UsageError
 from cemi_core.model.mosaic import Box
 from cemi_core.model.specimen import SpecimenSettings, SpecimenTruth
 from cemi_core.model.stages import Runtime
-from cemi_specimens.periodic import repeated, resampled
+from cemi_specimens.periodic import repeated, resampled, solved_once
 from cemi_specimens.plane import Plane
 
 #: Grid points of the solver in one spacing at the end: the interface, 4 points wide, is then a quarter of it.
@@ -86,7 +85,7 @@ class CahnHilliard(Plane):
         return _on_pixels(s.fraction, s.spacings_across, self._size_px, self.seed)
 
 
-@lru_cache(maxsize=4)
+@solved_once
 def _on_pixels(fraction: float, spacings: int, size_px: int, seed: int) -> NDArray[np.float32]:
     """Return one period on pixels, shifted so that exactly the wanted fraction is at or below 0."""
     composition = resampled(decompose(fraction, spacings, seed), size_px)
@@ -95,7 +94,7 @@ def _on_pixels(fraction: float, spacings: int, size_px: int, seed: int) -> NDArr
     return np.asarray(composition - level, np.float32)
 
 
-@lru_cache(maxsize=4)
+@solved_once
 def decompose(fraction: float, spacings: int, seed: int) -> NDArray[np.float64]:
     """Return the composition on a torus once it has so many spacings along an edge; mean ``1 - 2 fraction``."""
     size = GRID_PER_SPACING * spacings

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,7 +18,7 @@ from cemi_core.model.objects import ObjectColumn, Objects
 from cemi_core.model.specimen import SpecimenSettings, SpecimenTruth
 from cemi_core.model.stages import Runtime
 from cemi_specimens.label_objects import label_objects
-from cemi_specimens.periodic import PeriodicLabels, index_in_period, repeated, resampled
+from cemi_specimens.periodic import PeriodicLabels, index_in_period, repeated, resampled, solved_once
 from cemi_specimens.plane import Plane
 from cemi_specimens.random_field import number_uniform, smooth_noise
 
@@ -122,7 +121,7 @@ class _Cell:
     angle: NDArray[np.float64]  # of each dendrite's arms, radians
 
 
-@lru_cache(maxsize=2)
+@solved_once
 def _on_pixels(fraction: float, size_px: int, seed: int) -> _Cell:
     phase, frozen, nuclei, angle = grow_dendrites(fraction, seed)
     fine = resampled(phase, size_px)
@@ -138,7 +137,7 @@ def _on_pixels(fraction: float, size_px: int, seed: int) -> _Cell:
     return _Cell(solid, mask, core, PeriodicLabels(np.where(mask, nearest, -1)), angle)
 
 
-@lru_cache(maxsize=2)
+@solved_once
 def grow_dendrites(
     fraction: float, seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:

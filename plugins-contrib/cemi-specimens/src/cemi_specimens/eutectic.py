@@ -130,7 +130,7 @@ class Eutectic(Plane):
     def objects(self, box: Box) -> Objects:
         """Return the colonies whose centroid lies in a box, with spacing and direction."""
         reach = math.ceil(2 * math.sqrt(2) * self.colony_px) + 2
-        found = label_objects(box, self._labels, reach, "colonies", "Colonies", self.pixel_size_um)
+        found = label_objects(box, self.labels, reach, "colonies", "Colonies", self.pixel_size_um)
         numbers = found.column("number").astype(np.int64)
         spacing, angle, _ = self._character(numbers)
         columns = (
@@ -140,10 +140,6 @@ class Eutectic(Plane):
         )
         kind = class_labels(["rods" if self.rods else "lamellae"])
         return Objects(**{**found.__dict__, "columns": columns, "classes": kind})
-
-    def _labels(self, box: Box) -> NDArray[np.int64]:
-        colonies = self._colonies(box)
-        return colonies.number[colonies.index]
 
     def _character(
         self, numbers: NDArray[np.int64]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -17,7 +16,7 @@ from cemi_core.errors import UsageError
 from cemi_core.model.mosaic import Box
 from cemi_core.model.specimen import SpecimenSettings, SpecimenTruth
 from cemi_core.model.stages import Runtime
-from cemi_specimens.periodic import repeated
+from cemi_specimens.periodic import repeated, solved_once
 from cemi_specimens.plane import Plane
 
 Correlation = Literal["gaussian", "exponential"]
@@ -108,7 +107,7 @@ def _period_px(extent_px: tuple[int, int], length_px: float) -> tuple[int, int]:
     return height, width
 
 
-@lru_cache(maxsize=2)
+@solved_once
 def solve_field(
     shape: tuple[int, int], length_px: float, correlation: Correlation, fraction: float, seed: int
 ) -> tuple[NDArray[np.float32], float]:

@@ -72,10 +72,7 @@ class Grains(Plane):
 
     def objects(self, box: Box) -> Objects:
         """Return the grains whose centroid lies in a box."""
-        return label_objects(box, self._labels, self.reach_px, "grains", "Grains", self.pixel_size_um)
-
-    def _labels(self, box: Box) -> NDArray[np.int64]:
-        return self.numbers(box)
+        return label_objects(box, self.labels, self.reach_px, "grains", "Grains", self.pixel_size_um)
 
     def _grains(self, box: Box) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Return grain numbers and each pixel's distance to the nearest boundary, px (at most the margin)."""

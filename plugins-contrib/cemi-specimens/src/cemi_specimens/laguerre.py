@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from cemi_core.model.stages import Runtime
 from cemi_specimens.grains import Grains, GrainSettings
 from cemi_specimens.nearest import nearest_point
 from cemi_specimens.object_numbers import object_numbers
+from cemi_specimens.periodic import solved_once
 
 _PACKED_SHARE = 0.82
 _ROUNDS = 400
@@ -95,7 +95,7 @@ class Laguerre(Grains):
         return centres * self.period_px, radii * self.period_px
 
 
-@lru_cache(maxsize=4)
+@solved_once
 def pack_discs(count: int, spread: float, seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return centres (n, 2) and radii (n,) of discs packed on a torus of edge 1, with log-normal diameters."""
     rng = np.random.default_rng([seed, 11])

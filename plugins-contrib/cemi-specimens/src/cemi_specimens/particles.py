@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -22,6 +21,7 @@ from cemi_core.model.stages import Runtime
 from cemi_specimens.label_objects import diameter_column, lies_in, number_column
 from cemi_specimens.object_numbers import object_numbers
 from cemi_specimens.painted import windows
+from cemi_specimens.periodic import solved_once
 from cemi_specimens.plane import Plane
 from cemi_specimens.random_field import smooth_noise
 
@@ -214,7 +214,7 @@ def _radii(count: int, spread: float) -> NDArray[np.float64]:
     return np.asarray(0.5 * np.exp(spread * ndtri((np.arange(count, 0, -1) - 0.5) / count)), np.float64)
 
 
-@lru_cache(maxsize=4)
+@solved_once
 def place_particles(
     count: int, spread: float, aspect: float, coverage: float, touching: float, overlap: float, seed: int
 ) -> Ellipses:

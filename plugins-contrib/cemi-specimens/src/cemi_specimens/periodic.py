@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from threading import Lock
+from typing import Any, TypeVar, TypeVarTuple
 
 import numpy as np
 import scipy.fft
@@ -13,6 +16,20 @@ from cemi_core.model.mosaic import Box
 from cemi_specimens.object_numbers import object_numbers
 
 _INDEX_BITS = 20
+_Args = TypeVarTuple("_Args")
+_T = TypeVar("_T")
+
+
+def solved_once(function: Callable[[*_Args], _T]) -> Callable[[*_Args], _T]:
+    """Keep the last few solutions of this process; threads that ask for the same one wait for it."""
+    kept, lock = lru_cache(maxsize=3)(function), Lock()
+
+    @wraps(function)
+    def solve(*args: *_Args) -> _T:
+        with lock:
+            return kept(*args)
+
+    return solve
 
 
 def repeated(cell: NDArray[Any], box: Box) -> NDArray[Any]:

@@ -7,7 +7,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import cv2
 import numpy as np
@@ -22,6 +22,10 @@ from cemi_specimens.random_field import lattice_uniform
 TILE_PX = 512
 _HALO_PX = 8
 _TILES_KEPT = 32
+_LABEL_TILES_KEPT = 64
+
+
+_Tile = TypeVar("_Tile")
 
 
 class Plane(ABC):
@@ -50,6 +54,7 @@ class Plane(ABC):
         self.settings: Any = settings
         self.seed = seed
         self._tiles: OrderedDict[tuple[int, int], NDArray[np.float32]] = OrderedDict()
+        self._label_tiles: OrderedDict[tuple[int, int], NDArray[np.int64]] = OrderedDict()
         self._lock = threading.Lock()
 
     @property
@@ -138,28 +143,57 @@ class Plane(ABC):
                 labels[target] = truth.labels[source]
         return SpecimenTruth(masks, means, labels, fields)
 
+    def labels(self, box: Box) -> NDArray[np.int64]:
+        """Return the object numbers of a box, 0 for none; tiles are kept, as objects are counted in boxes that overlap."""
+        labels = np.zeros((box.height, box.width), np.int64)
+        for tile, part in tiles_of(box):
+            labels[_within(part, box)] = self._label_tile(tile)[_within(part, tile)]
+        return labels
+
+    def _label_tile(self, tile: Box) -> NDArray[np.int64]:
+        kept = _recall(self._label_tiles, (tile.y, tile.x), self._lock)
+        if kept is None:
+            found = self.truth_of(tile).labels
+            kept = np.zeros((TILE_PX, TILE_PX), np.int64) if found is None else found
+            _keep(self._label_tiles, (tile.y, tile.x), kept, _LABEL_TILES_KEPT, self._lock)
+        return kept
+
     def _tile(self, y: int, x: int) -> NDArray[np.float32]:
-        with self._lock:
-            if (y, x) in self._tiles:
-                self._tiles.move_to_end((y, x))
-                return self._tiles[y, x]
+        kept = _recall(self._tiles, (y, x), self._lock)
+        if kept is not None:
+            return kept
         # the blur's kernel reaches four deviations far
         halo = max(_HALO_PX, math.ceil(4 * self.blur_px) + 1)
         sharp = self.sharp(Box(y, x, TILE_PX, TILE_PX).grown(halo))
         blurred = cv2.GaussianBlur(sharp, (0, 0), self.blur_px) if self.blur_px > 0 else sharp
         grey = np.clip(blurred[halo:-halo, halo:-halo], 0.0, 1.0).astype(np.float32, copy=False)
-        with self._lock:
-            self._tiles[y, x] = grey
-            while len(self._tiles) > _TILES_KEPT:
-                self._tiles.popitem(last=False)
+        _keep(self._tiles, (y, x), grey, _TILES_KEPT, self._lock)
         return grey
 
     def __getstate__(self) -> dict[str, object]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("_tiles", "_lock")}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_tiles", "_label_tiles", "_lock")}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state)
-        self._tiles, self._lock = OrderedDict(), threading.Lock()
+        self._tiles, self._label_tiles, self._lock = OrderedDict(), OrderedDict(), threading.Lock()
+
+
+def _recall(tiles: OrderedDict[tuple[int, int], _Tile], key: tuple[int, int], lock: threading.Lock) -> _Tile | None:
+    """Return a kept tile, which becomes the one used last, or None."""
+    with lock:
+        if key in tiles:
+            tiles.move_to_end(key)
+        return tiles.get(key)
+
+
+def _keep(
+    tiles: OrderedDict[tuple[int, int], _Tile], key: tuple[int, int], tile: _Tile, most: int, lock: threading.Lock
+) -> None:
+    """Keep a tile, and forget the one that was not used for longest."""
+    with lock:
+        tiles[key] = tile
+        while len(tiles) > most:
+            tiles.popitem(last=False)
 
 
 def _within(part: Box, whole: Box) -> tuple[slice, slice]:

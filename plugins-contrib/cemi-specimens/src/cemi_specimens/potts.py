@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -15,7 +14,7 @@ from cemi_core.errors import UsageError
 from cemi_core.model.mosaic import Box
 from cemi_core.model.stages import Runtime
 from cemi_specimens.grains import Grains, GrainSettings
-from cemi_specimens.periodic import PeriodicLabels
+from cemi_specimens.periodic import PeriodicLabels, solved_once
 
 _NEIGHBOURS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
 MAX_CELL_PX = 2048
@@ -77,7 +76,7 @@ class Potts(Grains):
         return grow_grains(self._size_px, self.settings.grains_across**2, self.seed)
 
 
-@lru_cache(maxsize=4)
+@solved_once
 def grow_grains(size_px: int, grains: int, seed: int) -> PeriodicLabels:
     """Return a period of a structure of about so many grains, grown from one grain for each site."""
     rng = np.random.default_rng([seed, 12])
