@@ -48,17 +48,12 @@ class TestWires(SpecimenTests):
 
 class TestDendrites(SpecimenTests):
     name = "dendrites"
-    settings: ClassVar[dict[str, Any]] = {"dendrite_um": 12.0, "fraction": 0.25}
+    settings: ClassVar[dict[str, Any]] = {"dendrite_um": 12.0, "fraction": 0.2}
 
 
-class TestEutecticOfLamellae(SpecimenTests):
+class TestEutectic(SpecimenTests):
     name = "eutectic"
     settings: ClassVar[dict[str, Any]] = {"colony_um": 5.0}
-
-
-class TestEutecticOfRods(SpecimenTests):
-    name = "eutectic"
-    settings: ClassVar[dict[str, Any]] = {"colony_um": 5.0, "fraction": 0.2}
 
 
 class TestGraphene(SpecimenTests):

@@ -57,13 +57,12 @@ class CahnHilliard(Plane):
 
     def __init__(self, settings: CahnHilliardSettings, seed: int = 0) -> None:
         super().__init__(settings, seed)
-        size = round(settings.spacings_across * self.px(settings.spacing_um))
+        size = round(settings.spacings_across * self.px(settings.spacing_um))  # to within a spacing
         if not 32 <= size <= MAX_CELL_PX:
             raise UsageError(
                 f"{settings.spacings_across} spacings of {self.px(settings.spacing_um):.4g} px are {size} px; a period "
                 f"has 32 to {MAX_CELL_PX} px: change spacing_um, spacings_across or pixel_size"
             )
-        self._size_px = size
 
     def properties(self) -> Mapping[str, float]:
         """Return the fraction and the spacing."""
@@ -82,16 +81,27 @@ class CahnHilliard(Plane):
 
     def _cell(self) -> NDArray[np.float32]:
         s = self.settings
-        return _on_pixels(s.fraction, s.spacings_across, self._size_px, self.seed)
+        return _on_pixels(s.fraction, s.spacings_across, self.px(s.spacing_um), self.seed)
 
 
 @solved_once
-def _on_pixels(fraction: float, spacings: int, size_px: int, seed: int) -> NDArray[np.float32]:
+def _on_pixels(fraction: float, spacings: int, spacing_px: float, seed: int) -> NDArray[np.float32]:
     """Return one period on pixels, shifted so that exactly the wanted fraction is at or below 0."""
-    composition = resampled(decompose(fraction, spacings, seed), size_px)
+    solved = decompose(fraction, spacings, seed)
+    # the solver stops at the first step past the wanted wave number; the period makes up for that step
+    composition = resampled(solved, round(spacing_px * spacings_across(solved)))
     rank = min(max(round(fraction * composition.size), 1), composition.size) - 1
     level = np.partition(composition.ravel(), rank)[rank]
     return np.asarray(composition - level, np.float32)
+
+
+def spacings_across(composition: NDArray[np.floating]) -> float:
+    """Return how many spacings a periodic structure has along an edge: its mean wave number, weighted by power."""
+    size = composition.shape[0]
+    power = np.abs(scipy.fft.fft2(composition)) ** 2
+    power[0, 0] = 0
+    turns = size * scipy.fft.fftfreq(size)
+    return float((power * np.hypot(turns[:, None], turns[None, :])).sum() / power.sum())
 
 
 @solved_once

@@ -141,6 +141,11 @@ class Eutectic(Plane):
         kind = class_labels(["rods" if self.rods else "lamellae"])
         return Objects(**{**found.__dict__, "columns": columns, "classes": kind})
 
+    def labels_of(self, box: Box) -> NDArray[np.int64]:
+        """Return the number of each pixel's colony."""
+        colonies = self._colonies(box)
+        return colonies.number[colonies.index]
+
     def _character(
         self, numbers: NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

@@ -24,8 +24,8 @@ from cemi_core.model.specimen import Specimen
 
 MAX_PIXELS = 128_000_000
 _TILE_PX = 512
-#: How far beyond the image objects are looked for that reach into it.
-_BEYOND_PX = 512
+#: How far beyond the image objects that reach into it are looked for, px, until each of its labels has its row.
+_BEYOND_PX = (64, 256, 1024)
 
 
 @dataclass
@@ -127,12 +127,16 @@ def _computed(specimen: Specimen, size_px: tuple[int, int], progress: Callable[[
 
 def _objects(specimen: Specimen, whole: Box, image: _Image) -> tuple[Objects, NDArray[np.int64]] | None:
     """Return the objects in the image or reaching into it, and their labels (0 for one that cannot be seen)."""
-    found = specimen.objects(whole.grown(_BEYOND_PX) if image.numbers else whole)
+    found = specimen.objects(whole)
     if found is None:
         return None
+    names = [column.name for column in found.columns]
+    for beyond_px in _BEYOND_PX:
+        if "number" not in names or np.isin(image.numbers, found.column("number").astype(np.int64)).all():
+            break
+        found = specimen.objects(whole.grown(beyond_px)) or found
     inside = (found.y_px >= -0.5) & (found.y_px < whole.height - 0.5)
     inside &= (found.x_px >= -0.5) & (found.x_px < whole.width - 0.5)
-    names = [column.name for column in found.columns]
     if "number" not in names:
         return found.selected(inside), np.zeros(int(inside.sum()), np.int64)
     label_of = {number: label for label, number in enumerate(image.numbers, 1)}

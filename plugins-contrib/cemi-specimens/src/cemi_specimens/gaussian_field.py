@@ -21,7 +21,7 @@ from cemi_specimens.plane import Plane
 
 Correlation = Literal["gaussian", "exponential"]
 MAX_CELL_PX = 4096
-_LENGTHS_IN_CELL = 16
+_LENGTHS_IN_CELL = 32
 
 
 class GaussianFieldSettings(SpecimenSettings):
@@ -40,9 +40,9 @@ class GaussianField(Plane):
     """A level-cut Gaussian random field (Cahn, J. Chem. Phys. 42 (1965) 93; Torquato, Random Heterogeneous Materials).
 
     The field is a Fourier series whose amplitudes are the square root of the wanted power spectrum, exactly, and whose
-    phases alone are random. So over one period its autocorrelation *is* the wanted one, and not only on average; and
-    the level is the value that exactly the wanted share of the period exceeds. The period is the specimen's extent
-    (at least 16 correlation lengths, at most 4096 px along an edge).
+    phases alone are random. So over one period its autocorrelation *is* the wanted one, and not only on average. The
+    period is the specimen's extent, but at least 32 correlation lengths and at most 4096 px along an edge. The level is
+    the value below which exactly the wanted fraction of the extent lies (of the period, where that is smaller).
 
     Parameters
     ----------
@@ -93,7 +93,8 @@ class GaussianField(Plane):
 
     def _solved(self) -> tuple[NDArray[np.float32], float]:
         s = self.settings
-        return solve_field(self._shape, self.px(s.correlation_um), s.correlation, s.fraction, self.seed)
+        extent = (min(s.extent_px[0], self._shape[0]), min(s.extent_px[1], self._shape[1]))
+        return solve_field(self._shape, extent, self.px(s.correlation_um), s.correlation, s.fraction, self.seed)
 
 
 def _period_px(extent_px: tuple[int, int], length_px: float) -> tuple[int, int]:
@@ -109,9 +110,14 @@ def _period_px(extent_px: tuple[int, int], length_px: float) -> tuple[int, int]:
 
 @solved_once
 def solve_field(
-    shape: tuple[int, int], length_px: float, correlation: Correlation, fraction: float, seed: int
+    shape: tuple[int, int],
+    extent: tuple[int, int],
+    length_px: float,
+    correlation: Correlation,
+    fraction: float,
+    seed: int,
 ) -> tuple[NDArray[np.float32], float]:
-    """Return one period of the field (mean 0, variance 1) and the level below which the wanted fraction of it lies."""
+    """Return a period of the field (mean 0, variance 1) and the level that parts the wanted fraction of its extent."""
     y, x = (np.minimum(np.arange(size), size - np.arange(size)).astype(np.float32) for size in shape)
     if correlation == "gaussian":
         wanted = np.exp(-((y[:, None] / length_px) ** 2) - (x[None, :] / length_px) ** 2).astype(np.float32)
@@ -124,8 +130,9 @@ def solve_field(
     spectrum *= amplitude / np.maximum(np.abs(spectrum), np.finfo(np.float32).tiny)
     field = scipy.fft.irfft2(spectrum, s=shape).astype(np.float32)
     field /= field.std(dtype=np.float64)
-    below = min(max(round(fraction * field.size), 1), field.size) - 1
-    level = float(np.partition(field.ravel(), below)[below])
+    inside = field[: extent[0], : extent[1]].ravel()
+    below = min(max(round(fraction * inside.size), 1), inside.size) - 1
+    level = float(np.partition(inside, below)[below])
     return field, level
 
 

@@ -144,7 +144,7 @@ def wulff_atoms(diameter_nm: float, ratio: float) -> NDArray[np.float64]:
     # an octahedron |x| + |y| + |z| <= sqrt(3) d, less six pyramids beyond |x| = ratio d
     per_cube = 4 / 3 * math.sqrt(3) ** 3 - 6 * 2 / 3 * max(math.sqrt(3) - ratio, 0.0) ** 3
     distance = (volume / per_cube) ** (1 / 3)
-    cells = math.ceil(2 * distance / A_NM) + 1
+    cells = math.ceil(2 * math.sqrt(3) * distance / A_NM) + 1
     grid = np.arange(-cells, cells + 1)
     half = np.stack(np.meshgrid(grid, grid, grid, indexing="ij"), axis=-1).reshape(-1, 3)
     points = half[half.sum(axis=1) % 2 == 0] * (A_NM / 2)

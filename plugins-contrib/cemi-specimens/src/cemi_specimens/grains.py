@@ -70,6 +70,10 @@ class Grains(Plane):
         numbers, away = self._grains(box)
         return SpecimenTruth(masks={"boundary": away <= self.settings.boundary_px / 2}, labels=numbers)
 
+    def labels_of(self, box: Box) -> NDArray[np.int64]:
+        """Return the grain numbers of a box."""
+        return self.numbers(box)
+
     def objects(self, box: Box) -> Objects:
         """Return the grains whose centroid lies in a box."""
         return label_objects(box, self.labels, self.reach_px, "grains", "Grains", self.pixel_size_um)

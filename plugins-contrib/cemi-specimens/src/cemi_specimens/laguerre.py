@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,9 @@ from cemi_specimens.object_numbers import object_numbers
 from cemi_specimens.periodic import solved_once
 
 _PACKED_SHARE = 0.82
-_ROUNDS = 400
+_PACKING_ROUNDS = 300
+_WEIGHT_ROUNDS = 14
+_SAMPLES_PER_GRAIN = 150
 
 
 class LaguerreSettings(GrainSettings):
@@ -36,7 +39,8 @@ class Laguerre(Grains):
 
     Discs with log-normal diameters are packed on a torus by pushing overlapping ones apart (force-biased packing,
     Bezrukov, Bargiel and Stoyan, Part. Part. Syst. Charact. 19 (2002) 111); a point belongs to the disc of the least
-    power ``distance^2 - radius^2``. So a grain's size follows its disc's, unlike a Voronoi cell's.
+    power ``distance^2 - weight``. The weights begin as the squared radii and are then changed until each grain has the
+    area that it should (Bourne, Kok, Roper and Spanjer, Phil. Mag. 100 (2020) 2677).
 
     Parameters
     ----------
@@ -56,11 +60,10 @@ class Laguerre(Grains):
     @property
     def reach_px(self) -> int:
         """No pixel of a grain is farther than this from its centroid, px."""
-        _, radii = self._discs()
-        return int(math.ceil(4 * radii.max()) + 2)
+        return math.ceil(2 * self._sites().reach * self.period_px) + 2
 
     def properties(self) -> Mapping[str, float]:
-        """Return the density of grains, their mean area and the spread of the packed diameters."""
+        """Return the density of grains, their mean area and the spread of their diameters."""
         area_um2 = math.pi / 4 * self.settings.grain_um**2
         return {
             "grains_per_um2": 1 / area_um2,
@@ -70,41 +73,71 @@ class Laguerre(Grains):
 
     def numbers(self, box: Box) -> NDArray[np.int64]:
         """Return for each pixel of a box the number of its grain."""
-        centres, radii = self._discs()
-        period, largest = self.period_px, float(radii.max())
-        margin = 4 * largest
-        periods_y = np.arange(
-            math.floor((box.y - margin) / period), math.floor((box.y + box.height + margin) / period) + 1
-        )
-        periods_x = np.arange(
-            math.floor((box.x - margin) / period), math.floor((box.x + box.width + margin) / period) + 1
-        )
-        y = (periods_y[:, None, None] * period + centres[:, 0]) + 0 * periods_x[None, :, None]
-        x = (periods_x[None, :, None] * period + centres[:, 1]) + 0 * periods_y[:, None, None]
-        numbers = object_numbers(periods_y[:, None, None], periods_x[None, :, None], np.arange(len(radii)), 20)
-        radius = np.broadcast_to(radii, y.shape)
-        near = (y > box.y - margin) & (y < box.y + box.height + margin)
-        near &= (x > box.x - margin) & (x < box.x + box.width + margin)
-        # the power is a distance in three dimensions, with sqrt(largest^2 - radius^2) as the third coordinate
-        height = np.sqrt(largest**2 - radius[near] ** 2)
-        return numbers[near][nearest_point(box, np.column_stack([y[near], x[near], height]))]
+        sites, period = self._sites(), self.period_px
+        margin = sites.reach * period + 1
+        near = []
+        for period_y in _periods(box.y, box.height, margin, period):
+            for period_x in _periods(box.x, box.width, margin, period):
+                y, x = (sites.centres + np.array([period_y, period_x])).T * period
+                keep = (y > box.y - margin) & (y < box.y + box.height + margin)
+                keep &= (x > box.x - margin) & (x < box.x + box.width + margin)
+                index = np.flatnonzero(keep)
+                numbers = object_numbers(period_y, period_x, index, 20)
+                near.append((y[keep], x[keep], _third(sites.weights)[index] * period, numbers))
+        y, x, third, numbers = (np.concatenate(part) for part in zip(*near, strict=True))
+        return np.asarray(numbers[nearest_point(box, np.column_stack([y, x, third]))], np.int64)
 
-    def _discs(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _sites(self) -> Sites:
         s = self.settings
-        centres, radii = pack_discs(s.grains_per_period, s.size_spread, self.seed)
-        return centres * self.period_px, radii * self.period_px
+        return laguerre_sites(s.grains_per_period, s.size_spread, self.seed)
+
+
+def _periods(start: int, size: int, margin: float, period: float) -> range:
+    """Return the periods that an interval touches, with a margin."""
+    return range(math.floor((start - margin) / period), math.floor((start + size + margin) / period) + 1)
+
+
+@dataclass(frozen=True)
+class Sites:
+    """The sites of a power diagram on a torus of edge 1.
+
+    Attributes
+    ----------
+    centres : ndarray of float64, shape (n, 2)
+        y and x, 0 to 1.
+    weights : ndarray of float64, shape (n,)
+        A point belongs to the site of the least ``distance^2 - weight``.
+    reach : float
+        No point of a grain is farther from its site.
+    """
+
+    centres: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    reach: float
 
 
 @solved_once
-def pack_discs(count: int, spread: float, seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return centres (n, 2) and radii (n,) of discs packed on a torus of edge 1, with log-normal diameters."""
+def laguerre_sites(count: int, spread: float, seed: int) -> Sites:
+    """Return sites whose grains have log-normal diameters of a spread."""
     rng = np.random.default_rng([seed, 11])
-    # at evenly spaced quantiles rather than drawn, so that the spread of so few discs is the stated one
-    quantiles = rng.permutation((np.arange(count) + 0.5) / count)
-    radii = np.exp(spread * ndtri(quantiles))
-    radii *= math.sqrt(_PACKED_SHARE / (math.pi * float((radii**2).sum())))
-    centres = rng.random((count, 2))
-    for _ in range(_ROUNDS):
+    # at evenly spaced quantiles rather than drawn, so that the spread of so few grains is the stated one
+    radii = np.exp(spread * ndtri(rng.permutation((np.arange(count) + 0.5) / count)))
+    share = radii**2 / float((radii**2).sum())
+    radii = np.sqrt(_PACKED_SHARE / math.pi * share)
+    centres = pack_discs(radii, rng.random((count, 2)))
+    size = math.ceil(math.sqrt(count * _SAMPLES_PER_GRAIN))
+    weights = radii**2
+    for _ in range(_WEIGHT_ROUNDS):
+        area = np.bincount(_owners(centres, weights, size).ravel(), minlength=count) / size**2
+        # moving all its boundaries, a grain of six neighbours grows by sqrt(3) times the change of its weight
+        weights = weights + 0.7 * (share - area) / math.sqrt(3)
+    largest = float(radii.max())
+    return Sites(centres, weights, math.sqrt((2 * largest) ** 2 + float(np.ptp(weights))))
+
+
+def pack_discs(radii: NDArray[np.float64], centres: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return centres (n, 2) on a torus of edge 1 so that discs of the radii hardly overlap, from a first guess."""
+    for _ in range(_PACKING_ROUNDS):
         pairs = cKDTree(centres, boxsize=1.0).query_pairs(2 * float(radii.max()), output_type="ndarray")
         apart = centres[pairs[:, 0]] - centres[pairs[:, 1]]
         apart -= np.round(apart)
@@ -114,11 +147,27 @@ def pack_discs(count: int, spread: float, seed: int) -> tuple[NDArray[np.float64
         if not hit.any():
             break
         push = apart[hit] * (0.5 * overlap[hit] / distance[hit])[:, None]
-        for axis in (0, 1):
-            centres[:, axis] += np.bincount(pairs[hit, 0], push[:, axis], count)
-            centres[:, axis] -= np.bincount(pairs[hit, 1], push[:, axis], count)
-        centres %= 1.0
-    return centres, radii
+        change = np.zeros_like(centres)
+        np.add.at(change, pairs[hit, 0], push)
+        np.subtract.at(change, pairs[hit, 1], push)
+        centres = (centres + change) % 1.0
+    return centres
+
+
+def _owners(centres: NDArray[np.float64], weights: NDArray[np.float64], size: int) -> NDArray[np.int64]:
+    """Return the site that owns each of ``size`` x ``size`` points of the torus."""
+    shifts = np.array([(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)], np.float64)
+    around = (centres[None] + shifts[:, None]).reshape(-1, 2)
+    index = np.tile(np.arange(len(centres)), len(shifts))
+    near = (np.abs(around - 0.5) < 0.9).all(axis=1)
+    points = np.column_stack([around[near], _third(weights)[index[near]]])
+    # on the grid of pixels, so that one function answers for both
+    return index[near][nearest_point(Box(0, 0, size, size), points * size)]
+
+
+def _third(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a third coordinate of the sites that makes the power a squared distance (less a constant)."""
+    return np.asarray(np.sqrt(weights.max() - weights), np.float64)
 
 
 def make_laguerre(settings: LaguerreSettings, runtime: Runtime) -> Laguerre:

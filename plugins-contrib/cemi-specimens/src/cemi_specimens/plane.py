@@ -98,6 +98,11 @@ class Plane(ABC):
     def truth_of(self, box: Box) -> SpecimenTruth:
         """Return the truth of a box, computed for this box."""
 
+    def labels_of(self, box: Box) -> NDArray[np.int64]:
+        """Return the object numbers of a box, computed for this box; where that is quicker than the whole truth."""
+        found = self.truth_of(box).labels
+        return np.zeros((box.height, box.width), np.int64) if found is None else found
+
     def objects(self, box: Box) -> Objects | None:
         """Return the objects whose centroid lies in a box; None for a specimen without objects."""
         return None
@@ -144,7 +149,7 @@ class Plane(ABC):
         return SpecimenTruth(masks, means, labels, fields)
 
     def labels(self, box: Box) -> NDArray[np.int64]:
-        """Return the object numbers of a box, 0 for none; tiles are kept, as objects are counted in boxes that overlap."""
+        """Return the object numbers of a box, 0 for none; tiles are kept, as boxes of objects overlap."""
         labels = np.zeros((box.height, box.width), np.int64)
         for tile, part in tiles_of(box):
             labels[_within(part, box)] = self._label_tile(tile)[_within(part, tile)]
@@ -153,8 +158,7 @@ class Plane(ABC):
     def _label_tile(self, tile: Box) -> NDArray[np.int64]:
         kept = _recall(self._label_tiles, (tile.y, tile.x), self._lock)
         if kept is None:
-            found = self.truth_of(tile).labels
-            kept = np.zeros((TILE_PX, TILE_PX), np.int64) if found is None else found
+            kept = self.labels_of(tile)
             _keep(self._label_tiles, (tile.y, tile.x), kept, _LABEL_TILES_KEPT, self._lock)
         return kept
 
