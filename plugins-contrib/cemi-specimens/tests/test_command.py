@@ -81,6 +81,9 @@ def test_files_reads_what_the_command_writes(written: Path) -> None:
     objects, wanted = again.objects(box), made.objects(box)
     assert objects is not None and wanted is not None and len(objects) == len(wanted)
     assert np.sort(objects.column("diameter_um")) == pytest.approx(np.sort(wanted.column("diameter_um")))
+    labels = again.truth(Box(0, 0, 300, 420)).labels
+    here = [labels[round(y), round(x)] for y, x in zip(objects.y_px, objects.x_px, strict=True)]
+    assert np.mean(here == objects.column("number")) > 0.98
     assert again.properties()["mean_grain_area_um2"] == pytest.approx(9 * np.pi / 4)
     assert not again.render(Box(-50, -50, 40, 40)).any()
 

@@ -25,7 +25,7 @@ from cemi_core.model.stages import Runtime
 from cemi_specimens.label_objects import label_objects, lies_in
 from cemi_specimens.read_image import SUFFIXES, read_grey, read_plane, tiff_pixel_size_um
 
-_GIVEN = ("y_px", "x_px", "area_px", "class")
+_GIVEN = ("y_px", "x_px", "area_px", "class", "label")
 
 
 class FileSettings(SpecimenSettings):
@@ -113,7 +113,7 @@ class Files:
         folder = Path(self.settings.path)
         if not folder.is_dir():
             raise InputError(f"there is no folder '{folder}' to read a specimen from")
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        files = sorted(path for level in ("*", "masks/*", "fields/*") for path in folder.glob(level) if path.is_file())
         state = tuple((str(path), path.stat().st_mtime_ns) for path in files)
         return _load(str(folder), state, self.settings.blur_px)
 
@@ -180,8 +180,8 @@ def _same_size(path: Path, values: NDArray[Any], image: NDArray[np.float32]) -> 
 def read_objects(path: Path) -> Objects:
     """Return the objects of a CSV table with the columns ``y_px`` and ``x_px``.
 
-    ``area_px`` and ``class`` are known too; further columns of numbers become further quantities, whose unit is what
-    follows the last underscore of their name (``diameter_um``).
+    ``area_px``, ``class`` and ``label`` (the object's value in the labels) are known too; further columns of numbers
+    become further quantities, whose unit is what follows the last underscore of their name (``diameter_um``).
 
     Raises
     ------
@@ -201,6 +201,9 @@ def read_objects(path: Path) -> Objects:
     names = sorted({row["class"] for row in rows}) if "class" in header and rows else ["object"]
     kinds = [names.index(row["class"]) if "class" in header else 0 for row in rows]
     further = [name for name in numbers if name not in _GIVEN]
+    columns = [ObjectColumn(name, name.replace("_", " "), _unit(name), numbers[name]) for name in further]
+    if "label" in numbers:
+        columns.insert(0, ObjectColumn("number", "Number in the labels", "1", numbers["label"]))
     return Objects(
         "objects",
         "Objects",
@@ -209,7 +212,7 @@ def read_objects(path: Path) -> Objects:
         numbers.get("area_px", np.full(len(rows), np.nan)),
         class_index=np.array(kinds, np.int32),
         classes=class_labels(names),
-        columns=tuple(ObjectColumn(name, name.replace("_", " "), _unit(name), numbers[name]) for name in further),
+        columns=tuple(columns),
     )
 
 
