@@ -114,10 +114,10 @@ class SpecimenTests:
         np.testing.assert_array_equal(again.render(self.box), image)
 
     def test_the_seed_decides(self) -> None:
-        image = self.make(seed=1).render(self.box)
-        np.testing.assert_array_equal(self.make(seed=1).render(self.box), image)
+        image = self.make(seed=0).render(self.box)
+        np.testing.assert_array_equal(self.make(seed=0).render(self.box), image)
         if self.seed_decides:
-            assert (self.make(seed=2).render(self.box) != image).any()
+            assert (self.make(seed=1).render(self.box) != image).any()
 
     def test_the_factory_is_cheap(self) -> None:
         self.make()  # imports what it needs
