@@ -24,9 +24,9 @@ from cemi_core.model.grid import Grid
 from cemi_core.model.mosaic import Box
 from cemi_core.model.result import GridMap
 from cemi_core.model.stages import BlockInfo
+from cemi_specimens.random_field import smooth_noise
 from cemi_virtual_sem import make_specimen
 from cemi_virtual_sem.detector import line_kernel
-from cemi_virtual_sem.random_field import smooth_noise
 
 PIXEL_UM = 0.1
 SHAPE = 1200, 6600

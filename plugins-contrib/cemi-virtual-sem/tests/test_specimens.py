@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -9,10 +10,11 @@ from hypothesis import strategies as st
 
 from cemi_core.errors import UsageError
 from cemi_core.model.mosaic import Box
+from cemi_core.model.specimen import Specimen
+from cemi_core.testing import SpecimenTests
 from cemi_virtual_sem import make_specimen
 from cemi_virtual_sem.ehea import Ehea
 from cemi_virtual_sem.polycrystal import Polycrystal
-from cemi_virtual_sem.specimen import Specimen
 
 NAMES = ("ehea", "pbse-srse", "polycrystal")
 WHOLE = Box(-300, -200, 900, 1100)
@@ -143,7 +145,7 @@ def test_boundaries_part_the_grains_and_are_dark_and_of_the_stated_width() -> No
     specimen = make_specimen("polycrystal", seed=6, boundary_px=5.0, grain_um=8.0)
     assert isinstance(specimen, Polycrystal)
     box = Box(0, 0, 512, 512)
-    boundary, grains, grey = specimen.truth(box).masks["boundary"], specimen.grain_numbers(box), specimen.render(box)
+    boundary, grains, grey = specimen.truth(box).masks["boundary"], specimen.labels(box), specimen.render(box)
     assert grey[boundary].mean() < grey[~boundary].mean() - 0.04
     changes = (grains[1:] != grains[:-1])[:, 1:] | (grains[:, 1:] != grains[:, :-1])[1:]
     assert boundary[1:, 1:][changes].all()
@@ -154,7 +156,22 @@ def test_boundaries_part_the_grains_and_are_dark_and_of_the_stated_width() -> No
 
 
 def test_unknown_specimens_and_settings_are_named() -> None:
-    with pytest.raises(UsageError, match="unknown specimen 'ehae': use one of ehea"):
+    with pytest.raises(UsageError, match="unknown specimen 'ehae'; did you mean 'ehea'"):
         make_specimen("ehae")
-    with pytest.raises(UsageError, match=r"specimen\.bcc_lo.*known: bcc_low"):
+    with pytest.raises(UsageError, match=r"specimen\.bcc_lo: .*known: .*bcc_low"):
         make_specimen("ehea", bcc_lo=0.3)
+    with pytest.raises(UsageError, match=r"specimen\.pixel_size is set by the session"):
+        make_specimen("ehea", pixel_size="20 nm")
+
+
+class TestEhea(SpecimenTests):
+    name = "ehea"
+
+
+class TestPbseSrse(SpecimenTests):
+    name = "pbse-srse"
+
+
+class TestPolycrystal(SpecimenTests):
+    name = "polycrystal"
+    settings: ClassVar[dict[str, Any]] = {"grain_um": 3.0}

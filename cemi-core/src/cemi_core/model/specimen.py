@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from cemi_core.model.mosaic import Box
 from cemi_core.model.objects import Objects
@@ -41,7 +41,7 @@ class SpecimenSettings(Settings):
     """What every specimen can be told; derive the settings of a specimen from it."""
 
     pixel_size: PositiveLengthUm = Field(0.1, description="Edge of a pixel, such as '100 nm'.")
-    extent_px: tuple[int, int] = Field(
+    extent_px: tuple[PositiveInt, PositiveInt] = Field(
         (1200, 6000), description="(height, width) of the specimen, px; a planted trend runs over it."
     )
     blur_px: float = Field(0.6, ge=0, le=8, description="Standard deviation of the beam's point spread, px.")

@@ -12,12 +12,14 @@ from cemi_core.testing.kits import (
     make_plugin,
 )
 from cemi_core.testing.samples import Tiles, cut_tiles, striped_image, textured_image
+from cemi_core.testing.specimen_kits import SpecimenTests
 
 __all__ = [
     "AnalyzerTests",
     "DenoiserTests",
     "RelationTests",
     "SourceTests",
+    "SpecimenTests",
     "StitcherTests",
     "Tiles",
     "cut_tiles",

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemi_core.model.mosaic import Box
-from cemi_virtual_sem.random_field import lattice_uniform, smooth_noise
+from cemi_specimens.random_field import lattice_uniform, smooth_noise
 
 _JITTER = 0.75
 # Order of an ordered dither: neighbouring colonies get ranks that differ most, so that a share of colonies is met

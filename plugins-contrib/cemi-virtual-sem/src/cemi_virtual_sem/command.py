@@ -9,15 +9,16 @@ from pathlib import Path
 import click
 
 from cemi_core.errors import UsageError
+from cemi_specimens import specimen_names
 from cemi_virtual_sem.recording import write_recording
 from cemi_virtual_sem.settings import SIZES, Mode, session_settings
-from cemi_virtual_sem.specimens import SPECIMENS
 
 _EPILOG = """\b
 Examples:
   cemi virtual-sem ehea --out data/demo --size small
   cemi virtual-sem ehea --out data/pairs --size tiny --mode stills --hd --seed 3
   cemi virtual-sem polycrystal --out data/grains --set specimen.grain_um=4
+  cemi virtual-sem graphene --out data/graphene --size tiny --mode stills
 
 Writes pass01.mp4, pass02.mp4, ... with scans.csv and screen.csv, or frames/*.tif with stills.csv and
 positions.csv; and in both cases truth.h5, hardness.csv and session.json.
@@ -39,7 +40,7 @@ class ProgressLines:
 
 
 @click.command("virtual-sem", epilog=_EPILOG)
-@click.argument("specimen", type=click.Choice(SPECIMENS))
+@click.argument("specimen", type=click.Choice(specimen_names()))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the recording.")
 @click.option("--size", type=click.Choice(SIZES), default="small", show_default=True, help="How much to record.")
 @click.option(

@@ -7,6 +7,7 @@ Lang et al., Microstructures 2025, 5, 2025004, report for such an ingot a BCC fr
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,15 +18,17 @@ from pydantic import Field
 from scipy.special import ndtri
 
 from cemi_core.model.mosaic import Box
-from cemi_core.model.settings import Settings
+from cemi_core.model.specimen import SpecimenSettings, SpecimenTruth
+from cemi_core.model.stages import Runtime
+from cemi_specimens.plane import Plane
+from cemi_specimens.random_field import lattice_uniform, smooth_noise
 from cemi_virtual_sem.colonies import Tessellation, tessellate
-from cemi_virtual_sem.random_field import Trend, lattice_uniform, smooth_noise
-from cemi_virtual_sem.specimen import Specimen, SpecimenTruth
+from cemi_virtual_sem.trend import Trend
 
 _TREND_STEP = 16
 
 
-class EheaSettings(Settings):
+class EheaSettings(SpecimenSettings):
     """What an AlCoCrFeNi2.1-like specimen looks like."""
 
     bcc_low: float = Field(0.33, gt=0.05, lt=0.9, description="Lowest BCC fraction along the specimen.")
@@ -55,38 +58,35 @@ class _Structure:
     angle: NDArray[np.float32]  # of the normal of the lamellae, radians, one value for each colony
 
 
-class Ehea(Specimen):
+class Ehea(Plane):
     """A virtual AlCoCrFeNi2.1-like ingot.
 
     Parameters
     ----------
-    pixel_size_um : float
-        Edge of a pixel; the lamellae need at least 2 px per period.
-    settings : EheaSettings, optional
+    settings : EheaSettings
         The paper's ranges by default.
-    extent_px, seed, blur_px
-        See `Specimen`.
+    seed : int
+        Another seed gives another specimen.
     """
 
-    name: ClassVar[str] = "ehea"
     mask_names: ClassVar[tuple[str, ...]] = ("bcc", "lamella")
     mean_names: ClassVar[tuple[str, ...]] = ("lamella_spacing_um", "lamella_cos2", "lamella_sin2")
 
-    def __init__(
-        self,
-        *,
-        pixel_size_um: float = 0.1,
-        settings: EheaSettings | None = None,
-        extent_px: tuple[int, int] = (1200, 6000),
-        seed: int = 0,
-        blur_px: float = 0.6,
-    ) -> None:
-        super().__init__(pixel_size_um=pixel_size_um, extent_px=extent_px, seed=seed, blur_px=blur_px)
-        self.settings = s = settings or EheaSettings()
+    settings: EheaSettings
+
+    def __init__(self, settings: EheaSettings, seed: int = 0) -> None:
+        super().__init__(settings, seed)
+        s, extent_px = settings, settings.extent_px
         self._key = int(lattice_uniform(seed, [7], [11])[0, 0] * 2**24) * 64
         self.bcc_trend = Trend(s.bcc_low, s.bcc_high, extent_px, self._key + 20)
         self.lamella_trend = Trend(s.lamella_low, s.lamella_high, extent_px, self._key + 21)
         self.spacing_trend_um = Trend(s.spacing_low_um, s.spacing_high_um, extent_px, self._key + 22)
+
+    def properties(self) -> Mapping[str, float]:
+        """Return the bounds between which the planted trends run."""
+        s = self.settings
+        names = ("bcc_low", "bcc_high", "lamella_low", "lamella_high", "spacing_low_um", "spacing_high_um")
+        return {name: getattr(s, name) for name in names}
 
     def sharp(self, box: Box) -> NDArray[np.float32]:
         """Return the grey levels before the beam blurs them."""
@@ -215,3 +215,8 @@ class Ehea(Specimen):
             if patch.size:
                 away = np.hypot(*np.ogrid[top - y : top - y + patch.shape[0], left - x : left - x + patch.shape[1]])
                 patch -= (np.clip(r + 0.5 - away, 0, 1) * (patch - 0.08)).astype(np.float32)
+
+
+def make_ehea(settings: EheaSettings, runtime: Runtime) -> Ehea:
+    """Return the specimen; the seed is that of the runtime."""
+    return Ehea(settings, runtime.seed)

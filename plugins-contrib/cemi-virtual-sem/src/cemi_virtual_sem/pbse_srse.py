@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -10,13 +11,14 @@ from pydantic import Field
 from scipy.special import ndtri
 
 from cemi_core.model.mosaic import Box
-from cemi_core.model.settings import Settings
+from cemi_core.model.specimen import SpecimenSettings, SpecimenTruth
+from cemi_core.model.stages import Runtime
+from cemi_specimens.plane import Plane
+from cemi_specimens.random_field import lattice_uniform, smooth_noise
 from cemi_virtual_sem.colonies import tessellate
-from cemi_virtual_sem.random_field import lattice_uniform, smooth_noise
-from cemi_virtual_sem.specimen import Specimen, SpecimenTruth
 
 
-class PbseSrseSettings(Settings):
+class PbseSrseSettings(SpecimenSettings):
     """What a PbSe-SrSe-like gradient specimen looks like."""
 
     sr_start: float = Field(0.1, gt=0, lt=1, description="Share of the Sr-rich phase at x = 0.")
@@ -27,37 +29,33 @@ class PbseSrseSettings(Settings):
     sr_grey: float = Field(0.36, ge=0, le=1, description="Grey level of the dark, Sr-rich phase.")
 
 
-class PbseSrse(Specimen):
+class PbseSrse(Plane):
     """A virtual PbSe-SrSe gradient specimen.
 
     Parameters
     ----------
-    settings : PbseSrseSettings, optional
+    settings : PbseSrseSettings
         Shares, sizes, grey levels.
-    pixel_size_um, extent_px, seed, blur_px
-        See `Specimen`.
+    seed : int
+        Another seed gives another specimen.
     """
 
-    name: ClassVar[str] = "pbse-srse"
     mask_names: ClassVar[tuple[str, ...]] = ("sr",)
 
-    def __init__(
-        self,
-        *,
-        pixel_size_um: float = 0.1,
-        settings: PbseSrseSettings | None = None,
-        extent_px: tuple[int, int] = (1200, 6000),
-        seed: int = 0,
-        blur_px: float = 0.6,
-    ) -> None:
-        super().__init__(pixel_size_um=pixel_size_um, extent_px=extent_px, seed=seed, blur_px=blur_px)
-        self.settings = settings or PbseSrseSettings()
+    settings: PbseSrseSettings
+
+    def __init__(self, settings: PbseSrseSettings, seed: int = 0) -> None:
+        super().__init__(settings, seed)
         self._key = int(lattice_uniform(seed, [7], [13])[0, 0] * 2**24) * 64
 
     def sr_fraction(self, x_px: NDArray[np.floating]) -> NDArray[np.floating]:
         """Return the planted share of the Sr-rich phase at x, px."""
         s = self.settings
         return s.sr_start + (s.sr_end - s.sr_start) * np.clip(np.asarray(x_px) / self.extent_px[1], 0, 1)
+
+    def properties(self) -> Mapping[str, float]:
+        """Return the shares of the Sr-rich phase at the two ends."""
+        return {"sr_start": self.settings.sr_start, "sr_end": self.settings.sr_end}
 
     def sharp(self, box: Box) -> NDArray[np.float32]:
         """Return the grey levels before the beam blurs them."""
@@ -80,3 +78,8 @@ class PbseSrse(Specimen):
         # A second, finer field roughens the boundaries; together they still have variance 1.
         field = np.float32(0.95) * field + np.float32(0.3122) * smooth_noise(self._key + 9, box, max(sigma / 3, 0.8))
         return np.clip((field - level) * np.float32(1.2 * sigma) + np.float32(0.5), 0.0, 1.0)
+
+
+def make_pbse_srse(settings: PbseSrseSettings, runtime: Runtime) -> PbseSrse:
+    """Return the specimen; the seed is that of the runtime."""
+    return PbseSrse(settings, runtime.seed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import ClassVar
 
 import cv2
@@ -10,15 +12,18 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from cemi_core.model.mosaic import Box
-from cemi_core.model.settings import Settings
+from cemi_core.model.objects import Objects
+from cemi_core.model.specimen import SpecimenSettings, SpecimenTruth
+from cemi_core.model.stages import Runtime
+from cemi_specimens.label_objects import label_objects
+from cemi_specimens.plane import Plane
+from cemi_specimens.random_field import lattice_uniform, smooth_noise
 from cemi_virtual_sem.colonies import Tessellation, tessellate
-from cemi_virtual_sem.random_field import lattice_uniform, smooth_noise
-from cemi_virtual_sem.specimen import Specimen, SpecimenTruth
 
 _MARGIN_PX = 12
 
 
-class PolycrystalSettings(Settings):
+class PolycrystalSettings(SpecimenSettings):
     """What a polycrystal looks like."""
 
     grain_um: float = Field(6.0, gt=0, description="Mean width of a grain, um.")
@@ -29,31 +34,24 @@ class PolycrystalSettings(Settings):
     mean_grey: float = Field(0.52, ge=0, le=1, description="Mean grey level.")
 
 
-class Polycrystal(Specimen):
+class Polycrystal(Plane):
     """A virtual polycrystal; neighbouring grains may have nearly the same grey, as in reality.
 
     Parameters
     ----------
-    settings : PolycrystalSettings, optional
+    settings : PolycrystalSettings
         Sizes and contrasts.
-    pixel_size_um, extent_px, seed, blur_px
-        See `Specimen`.
+    seed : int
+        Another seed gives another specimen.
     """
 
-    name: ClassVar[str] = "polycrystal"
     mask_names: ClassVar[tuple[str, ...]] = ("boundary",)
+    has_labels: ClassVar[bool] = True
 
-    def __init__(
-        self,
-        *,
-        pixel_size_um: float = 0.1,
-        settings: PolycrystalSettings | None = None,
-        extent_px: tuple[int, int] = (1200, 6000),
-        seed: int = 0,
-        blur_px: float = 0.6,
-    ) -> None:
-        super().__init__(pixel_size_um=pixel_size_um, extent_px=extent_px, seed=seed, blur_px=blur_px)
-        self.settings = settings or PolycrystalSettings()
+    settings: PolycrystalSettings
+
+    def __init__(self, settings: PolycrystalSettings, seed: int = 0) -> None:
+        super().__init__(settings, seed)
         self._key = int(lattice_uniform(seed, [7], [17])[0, 0] * 2**24) * 64
 
     def sharp(self, box: Box) -> NDArray[np.float32]:
@@ -70,14 +68,20 @@ class Polycrystal(Specimen):
         return grey
 
     def truth_of(self, box: Box) -> SpecimenTruth:
-        """Return the mask of the grain boundaries of a box."""
-        _, away = self._grains(box)
-        return SpecimenTruth(masks={"boundary": away <= self.settings.boundary_px / 2})
+        """Return the mask of the grain boundaries and the number of each pixel's grain."""
+        grains, away = self._grains(box)
+        numbers = grains.spread(grains.number(), box)
+        return SpecimenTruth(masks={"boundary": away <= self.settings.boundary_px / 2}, labels=numbers)
 
-    def grain_numbers(self, box: Box) -> NDArray[np.int64]:
-        """Return for each pixel of a box the number of its grain, the same number in every box."""
-        grains, _ = self._grains(box)
-        return grains.spread(grains.number(), box)
+    def objects(self, box: Box) -> Objects:
+        """Return the grains whose centroid lies in a box."""
+        # a grain competes within 1.92 mean widths of its centre, and so does its centroid
+        reach = math.ceil(2 * 1.92 * self.settings.grain_um / self.pixel_size_um) + 1
+        return label_objects(box, self.labels, reach, "grains", "Grains", self.pixel_size_um)
+
+    def properties(self) -> Mapping[str, float]:
+        """Return the density of the grains."""
+        return {"grains_per_um2": 1 / self.settings.grain_um**2}
 
     def _grains(self, box: Box) -> tuple[Tessellation, NDArray[np.float32]]:
         """Return the grains of a box and each pixel's distance to the nearest boundary, px (at most the margin)."""
@@ -91,3 +95,8 @@ class Polycrystal(Specimen):
         cut = (slice(_MARGIN_PX, -_MARGIN_PX), slice(_MARGIN_PX, -_MARGIN_PX))
         here = Tessellation(labels[cut], 1, grains.node_y, grains.node_x, grains.centre_y_px, grains.centre_x_px)
         return here, np.minimum(away[cut], np.float32(_MARGIN_PX))
+
+
+def make_polycrystal(settings: PolycrystalSettings, runtime: Runtime) -> Polycrystal:
+    """Return the specimen; the seed is that of the runtime."""
+    return Polycrystal(settings, runtime.seed)

@@ -46,7 +46,7 @@ def write_recording(
     out : str or Path
         Folder; made if it is not there.
     specimen : str
-        ``"ehea"``, ``"pbse-srse"`` or ``"polycrystal"``.
+        Any installed specimen.
     settings : SessionSettings or str
         The session, or the name of a ready-made size.
     seed : int
@@ -83,12 +83,12 @@ def write_recording(
 def _write(folder: Path, session: Session, mode: Mode, progress: Progress, threads: int) -> Path:
     chosen = session.settings
     count = chosen.stills if mode == "stills" else chosen.passes * chosen.scans_per_pass
-    step = _Steps(count + truth_steps(session.specimen), progress)
+    step = _Steps(count + truth_steps(session.choice), progress)
     (_write_stills if mode == "stills" else _write_passes)(folder, session, step, threads)
     pending = folder / "truth.pending.h5"
-    write_truth(pending, session.specimen, chosen.model_dump_json(), step, threads)
+    write_truth(pending, session.choice, chosen.model_dump_json(), step, threads)
     _write_hardness(folder / "hardness.csv", pending, session)
-    about = {"specimen": session.specimen.name, "seed": session.seed, "mode": mode}
+    about = {"specimen": session.choice.name, "seed": session.seed, "mode": mode}
     (folder / "session.json").write_text(json.dumps({**about, "settings": chosen.model_dump(mode="json")}, indent=1))
     return pending.replace(folder / "truth.h5")
 
@@ -199,9 +199,16 @@ def _write_tiff(path: Path, picture: NDArray[np.uint8], pixel_size_um: float) ->
 
 
 def _write_hardness(path: Path, truth: Path, session: Session) -> None:
-    """Write hardness.csv (x_um, hv) and keep the planted and the found correlation in the truth file."""
+    """Write hardness.csv (x_um, hv) and keep the planted and the found correlation in the truth file.
+
+    A specimen without a mask, or of which the first one is everywhere alike, has no hardness table.
+    """
+    if not session.specimen.mask_names:
+        return
     s, name = session.settings, f"{session.specimen.mask_names[0]}_fraction"
     x_um, fraction = profile_along_x(truth, name, s.hardness_points)
+    if np.ptp(fraction) == 0:
+        return
     hv = np.round(planted_hardness_hv(fraction, s.hardness_r, session.seed), 2)
     write_table(path, ("x_um", "hv"), zip(x_um, hv, strict=True))
     with h5py.File(truth, "r+") as file:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemi_core.model.mosaic import Box
-from cemi_virtual_sem.specimen import Specimen
+from cemi_core.model.specimen import Specimen
 from cemi_virtual_sem.stage import StagePath
 
 

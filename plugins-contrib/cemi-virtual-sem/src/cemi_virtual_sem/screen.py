@@ -29,14 +29,15 @@ def data_bar(width: int, height: int, pixel_size_um: float) -> NDArray[np.uint8]
     bar = np.full((height, width), _BAR_GREY, np.uint8)
     if height == 0:
         return bar
-    lengths_um = [m * 10.0**e for e in range(-2, 5) for m in (1, 2, 5)]
+    lengths_um = [m * 10.0**e for e in range(-6, 6) for m in (1, 2, 5)]
     length_um = max(length for length in lengths_um if length <= 0.22 * width * pixel_size_um)
     length_px = round(length_um / pixel_size_um)
     middle, scale = height // 2, max(0.3, height / 95)
     cv2.rectangle(bar, (10, middle + 2), (10 + length_px, middle + 4), _INK, -1)
     label = f"{length_um:g} um" if length_um >= 1 else f"{1000 * length_um:g} nm"
+    pixel = f"{1000 * pixel_size_um:.0f}" if pixel_size_um >= 1e-3 else f"{1000 * pixel_size_um:.3g}"
     cv2.putText(bar, label, (10, middle - 3), cv2.FONT_HERSHEY_SIMPLEX, scale, _INK, 1, cv2.LINE_AA)
-    words = f"CEMI virtual SEM   BSE   20 kV   pixel {1000 * pixel_size_um:.0f} nm"
+    words = f"CEMI virtual SEM   BSE   20 kV   pixel {pixel} nm"
     cv2.putText(bar, words, (25 + length_px, middle + 5), cv2.FONT_HERSHEY_SIMPLEX, scale, _INK, 1, cv2.LINE_AA)
     return bar
 

@@ -12,8 +12,7 @@ from cemi_virtual_sem.detector import Detector
 from cemi_virtual_sem.recorder import ScanClock
 from cemi_virtual_sem.scan import ideal_scan, scan_pass
 from cemi_virtual_sem.settings import SessionSettings, session_settings
-from cemi_virtual_sem.specimen import Specimen
-from cemi_virtual_sem.specimens import make_specimen
+from cemi_virtual_sem.specimens import SpecimenChoice
 from cemi_virtual_sem.stage import StagePath, stage_path
 
 SCANS_HEADER = ("file", "row", "scan", "t_start_s", "t_end_s", "y_px", "x_px", "speed_px_per_s")
@@ -25,7 +24,7 @@ class Session:
     Parameters
     ----------
     specimen : str
-        ``"ehea"``, ``"pbse-srse"`` or ``"polycrystal"``.
+        Any installed specimen: ``"ehea"``, ``"pbse-srse"``, ``"polycrystal"``, ``"voronoi"``, ...
     settings : SessionSettings
         What is recorded and how; `cemi_virtual_sem.settings.session_settings` has ready-made sizes.
     seed : int
@@ -35,14 +34,10 @@ class Session:
     def __init__(self, specimen: str, settings: SessionSettings, seed: int = 0) -> None:
         self.settings = settings
         self.seed = seed
-        self.specimen: Specimen = make_specimen(
-            specimen,
-            pixel_size_um=settings.pixel_size_um,
-            extent_px=settings.extent_px,
-            seed=seed,
-            blur_px=settings.blur_px,
-            **settings.specimen,
+        self.choice = SpecimenChoice(
+            specimen, settings.pixel_size_um, settings.extent_px, seed, settings.blur_px, settings.specimen
         )
+        self.specimen = self.choice.make()
         self.detector = Detector(settings.detector, seed)
         slow = settings.detector.model_copy(update={"dwell": settings.detector.dwell * settings.hd_dwell})
         self.slow_detector = Detector(slow, seed)

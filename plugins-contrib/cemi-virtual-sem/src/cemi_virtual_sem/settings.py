@@ -12,6 +12,7 @@ from cemi_core.errors import UsageError
 from cemi_core.model.settings import Settings
 from cemi_virtual_sem.detector import DetectorSettings
 from cemi_virtual_sem.recorder import RecorderSettings
+from cemi_virtual_sem.specimens import own_pixel_size_um
 from cemi_virtual_sem.stage import StageSettings
 
 SIZES = ("tiny", "small", "medium", "paper")
@@ -99,7 +100,7 @@ def session_settings(
     Parameters
     ----------
     specimen : str
-        ``"ehea"``, ``"pbse-srse"`` or ``"polycrystal"``: sets the specimen's own ranges for the size.
+        Any installed specimen: sets its own ranges for the size, and its pixel size if it has one by its nature.
     size : str
         ``"tiny"`` (seconds, for tests), ``"small"`` (the demo), ``"medium"`` (400 stills of 1012 x 628 px) or
         ``"paper"`` (18 passes, 3,902 stills, as Lang et al. 2025).
@@ -115,7 +116,10 @@ def session_settings(
     """
     if size not in _SIZES:
         raise UsageError(f"unknown size '{size}': use one of {', '.join(SIZES)}")
-    values: dict[str, Any] = {**_SIZES[size], "specimen": dict(_SPECIMEN_BY_SIZE.get((specimen, size), {})), **changes}
+    values: dict[str, Any] = {**_SIZES[size], "specimen": dict(_SPECIMEN_BY_SIZE.get((specimen, size), {}))}
+    own_um = own_pixel_size_um(specimen)
+    values |= {"pixel_size_um": own_um} if own_um is not None else {}
+    values |= changes
     for text in overrides:
         key, sign, value = text.partition("=")
         if not sign or not key.strip():
@@ -124,12 +128,12 @@ def session_settings(
     return checked(SessionSettings, values)
 
 
-def checked(model: type[_Model], values: dict[str, Any], prefix: str = "") -> _Model:
+def checked(model: type[_Model], values: dict[str, Any]) -> _Model:
     """Return the settings object, or raise a `UsageError` that names every field that does not fit."""
     try:
         return model(**values)
     except ValidationError as error:
-        problems = [f"{prefix}{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        problems = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         known = ", ".join(model.model_fields)
         hint = f" (known: {known})" if any(e["type"] == "extra_forbidden" for e in error.errors()) else ""
         raise UsageError(f"settings of the virtual microscope: {'; '.join(problems)}{hint}") from None

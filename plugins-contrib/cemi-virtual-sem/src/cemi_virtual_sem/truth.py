@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from cemi_core.errors import InputError
 from cemi_core.model.grid import Grid
 from cemi_core.model.mosaic import Box
-from cemi_virtual_sem.specimen import TILE_PX, Specimen, SpecimenTruth
-from cemi_virtual_sem.specimens import describe
+from cemi_core.model.objects import Objects
+from cemi_core.model.specimen import Specimen, SpecimenTruth
+from cemi_specimens.plane import TILE_PX
+from cemi_virtual_sem.specimens import SpecimenChoice
 
 BLOCK_PX = 16
 _MARGIN_PX = 96
@@ -23,27 +25,28 @@ _PER_TILE = TILE_PX // BLOCK_PX
 _FULL_MASKS_UP_TO_PX = 32_000_000
 
 
-def truth_box(specimen: Specimen) -> Box:
+def truth_box(choice: SpecimenChoice) -> Box:
     """Return the region for which truth is written: the recorded part and a margin, in whole tiles."""
-    height, width = specimen.extent_px
+    height, width = choice.extent_px
     top = left = -_MARGIN_PX // TILE_PX * TILE_PX
     bottom, right = (-(-(size + _MARGIN_PX) // TILE_PX) * TILE_PX for size in (height, width))
     return Box(top, left, bottom - top, right - left)
 
 
 def write_truth(
-    path: Path, specimen: Specimen, session: str, progress: Callable[[], None] = lambda: None, threads: int = 2
+    path: Path, choice: SpecimenChoice, session: str, progress: Callable[[], None] = lambda: None, threads: int = 2
 ) -> None:
     """Write ``truth.h5``; it appears under its name when it is complete.
 
-    For each block of 16 x 16 px and each mask the number of its pixels, for each mean quantity the sum and the number
-    of pixels where it is defined; for specimens of up to 32 Mpx also the masks pixel by pixel.
+    For each block of 16 x 16 px and each mask the number of its pixels, for each mean quantity and each field the sum
+    and the number of pixels where it is defined; for specimens of up to 32 Mpx also masks and labels pixel by pixel,
+    and the objects.
 
     Parameters
     ----------
     path : Path
         The file.
-    specimen : Specimen
+    choice : SpecimenChoice
         What was recorded.
     session : str
         Settings of the session, as JSON, kept as an attribute.
@@ -52,26 +55,28 @@ def write_truth(
     threads : int
         Tiles computed at the same time.
     """
-    partial, region = path.with_name(path.name + ".partial"), truth_box(specimen)
+    partial, region, specimen = path.with_name(path.name + ".partial"), truth_box(choice), choice.make()
     with h5py.File(partial, "w") as file, ThreadPoolExecutor(threads) as pool:
-        file.attrs.update(specimen=describe(specimen), session=session, pixel_size_um=specimen.pixel_size_um)
+        file.attrs.update(specimen=choice.to_json(), session=session, pixel_size_um=choice.pixel_size_um)
         file.attrs.update(block_px=BLOCK_PX, origin_y_px=region.y, origin_x_px=region.x)
-        file.attrs.update(height_px=specimen.extent_px[0], width_px=specimen.extent_px[1])
+        file.attrs.update(height_px=choice.extent_px[0], width_px=choice.extent_px[1])
         _create(file, specimen, region)
         for strip in region.tiles(TILE_PX, region.width):
             tiles = list(strip.tiles(TILE_PX, TILE_PX))
             # A few tiles at a time: their masks wait in memory until they are written.
             for start in range(0, len(tiles), 2 * threads):
                 batch = tiles[start : start + 2 * threads]
-                for tile, truth in zip(batch, pool.map(specimen.truth_of, batch), strict=True):
+                for tile, truth in zip(batch, pool.map(specimen.truth, batch), strict=True):
                     _write_tile(file, tile, region, truth)
                     progress()
+        if region.height * region.width <= _FULL_MASKS_UP_TO_PX:
+            _write_objects(file, specimen.objects(region))
     partial.replace(path)
 
 
-def truth_steps(specimen: Specimen) -> int:
+def truth_steps(choice: SpecimenChoice) -> int:
     """Return how often `write_truth` calls ``progress``."""
-    region = truth_box(specimen)
+    region = truth_box(choice)
     return (region.height // TILE_PX) * (region.width // TILE_PX)
 
 
@@ -82,6 +87,7 @@ def _create(file: h5py.File, specimen: Specimen, region: Box) -> None:
         "compression": "gzip",
         "shuffle": True,
     }
+    file.create_group("blocks/masks")
     for name in specimen.mask_names:
         file.create_dataset(f"blocks/masks/{name}", shape, np.uint16, **packed)
         if region.height * region.width <= _FULL_MASKS_UP_TO_PX:
@@ -94,9 +100,21 @@ def _create(file: h5py.File, specimen: Specimen, region: Box) -> None:
                 compression_opts=1,
             )
             full.attrs.update(origin_y_px=region.y, origin_x_px=region.x)
-    for name in specimen.mean_names:
+    probe = specimen.truth(Box(0, 0, 1, 1))
+    for name in (*specimen.mean_names, *probe.fields):
         file.create_dataset(f"blocks/sums/{name}", shape, np.float32, **packed)
         file.create_dataset(f"blocks/counts/{name}", shape, np.uint16, **packed)
+    if probe.labels is not None and region.height * region.width <= _FULL_MASKS_UP_TO_PX:
+        labels = file.create_dataset(
+            "labels",
+            (region.height, region.width),
+            np.int64,
+            chunks=(TILE_PX, TILE_PX),
+            compression="gzip",
+            shuffle=True,
+            compression_opts=1,
+        )
+        labels.attrs.update(origin_y_px=region.y, origin_x_px=region.x)
 
 
 def _write_tile(file: h5py.File, tile: Box, region: Box, truth: SpecimenTruth) -> None:
@@ -107,9 +125,25 @@ def _write_tile(file: h5py.File, tile: Box, region: Box, truth: SpecimenTruth) -
         if f"masks/{name}" in file:
             full = Box(tile.y - region.y, tile.x - region.x, TILE_PX, TILE_PX)
             file[f"masks/{name}"][full.slices] = mask
-    for name, (values, defined) in truth.means.items():
+    if truth.labels is not None and "labels" in file:
+        file["labels"][Box(tile.y - region.y, tile.x - region.x, TILE_PX, TILE_PX).slices] = truth.labels
+    everywhere = np.ones((TILE_PX, TILE_PX), bool)
+    means = {**truth.means, **{name: (values, everywhere) for name, values in truth.fields.items()}}
+    for name, (values, defined) in means.items():
         file[f"blocks/sums/{name}"][there] = _block_sums(np.where(defined, values, np.float32(0)))
         file[f"blocks/counts/{name}"][there] = _block_sums(defined)
+
+
+def _write_objects(file: h5py.File, objects: Objects | None) -> None:
+    """Write the objects as a group of columns; the attribute ``classes`` names what ``class_index`` counts."""
+    if objects is None:
+        return
+    group = file.create_group("objects")
+    group.attrs.update(name=objects.name, classes=[label.name for label in objects.classes])
+    for name in ("y_px", "x_px", "area_px", "class_index"):
+        group.create_dataset(name, data=getattr(objects, name))
+    for column in objects.columns:
+        group.create_dataset(column.name, data=column.values).attrs["unit"] = column.unit
 
 
 def _block_sums(values: NDArray[Any]) -> NDArray[Any]:
@@ -135,7 +169,8 @@ def truth_on_grid(
     dict of str to ndarray, shape (rows, columns)
         ``bcc_fraction``, ``lamella_fraction`` (0 to 1), ``lamella_spacing_um`` (mean over the lamellar area, one
         period of two phases; NaN in cells without lamellae) and ``lamella_orientation_deg`` (of the lamellae's normal
-        against x, -90 to 90) for ehea; ``sr_fraction`` for pbse-srse; ``boundary_fraction`` for polycrystal.
+        against x, -90 to 90) for ehea; ``sr_fraction`` for pbse-srse; ``NAME_fraction`` for each mask of any specimen
+        and the mean of each of its quantities and fields.
 
     Raises
     ------
@@ -179,8 +214,10 @@ class _CellSums:
 
     def __init__(self, file: h5py.File, cells_y: list[tuple[float, float]], cells_x: list[tuple[float, float]]) -> None:
         self._file = file
-        name = next(iter(file["blocks/masks"]))
-        rows, columns = file[f"blocks/masks/{name}"].shape
+        kind = next((k for k in ("masks", "sums") if len(file.get(f"blocks/{k}", ()))), None)
+        if kind is None:
+            raise InputError(f"'{file.filename}' holds neither masks nor means of its specimen")
+        rows, columns = next(iter(file[f"blocks/{kind}"].values())).shape
         origin_y, origin_x = file.attrs["origin_y_px"], file.attrs["origin_x_px"]
         block = file.attrs["block_px"]
         self._weights_y = _weights(cells_y, origin_y, rows, block, "y")

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from cemi_core.model.mosaic import Box
-from cemi_virtual_sem.random_field import Trend, lattice_normal, lattice_uniform, smooth_noise
+from cemi_specimens.object_numbers import object_numbers
+from cemi_specimens.random_field import lattice_normal, lattice_uniform, number_uniform, smooth_noise
 
 
 def test_lattice_numbers_are_uniform_and_uncorrelated_between_neighbours() -> None:
@@ -31,9 +32,17 @@ def test_smooth_noise_has_the_stated_variance_and_autocorrelation(sigma_px: floa
     assert found == pytest.approx(np.exp(-(lag**2) / (4 * sigma_px**2)), abs=0.06)
 
 
-def test_trend_stays_between_its_bounds_and_comes_near_both() -> None:
-    trend = Trend(0.28, 0.42, (1000, 6000), seed=2)
-    values = trend(np.arange(0, 1000, 50)[:, None], np.arange(0, 6000, 20)[None, :])
-    assert values.min() >= 0.28 and values.max() <= 0.42
-    assert np.ptp(values) > 0.9 * 0.14
-    assert np.abs(np.diff(values, axis=1)).max() < 0.01 * 0.14 * 3
+def test_numbers_drawn_for_whole_numbers_are_uniform_and_uncorrelated_between_neighbours() -> None:
+    numbers = object_numbers(np.arange(-200, 200)[:, None], np.arange(-300, 300)[None, :], 5)
+    values = number_uniform(3, numbers).astype(float)
+    assert np.histogram(values, 10, (0, 1))[0] / values.size == pytest.approx(np.full(10, 0.1), abs=0.005)
+    for a, b in ((values[1:], values[:-1]), (values[:, 1:], values[:, :-1])):
+        assert abs(np.corrcoef(a.ravel(), b.ravel())[0, 1]) < 0.01
+
+
+def test_object_numbers_are_different_positive_and_exact_in_float64() -> None:
+    node = np.array([-30000, -1, 0, 1, 30000])
+    numbers = object_numbers(node[:, None, None], node[None, :, None], np.arange(3) * 400000, 20)
+    assert len(np.unique(numbers)) == numbers.size
+    assert numbers.min() > 0
+    np.testing.assert_array_equal(numbers.astype(np.float64).astype(np.int64), numbers)

@@ -28,6 +28,17 @@ def _mix(values: NDArray[np.uint32]) -> NDArray[np.uint32]:
     return values
 
 
+def number_hash(seed: int, numbers: NDArray[np.int64]) -> NDArray[np.uint32]:
+    """Return one random 32-bit integer for each whole number, the same wherever that number is met."""
+    low, high = (numbers & 0xFFFFFFFF).astype(np.uint32), (numbers >> 32).astype(np.uint32)
+    return _mix(_mix(high * np.uint32(0x9E3779B1) + np.uint32(seed & 0xFFFFFFFF)) + low * np.uint32(0x85EBCA77))
+
+
+def number_uniform(seed: int, numbers: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return one uniform number in [0, 1) for each whole number; see `number_hash`."""
+    return (number_hash(seed, numbers) >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
+
+
 def lattice_hash(seed: int, y: ArrayLike, x: ArrayLike) -> NDArray[np.uint32]:
     """Return one random 32-bit integer for each node (y[i], x[j]) of a lattice.
 
@@ -57,7 +68,10 @@ def lattice_normal(seed: int, y: ArrayLike, x: ArrayLike) -> NDArray[np.float32]
     bits = lattice_hash(seed, y, x)
     pairs = (bits & np.uint32(0x00FF00FF)) + ((bits >> np.uint32(8)) & np.uint32(0x00FF00FF))
     total = (pairs + (pairs >> np.uint32(16))) & np.uint32(0xFFFF)
-    return (total.astype(np.float32) - np.float32(_MEAN_OF_FOUR_BYTES)) * np.float32(1 / _DEVIATION_OF_FOUR_BYTES)
+    return np.asarray(
+        (total.astype(np.float32) - np.float32(_MEAN_OF_FOUR_BYTES)) * np.float32(1 / _DEVIATION_OF_FOUR_BYTES),
+        np.float32,
+    )
 
 
 def smooth_noise(seed: int, box: Box, sigma_px: float) -> NDArray[np.float32]:
@@ -83,7 +97,7 @@ def smooth_noise(seed: int, box: Box, sigma_px: float) -> NDArray[np.float32]:
     sigma = sigma_px / step
     reach = math.ceil(3.5 * sigma)
     kernel = cv2.getGaussianKernel(2 * reach + 1, sigma, cv2.CV_32F)
-    kernel /= np.float32(np.linalg.norm(kernel))
+    kernel = kernel / np.float32(np.linalg.norm(kernel))
     margin = 2 if step > 1 else 0
     y0, x0 = box.y // step - margin, box.x // step - margin
     y1, x1 = -(-(box.y + box.height) // step) + margin, -(-(box.x + box.width) // step) + margin
@@ -94,39 +108,3 @@ def smooth_noise(seed: int, box: Box, sigma_px: float) -> NDArray[np.float32]:
     field = cv2.resize(field, None, fx=step, fy=step, interpolation=cv2.INTER_CUBIC)
     top, left = box.y - y0 * step, box.x - x0 * step
     return np.ascontiguousarray(field[top : top + box.height, left : left + box.width])
-
-
-class Trend:
-    """A property that varies smoothly along x, and a fifth as much along y, between two bounds.
-
-    Parameters
-    ----------
-    low, high : float
-        The bounds; the trend comes close to both along x.
-    extent_px : tuple of float
-        (height, width) of the specimen: about two and a half waves along x, one along y.
-    seed : int
-        Sets the phases of the waves.
-    """
-
-    _WAVES = ((0.6, 1.0), (0.9, 2.3), (0.5, 4.1))
-
-    def __init__(self, low: float, high: float, extent_px: tuple[float, float], seed: int) -> None:
-        self.low, self.high = low, high
-        self._phases = 2 * math.pi * lattice_uniform(seed, [0], np.arange(4))[0].astype(float)
-        self._height, self._width = extent_px
-        along_x = self._along_x(np.linspace(0, self._width, 513))
-        self._centre, self._reach = (along_x.max() + along_x.min()) / 2, (along_x.max() - along_x.min()) / 2
-
-    def _along_x(self, x_px: NDArray[np.floating]) -> NDArray[np.floating]:
-        turns = x_px / self._width
-        waves = [a * np.sin(2 * math.pi * f * turns + p) for (a, f), p in zip(self._WAVES, self._phases, strict=False)]
-        return np.sum(waves, axis=0)
-
-    def __call__(self, y_px: ArrayLike, x_px: ArrayLike) -> NDArray[np.floating]:
-        """Return the property at the given places, px; broadcasts."""
-        y, x = np.asarray(y_px, float), np.asarray(x_px, float)
-        along_x = (self._along_x(x) - self._centre) / self._reach
-        along_y = np.sin(2 * math.pi * 0.7 * y / self._height + self._phases[3])
-        share = np.clip(0.5 + 0.5 * (0.82 * along_x + 0.18 * along_y), 0.0, 1.0)
-        return self.low + (self.high - self.low) * share
