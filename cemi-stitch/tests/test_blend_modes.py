@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from cemi_core.model.mosaic import Box, Patch
-from cemi_stitch.blending.average import TAPER_PX, average, noise_std
+from cemi_core.numeric.noise import noise_std
+from cemi_stitch.blending.average import TAPER_PX, average
 from cemi_stitch.blending.multiband import MARGIN_PX
 from cemi_stitch.settings import KorniaSettings, abilities
 from cemi_stitch.stitcher import KorniaStitcher

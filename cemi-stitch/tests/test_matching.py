@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cemi_core.model.frame import Frame
-from cemi_stitch.correlation.peaks import subpixel_peak
+from cemi_core.numeric.peak import quadratic_peak
 from cemi_stitch.frames.cache import MatchOptions
 from cemi_stitch.frames.filters import smoothed, smoothed_by_kornia, without_shading, without_shading_by_torch
 from cemi_stitch.graph.candidate_pairs import Window, consecutive_windows, overlap_px, overlapping_pairs
@@ -59,7 +59,7 @@ def test_every_second_row_and_column_of_smoothed_frames_tells_their_shift(record
     for every in (1, 2):
         surface = seen_on_cpu(first, second, look, every).surface
         row, column = divmod(int(surface.argmax()), 5)
-        places.append(subpixel_peak(surface[None, row - 1 : row + 2, column - 1 : column + 2])[0][0] + [row, column])
+        places.append(quadratic_peak(surface[None, row - 1 : row + 2, column - 1 : column + 2])[0][0] + [row, column])
     assert 0 < np.abs(places[0] - places[1]).max() <= 0.02
 
 

@@ -1,40 +1,13 @@
-"""Which way the texture runs and how much of it runs that way: the structure tensor."""
+"""The structure tensor by OpenCV, faster than `cemi_core.numeric.structure_tensor`, and its value by chance."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-
-@dataclass(frozen=True)
-class StructureTensor:
-    """Smoothed products of the slopes of a picture (Bigun and Granlund, ICCV 1987).
-
-    Attributes
-    ----------
-    difference, product, energy : ndarray of float32, shape (h, w)
-        Averages of gx^2 - gy^2, 2 gx gy and gx^2 + gy^2.
-    """
-
-    difference: NDArray[np.float32]
-    product: NDArray[np.float32]
-    energy: NDArray[np.float32]
-
-    @property
-    def coherency(self) -> NDArray[np.float32]:
-        """How much of the texture runs one way, 0 (isotropic) to 1 (straight lines)."""
-        # not cv2.magnitude, whose last digit depends on where in memory the arrays lie
-        length = np.sqrt(self.difference**2 + self.product**2)
-        return np.clip(length / np.maximum(self.energy, np.float32(1e-12)), 0, 1)
-
-    @property
-    def normal_rad(self) -> NDArray[np.float32]:
-        """Direction across the lines, from x towards y, in (-pi/2, pi/2]."""
-        return 0.5 * np.arctan2(self.product, self.difference)
+from cemi_core.numeric.structure_tensor import StructureTensor
 
 
 def slopes(image: NDArray[np.float32], smoothing_px: float = 0.7) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -48,7 +21,7 @@ def slopes(image: NDArray[np.float32], smoothing_px: float = 0.7) -> tuple[NDArr
 
 
 def structure_tensor(image: NDArray[np.float32], window_px: float, smoothing_px: float = 0.7) -> StructureTensor:
-    """Return the structure tensor with a Gaussian window.
+    """Return the structure tensor with a Gaussian window, as `cemi_core.numeric.structure_tensor` defines it.
 
     Parameters
     ----------

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.ndimage import map_coordinates
 
-from cemi_analyze.orientation import StructureTensor
+from cemi_core.numeric.peak import parabola_peak
+from cemi_core.numeric.structure_tensor import StructureTensor
 
 #: Steps of the autocorrelation profile, px.
 _STEP_PX = 0.25
@@ -153,10 +154,10 @@ def first_peak(profile: NDArray[np.float64], lags_px: NDArray[np.float64]) -> tu
     apart = max(2, round(0.1 * top))
     if top + apart >= len(profile):
         return math.nan, 0.0
-    left, middle, right = profile[top - apart], profile[top], profile[top + apart]
-    bend = left - 2 * middle + right
-    if bend >= 0:
+    middle = profile[top]
+    peak = parabola_peak(profile[top - apart], middle, profile[top + apart], apart)
+    if peak is None:
         return math.nan, 0.0
-    lag = lags_px[top] + 0.5 * apart * (left - right) / bend * (lags_px[1] - lags_px[0])
+    lag = lags_px[top] + peak[0] * (lags_px[1] - lags_px[0])
     depth = -float(profile[changes[0] : changes[1]].min())
     return float(lag), float(middle / max(depth, 1e-12))

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemi_core.model.mosaic import Box, Patch
+from cemi_core.numeric.cubic import keys_weights
 from cemi_stitch.frames.warp import straightened
 
 
@@ -110,7 +111,7 @@ def _resampled(image: NDArray[np.float32], y: float, height: int, x: float, widt
     if not complete:
         piece = np.where(known, piece, np.float32(np.nanmean(piece)) if known.any() else np.float32(0))
     cut = slice(1, 1 + height), slice(1, 1 + width)
-    shifted = cv2.sepFilter2D(piece, cv2.CV_32F, _cubic(fx), _cubic(fy), anchor=(1, 1))[cut]
+    shifted = cv2.sepFilter2D(piece, cv2.CV_32F, _weights(fx), _weights(fy), anchor=(1, 1))[cut]
     if complete:
         return shifted
     near = cv2.dilate((~known).astype(np.uint8), np.ones((4, 4), np.uint8), anchor=(1, 1))[cut]
@@ -138,15 +139,5 @@ def _with_margin(image: NDArray[np.float32], top: int, height: int, left: int, w
     return piece
 
 
-def _cubic(fraction: float) -> NDArray[np.float32]:
-    """Return the four weights of Keys' cubic for a place ``fraction`` of a pixel after the second."""
-    f = fraction
-    return np.array(
-        [
-            -0.5 * f + f**2 - 0.5 * f**3,
-            1 - 2.5 * f**2 + 1.5 * f**3,
-            0.5 * f + 2 * f**2 - 1.5 * f**3,
-            -0.5 * f**2 + 0.5 * f**3,
-        ],
-        np.float32,
-    )
+def _weights(fraction: float) -> NDArray[np.float32]:
+    return keys_weights(fraction).astype(np.float32)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import PairShift
-from cemi_stitch.correlation.peaks import subpixel_peak
+from cemi_core.numeric.peak import quadratic_peak
 from cemi_stitch.correlation.zncc import template_zncc
 from cemi_stitch.frames.filters import smoothed
 
@@ -95,7 +95,7 @@ def _of_pair(first: Tensor, second: Tensor, pair: PairShift) -> NDArray[np.float
     if not len(good):
         return np.zeros((0, 10))
     near = torch.stack([quality[n, row[n] - 1 : row[n] + 2, column[n] - 1 : column[n] + 2] for n in good.tolist()])
-    offset = subpixel_peak(near.numpy())[0] + np.stack([row[good], column[good]], 1) - REACH_PX
+    offset = quadratic_peak(near.numpy())[0] + np.stack([row[good], column[good]], 1) - REACH_PX
     middle = np.array(corners, np.float64)[good.numpy()] + (np.array([height, width]) - 1) / 2
     known = _information(near.numpy().astype(np.float64), height * width)
     return np.concatenate([middle, middle - whole, offset + whole - pair.shift_px, known.reshape(-1, 4)], axis=1)

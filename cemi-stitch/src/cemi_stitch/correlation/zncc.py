@@ -12,6 +12,8 @@ import torch
 from scipy.fft import next_fast_len
 from torch import Tensor
 
+from cemi_core.numeric.significance import MAX_CORRELATION
+
 #: Standard deviation, on the [0, 1] scale, below which a patch holds nothing to compare.
 MIN_CONTRAST = 1e-4
 
@@ -65,7 +67,7 @@ def overlap_zncc(
         moments_a = tuple(_correlate(part, mask_b, size, window) for part in (spectrum_a, square_a))
         moments_b = tuple(_correlate(mask_a, part, size, window) for part in (spectrum_b, square_b))
     product = _correlate(spectrum_a, spectrum_b, size, window)
-    return _normalise(product, count, moments_a, moments_b, min_overlap)
+    return normalised(product, count, moments_a, moments_b, min_overlap)
 
 
 def _meeting(first: Tensor, second: Tensor, centre: Tensor, reach: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
@@ -157,13 +159,26 @@ def _sums(values: Tensor, rows: Lines, columns: Lines) -> Tensor:
     return right - left
 
 
-def _normalise(
+def normalised(
     product: Tensor,
     count: Tensor,
     moments_a: tuple[Tensor, ...],
     moments_b: tuple[Tensor, ...],
     min_overlap: Tensor,
 ) -> tuple[Tensor, Tensor]:
+    """Return ZNCC and pixels, as `overlap_zncc` does, from sums over the overlap at every shift.
+
+    Parameters
+    ----------
+    product : Tensor, shape (n, rows, columns)
+        Sum of the products of both pictures.
+    count : Tensor, same shape
+        Pixels in the overlap.
+    moments_a, moments_b : tuple of two Tensors, same shape
+        Sum of each picture, and of its square.
+    min_overlap : Tensor, shape (n,) or (1,)
+        Fewest common pixels.
+    """
     pixels = count.clamp_min(1)
     covariance = product - moments_a[0] * moments_b[0] / pixels
     variance_a = moments_a[1] - moments_a[0] ** 2 / pixels
@@ -173,6 +188,11 @@ def _normalise(
     quality = covariance / (variance_a.clamp_min(1e-30) * variance_b.clamp_min(1e-30)).sqrt()
     quality = torch.where(good, quality.clamp(-1, 1), 0.0)
     return quality.to(torch.float32), torch.where(good, count, 0.0).to(torch.float32)
+
+
+def significance(quality: Tensor, count: Tensor) -> Tensor:
+    """Return `cemi_core.numeric.significance.significance` of correlations, on any device."""
+    return torch.atanh(quality.clamp(-MAX_CORRELATION, MAX_CORRELATION)) * count.sqrt()
 
 
 def template_zncc(patches: Tensor, templates: Tensor, reach: int, sizes: Tensor | None = None) -> Tensor:

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from cemi_core.model.frame import Frame, FrameSource
 from cemi_core.model.layout import Layout, PairShift
+from cemi_core.numeric.significance import significance
 from cemi_stitch.distortion.frame_affine import corner_px
 from cemi_stitch.distortion.scan_geometry import with_geometry
 from cemi_stitch.frames.warp import UprightFrames
-from cemi_stitch.graph.acceptance import FINE_FLOOR, significance
+from cemi_stitch.graph.acceptance import FINE_FLOOR
 from cemi_stitch.graph.candidate_pairs import Window
 from cemi_stitch.matching.match_pairs import gated
 from cemi_stitch.settings import KorniaSettings
@@ -21,7 +22,7 @@ from cemi_stitch.solve.layout import solve_layout
 
 #: Rounds of straightening, and the change of a frame's corners, px, below which no more is worth it.
 ROUNDS, SETTLED_PX = 4, 0.05
-#: What straightening must add to the `gate.significance` of a frame's pairs, or the frame is left as it was.
+#: What straightening must add to the `significance` of a frame's pairs, or the frame is left as it was.
 CLEARLY = 6.0
 #: Half the window in which a pair of straightened frames is matched, px.
 REACH_PX = 12.0

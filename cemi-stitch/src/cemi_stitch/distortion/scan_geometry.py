@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from cemi_core.model.frame import Frame, FrameSource
 from cemi_core.model.layout import Layout, ScanGeometry
+from cemi_core.numeric.robust import irls, lstsq_solver, mad_std, tukey_weights
 from cemi_stitch.correlation.block_shifts import LocalShifts, local_shifts
 from cemi_stitch.distortion.frame_affine import as_affine, frame_turns, suspicious_pairs
 from cemi_stitch.graph.candidate_pairs import nominal_positions
@@ -30,6 +31,8 @@ MOST_GROUPS = 12
 SURE, VISIBLE_PX = 4.0, 1.0
 #: Change of speed between two frames, as a share of the median speed, from which their shears can be told apart.
 LEAST_SPEED_CHANGE = 0.2
+#: Rounds of a robust fit, and standard deviations from which on a point does not count at all (Tukey's 4.7).
+FIT_ROUNDS, OUTLIER = 8, 4.7
 #: Lines that blocks of an overlap must lie from its middle for its shear to show.
 LEAST_LINES = 8
 
@@ -145,13 +148,12 @@ def _robust_fit(
     design: NDArray[np.float64], wanted: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the coefficients of ``design @ coefficients = wanted`` (Tukey's biweight) and the weights, shape (n,)."""
-    weight = np.ones(len(design))
-    for _ in range(8):
-        root = np.sqrt(weight)[:, None]
-        coefficients = np.linalg.lstsq(root * design, root * wanted, rcond=1e-9)[0]
+
+    def reweigh(coefficients: NDArray[np.float64], number: int) -> NDArray[np.float64]:
         away = np.linalg.norm(wanted - design @ coefficients, axis=1)
-        weight = np.clip(1 - (away / max(4.7 * 1.4826 * float(np.median(away)), 1e-6)) ** 2, 0, 1) ** 2
-    return coefficients, weight
+        return tukey_weights(away, max(float(mad_std(away, times=OUTLIER)), 1e-6))
+
+    return irls(lstsq_solver(design, wanted), reweigh, np.ones(len(design)), FIT_ROUNDS)
 
 
 def signed_speed(frames: Sequence[Frame], layout: Layout) -> NDArray[np.float64]:

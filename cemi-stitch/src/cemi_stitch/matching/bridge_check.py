@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import PairShift
+from cemi_core.numeric.significance import significance
 from cemi_stitch.correlation.zncc import overlap_zncc
 from cemi_stitch.frames.filters import smoothed
-from cemi_stitch.graph.acceptance import significance
 from cemi_stitch.tasks import batches, spread, use_threads
 
 #: Pairs of a stated standard error below this, px, need no second look.
 SURE_PX = 0.12
 #: Half the window of the second look, how far a peak may lie from the shift, and from where on shifts are others, px.
 REACH_PX, NEAR_PX, ELSEWHERE_PX = 10, 1.5, 2.5
-#: The shift must be more significant than any elsewhere by this: about what chance alone adds (`gate.significance` of
+#: The shift must be more significant than any elsewhere by this: about what chance alone adds (the `significance` of
 #: pictures smoothed with 1.5 px has a standard deviation of 5).
 CLEARLY = 6.0
 #: Pairs that one task looks at.

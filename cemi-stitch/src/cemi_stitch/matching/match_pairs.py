@@ -11,8 +11,9 @@ import numpy as np
 
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import PairShift
+from cemi_core.numeric.significance import correlation_at, significance
 from cemi_stitch.frames.cache import MatchOptions
-from cemi_stitch.graph.acceptance import FINE_FLOOR, permutation_threshold, quality_at, significance
+from cemi_stitch.graph.acceptance import FINE_FLOOR, permutation_threshold
 from cemi_stitch.graph.candidate_pairs import Window
 from cemi_stitch.matching.matchers import match_windows
 from cemi_stitch.tasks import Journal, Progress, batches, no_progress, spread
@@ -92,7 +93,7 @@ def _chance_threshold(matching: Matching, alike: Sequence[Window], false_match_r
 
 def gated(pair: PairShift, threshold: float) -> PairShift:
     """Drop a shift whose `significance` is below ``threshold``."""
-    limit = quality_at(threshold, pair.overlap_px)
+    limit = correlation_at(threshold, pair.overlap_px)
     if pair.kept and pair.quality < limit:
         return pair.dropped(f"correlation {pair.quality:.2f} below the threshold {limit:.2f} found by permutation")
     return pair

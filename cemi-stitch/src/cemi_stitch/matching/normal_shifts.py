@@ -18,8 +18,11 @@ from numpy.typing import NDArray
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import Layout, PairShift
 from cemi_core.numeric.noise import noise_std
+from cemi_core.numeric.significance import significance
+from cemi_core.numeric.structure_tensor import mean_tensor, principal_axis
+from cemi_core.numeric.zncc import zncc
 from cemi_stitch.frames.filters import smoothed
-from cemi_stitch.graph.acceptance import FINE_FLOOR, significance
+from cemi_stitch.graph.acceptance import FINE_FLOOR
 from cemi_stitch.graph.edges import NormalShift
 from cemi_stitch.tasks import batches, spread, use_threads
 
@@ -229,17 +232,14 @@ def _shared(
 def _lamellae(picture: NDArray[np.float32], noise: float) -> tuple[tuple[float, float], float, float]:
     """Return the normal (y, x) of lamellae, the square of the spread of their directions (rad^2), and its own error.
 
-    From the structure tensor (Bigün and Granlund, ICCV 1987) less the variance that noise gives to gradients.
+    From the structure tensor less the variance that noise gives to gradients.
     """
-    gy, gx = np.gradient(picture.astype(np.float64))
-    tensor = np.array([[np.mean(gy * gy), np.mean(gy * gx)], [np.mean(gy * gx), np.mean(gx * gx)]])
-    small, large = np.linalg.eigvalsh(tensor) - noise
-    normal = np.linalg.eigh(tensor)[1][:, 1]
-    normal = normal if normal[0] > 0 else -normal
+    normal, eigenvalues = principal_axis(mean_tensor(picture))
+    small, large = eigenvalues - noise
     if large <= noise:
-        return (float(normal[0]), float(normal[1])), 1.0, math.pi
+        return normal, 1.0, math.pi
     error = math.sqrt(noise / large * PIXELS_PER_INDEPENDENT / picture.size)
-    return (float(normal[0]), float(normal[1])), float(small / large), error
+    return normal, float(small / large), error
 
 
 def _whole_shifts(expected: tuple[float, float], normal: tuple[float, float], reach_px: float) -> NDArray[np.float64]:
@@ -252,8 +252,4 @@ def _whole_shifts(expected: tuple[float, float], normal: tuple[float, float], re
 
 
 def _correlation(parts: tuple[NDArray[np.float32], NDArray[np.float32]] | None) -> float:
-    if parts is None:
-        return -1.0
-    a, b = (part - part.mean() for part in parts)
-    norm = float(np.vdot(a, a)) * float(np.vdot(b, b))
-    return float(np.vdot(a, b)) / math.sqrt(norm) if norm > 0 else 0.0
+    return -1.0 if parts is None else zncc(*parts)

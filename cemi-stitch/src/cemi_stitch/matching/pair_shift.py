@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cemi_core.model.layout import PairShift
-from cemi_stitch.correlation.zncc import overlap_zncc
+from cemi_stitch.correlation.zncc import overlap_zncc, significance
 from cemi_stitch.frames.cache import PreparedFrames
 from cemi_stitch.frames.filters import shading_sigma_px, without_shading
 from cemi_stitch.graph.candidate_pairs import Window, overlap_sides
@@ -91,7 +91,7 @@ def _searched(first: Tensor, second: Tensor, window: Window, level: int) -> Shif
     quality, count = overlap_zncc(
         _alike(first, second), _alike(second, first), torch.tensor([middle], device=first.device), reach, fewest
     )
-    score = torch.atanh(quality[0].clamp(-0.9999, 0.9999)) * count[0].sqrt()
+    score = significance(quality[0], count[0])
     row, column = divmod(int(score.argmax()), score.shape[1])
     return float(level * (middle[0] + row - reach[0])), float(level * (middle[1] + column - reach[1]))
 

@@ -11,8 +11,10 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from cemi_stitch.correlation.peaks import rival_peaks, subpixel_peak
-from cemi_stitch.graph.acceptance import FINE_FLOOR, significance
+from cemi_core.numeric.peak import quadratic_peak
+from cemi_core.numeric.significance import significance
+from cemi_stitch.correlation.peaks import rival_peaks
+from cemi_stitch.graph.acceptance import FINE_FLOOR
 from cemi_stitch.matching.evaluation import MIN_SIDE, Look, Seen, Sight
 
 #: Half the window on the coarsest level, on every finer one, and at most (where an overlap is too narrow for a coarser
@@ -140,7 +142,7 @@ def _peak(seen: Seen, look: Look, best: tuple[int, int]) -> LevelMatch:
     """Return the match at the highest value of a surface, to a fraction of a pixel."""
     row, column = best
     corner = (look.middle[0] - look.reach, look.middle[1] - look.reach)
-    (offset,), (height,), (curvature,) = subpixel_peak(seen.surface[None, row - 1 : row + 2, column - 1 : column + 2])
+    (offset,), (height,), (curvature,) = quadratic_peak(seen.surface[None, row - 1 : row + 2, column - 1 : column + 2])
     place = [look.level * (start + at + float(by)) for start, at, by in zip(corner, best, offset, strict=True)]
     rivals = tuple(
         (float(look.level * (corner[0] + y)), float(look.level * (corner[1] + x)))

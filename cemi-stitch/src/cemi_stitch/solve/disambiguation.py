@@ -18,6 +18,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
 
 from cemi_core.model.layout import PairShift
+from cemi_core.numeric.robust import mad_std
 from cemi_stitch.solve.least_squares import components, solve_absolute
 
 #: Cost of a shift that no candidate explains, and of a candidate that is not the highest: at once, per 0.1 of
@@ -134,7 +135,7 @@ def _choices(
     away = shifts - (nominal[edges[:, 1]] - nominal[edges[:, 0]])[:, None]
     known = np.isfinite(away[:, 0, 0])
     if known.any():  # the stage is often better than its tolerance: two standard deviations of what most pairs say
-        spread = 2 * 1.4826 * np.median(np.abs(away[known, 0]), axis=0)
+        spread = mad_std(away[known, 0], axis=0, times=2)
         away = ((away / np.clip(spread, 1.0, np.maximum(slack, 1.0))) ** 2).sum(axis=-1)
         cost += np.nan_to_num(np.minimum(PRIOR_COST * away, PRIOR_MOST))
     apart = np.linalg.norm(shifts[:, 1:] - shifts[:, :1], axis=-1)[np.isfinite(cost[:, 1:])]

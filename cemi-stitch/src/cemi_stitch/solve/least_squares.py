@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import block_array, block_diag, coo_matrix, csc_matrix, diags
 from scipy.sparse.csgraph import connected_components
-from scipy.sparse.linalg import splu
+
+from cemi_core.numeric.robust import absolute_weights, cauchy_weights, irls, normal_solver
 
 #: Scales in px of the Cauchy weight, from forgiving to strict: graduated non-convexity, so that the start does not
 #: matter (Black and Rangarajan, Int. J. Comput. Vis. 19 (1996) 57).
@@ -81,14 +82,14 @@ def solve_positions(
     base = 1.0 / np.concatenate([sigma_px, prior_sigma_px]) ** 2
     incidence = incidence_matrix(count, every_edge)
     anchors = _anchors(count, every_edge, base)
-    positions = np.zeros((count, 2))
-    weight = base.copy()
-    for robust_px in ROBUST_SCALES_PX if len(edges) else (1.0,):
-        normal = csc_matrix(incidence.T @ diags(weight) @ incidence + anchors)
-        positions = splu(normal).solve(incidence.T @ (weight[:, None] * every_shift))
+    scales = ROBUST_SCALES_PX if len(edges) else (1.0,)
+
+    def reweigh(positions: NDArray[np.float64], number: int) -> NDArray[np.float64]:
         distance = np.linalg.norm(incidence @ positions - every_shift, axis=1)[: len(edges)]
-        weight[: len(edges)] = base[: len(edges)] / (1.0 + (distance / (robust_px * scale)) ** 2)
-    return positions
+        measured = cauchy_weights(distance, scales[number] * scale, base[: len(edges)])
+        return np.concatenate([measured, base[len(edges) :]])
+
+    return irls(normal_solver(incidence, every_shift, anchors), reweigh, base, len(scales))[0]
 
 
 def solve_with_one_way(
@@ -120,14 +121,16 @@ def solve_with_one_way(
     every_edge = np.concatenate([edges, one_way.edges])
     pins = _anchors(count, every_edge, base)
     anchors = block_diag([pins, pins])
-    weight, measured = base.copy(), len(edges)
-    for robust_px in ROBUST_SCALES_PX:
-        normal = csc_matrix(matrix.T @ diags(weight) @ matrix + anchors)
-        flat = splu(normal).solve(matrix.T @ (weight * wanted))
+    measured = len(edges)
+
+    def reweigh(flat: NDArray[np.float64], number: int) -> NDArray[np.float64]:
         miss = matrix @ flat - wanted
         distance = np.hypot(miss[:measured], miss[measured : 2 * measured])
         away = np.concatenate([distance, distance, np.abs(miss[2 * measured :])])
-        weight = base / (1.0 + (away / np.maximum(robust_px, ROBUST_SIGMAS / np.sqrt(base))) ** 2)
+        scale = np.maximum(ROBUST_SCALES_PX[number], ROBUST_SIGMAS / np.sqrt(base))
+        return np.asarray(cauchy_weights(away, scale, base))
+
+    flat, _ = irls(normal_solver(matrix, wanted, anchors), reweigh, base, len(ROBUST_SCALES_PX))
     return np.asarray(flat.reshape(2, count).T)
 
 
@@ -160,12 +163,12 @@ def solve_absolute(count: int, edges: NDArray[np.int64], shifts_px: NDArray[np.f
     """
     incidence = incidence_matrix(count, edges)
     anchors = _anchors(count, edges, np.ones(len(edges)))
-    weight = np.ones(len(edges))
-    for floor_px in ABSOLUTE_FLOORS_PX:
-        normal = csc_matrix(incidence.T @ diags(weight) @ incidence + anchors)
-        positions = splu(normal).solve(incidence.T @ (weight[:, None] * shifts_px))
-        weight = 1.0 / np.maximum(np.linalg.norm(incidence @ positions - shifts_px, axis=1), floor_px)
-    return np.asarray(positions)
+
+    def reweigh(positions: NDArray[np.float64], number: int) -> NDArray[np.float64]:
+        return absolute_weights(np.linalg.norm(incidence @ positions - shifts_px, axis=1), ABSOLUTE_FLOORS_PX[number])
+
+    solve = normal_solver(incidence, shifts_px, anchors)
+    return irls(solve, reweigh, np.ones(len(edges)), len(ABSOLUTE_FLOORS_PX))[0]
 
 
 def incidence_matrix(count: int, edges: NDArray[np.int64]) -> csc_matrix:

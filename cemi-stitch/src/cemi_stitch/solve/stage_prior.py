@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemi_core.model.frame import Frame
+from cemi_core.numeric.robust import mad, mad_std
 
 #: Measured shifts between two passes from whose median the next one is expected.
 NEAREST = 5
@@ -93,7 +94,7 @@ def _spread(misfits: Sequence[NDArray[np.float64]], otherwise_px: float) -> NDAr
     """Return the robust standard deviation of misfits, (y, x); the tolerance of the stage where they are few."""
     if len(misfits) < FEWEST:
         return np.full(2, otherwise_px)
-    found: NDArray[np.float64] = np.maximum(1.4826 * np.median(np.abs(misfits), axis=0), LEAST_SPREAD_PX)
+    found: NDArray[np.float64] = np.maximum(mad_std(misfits, axis=0), LEAST_SPREAD_PX)
     return found
 
 
@@ -136,7 +137,7 @@ def _with_backlash(rows: NDArray[np.int64], expected: Expected, measured: dict[i
     if len(short) < FEWEST:
         return expected
     usual = [measured[i] - shift for (i, _), shift in expected if i not in first and i in measured]
-    spread = float(np.median(np.abs(usual))) if usual else 0.0
+    spread = float(mad(usual)) if usual else 0.0
     lost = _drawn_to_zero(short, spread)
     return [(pair, shift + lost if pair[0] in first else shift) for pair, shift in expected]
 

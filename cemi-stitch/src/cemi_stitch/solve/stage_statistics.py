@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemi_core.model.frame import Frame
+from cemi_core.numeric.robust import mad_std
 
 #: Steps that a statement about the stage needs at least.
 FEWEST_STEPS = 4
@@ -109,7 +110,7 @@ def _middle(values: NDArray[np.float64]) -> tuple[float, float]:
     if len(values) < 2:
         return float("nan"), float("nan")
     median = float(np.median(values))
-    return median, 1.4826 * float(np.median(np.abs(values - median)))
+    return median, float(mad_std(values, median))
 
 
 def _between_passes(
