@@ -1,11 +1,11 @@
-"""The noise of an image against planted noise and scikit-image."""
+"""The noise of an image against planted noise and SciPy."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.ndimage import gaussian_filter
-from skimage.restoration import estimate_sigma
+from scipy.ndimage import convolve, gaussian_filter
+from scipy.stats import median_abs_deviation
 
 from cemi_core.numeric.noise import IMMERKAER_MASK, noise_std
 
@@ -17,7 +17,13 @@ def test_white_noise_on_smooth_grains_is_measured_to_5_percent(sigma: float, lin
     grains = 0.5 + 5 * gaussian_filter(rng.standard_normal((300, 320)), 10)
     noisy = (grains + sigma * rng.standard_normal(grains.shape)).astype(np.float32)
     assert noise_std(noisy, lines, every) == pytest.approx(sigma, rel=0.05)
-    assert noise_std(noisy, lines, every) == pytest.approx(estimate_sigma(noisy), rel=0.08)
+
+
+def test_the_noise_is_the_median_absolute_deviation_of_what_the_mask_leaves() -> None:
+    image = np.random.default_rng(1).standard_normal((60, 71))
+    left = convolve(image, IMMERKAER_MASK.astype(np.float64))[1:-1, 1:-1]
+    expected = median_abs_deviation(left, axis=None, center=lambda values, axis: 0.0, scale="normal") / 6
+    assert noise_std(image, lines=None) == pytest.approx(expected, rel=1e-5)
 
 
 def test_anything_linear_along_y_or_x_is_no_noise() -> None:
