@@ -23,7 +23,7 @@ from cemi_stitch.correlation.phase_correlation import phase_peaks
 from cemi_stitch.frames import filters
 from cemi_stitch.frames.cache import MatchOptions
 from cemi_stitch.graph.candidate_pairs import Window
-from cemi_stitch.matching.matchers import match_windows
+from cemi_stitch.matching.matcher import match_windows
 from cemi_stitch.settings import KorniaSettings
 from cemi_stitch.stitcher import KorniaStitcher
 

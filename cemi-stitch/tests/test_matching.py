@@ -16,7 +16,7 @@ from cemi_stitch.frames.cache import MatchOptions
 from cemi_stitch.frames.filters import smoothed, smoothed_by_kornia, without_shading, without_shading_by_torch
 from cemi_stitch.graph.candidate_pairs import Window, consecutive_windows, overlap_px, overlapping_pairs
 from cemi_stitch.matching.evaluation import Look, seen_on_cpu
-from cemi_stitch.matching.matchers import match_windows
+from cemi_stitch.matching.matcher import match_windows
 
 Record = Callable[..., object]
 

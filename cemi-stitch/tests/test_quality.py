@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from cemi_core.model.array_source import ArraySource
-from cemi_core.model.flat_field import spread_over
+from cemi_core.model.corrections import spread_over
 from cemi_core.model.layout import Layout, PairShift
 from cemi_stitch.graph.loop_closure import loop_closures
 from cemi_stitch.quality.overlap_agreement import make_small_frame

@@ -20,6 +20,7 @@ CORE_MOVES: Moves = (
     ("cemi_core.sources", "cemi_core.files", "files>find"),
     ("cemi_core.sources", "cemi_core.images", "read_image tiff_tags vendor"),
     ("cemi_core.sources", "cemi_core.model", "float_range>pixels"),
+    ("cemi_core.model", "cemi_core.model", "flat_field>corrections"),
     ("cemi_core.export", "cemi_core.images", "write_image"),
     ("cemi_core.run", "cemi_core.numeric", "tiles"),
     ("cemi_core.run", "cemi_run.engine", "executors fingerprint folder plan progress provenance"),

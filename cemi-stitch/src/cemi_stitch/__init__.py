@@ -10,8 +10,9 @@ _MOVES: Moves = (
     (
         "cemi_stitch",
         "cemi_stitch.frames",
-        "fixed_pattern prepare>filters prepared_frames>cache straighten>warp thumbnails",
+        "fixed_pattern prepare>filters prepared_frames>cache thumbnails",
     ),
+    ("cemi_stitch", "cemi_core.model", "straighten>corrections"),
     ("cemi_stitch", "cemi_stitch.graph", "gate>acceptance loops>loop_closure pairs>candidate_pairs"),
     (
         "cemi_stitch",

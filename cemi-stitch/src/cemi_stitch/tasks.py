@@ -11,11 +11,6 @@ import cv2
 import torch
 
 from cemi_core.errors import UsageError
-from cemi_core.model.progress import Progress
-from cemi_core.model.progress import silent as no_progress
-from cemi_core.model.stages import Journal
-
-__all__ = ["Journal", "Progress", "batches", "no_progress", "require_device", "spread", "use_threads"]
 
 Result = TypeVar("Result")
 #: Batches that wait in the executor at any time, which bounds memory and the loss when a run is killed.

@@ -9,29 +9,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemi_core.model.mosaic import Box, Patch
-from cemi_stitch.blending.feather import feather, take_over
+from cemi_stitch.blending.blender import Blender, Image
+from cemi_stitch.blending.feather import feather
+from cemi_stitch.blending.nearest import take_over
 from cemi_stitch.blending.resample import Piece, pieces
-from cemi_stitch.settings import MULTIBAND_MARGIN_PX
 
 #: Bands of one octave each; what is coarser than the last, 2^BANDS px, changes over most gently.
 BANDS = 5
 #: A pixel depends on what lies this far around it, px: four times the reach of the coarsest band.
-MARGIN_PX = MULTIBAND_MARGIN_PX
-assert MARGIN_PX == 4 * 2**BANDS
+MARGIN_PX = 4 * 2**BANDS
 _GRID_PX = 2**BANDS
 
-Image = NDArray[np.float32]
+
+class Multiband(Blender):
+    """Blends each band of spatial frequency over a width of its own; see `multiband`."""
+
+    def blend(self, patches: Sequence[Patch], box: Box) -> Image:
+        """Return the mosaic in ``box``; see `Blender.blend`."""
+        return multiband(patches, box)
 
 
-def multiband(patches: Sequence[Patch], box: Box) -> NDArray[np.float32]:
-    """Return the mosaic in ``box``, blended band by band of a Laplacian pyramid along the seams of `blend.nearest`.
+def multiband(patches: Sequence[Patch], box: Box) -> Image:
+    """Return the mosaic in ``box``, blended band by band of a Laplacian pyramid along the seams of `Nearest`.
 
     Burt and Adelson, ACM Trans. Graphics 2 (1983) 217, applied to what each frame differs from the feathered mosaic
     by: frames that agree are given back exactly, and nothing need be made up beyond a frame's edge. Boxes join without
     a seam if ``patches`` holds all frames that reach ``box.grown(MARGIN_PX)``: the pyramids of all boxes stand on one
     grid.
 
-    Parameters and result are those of `blend.feather`.
+    Parameters and result are those of `feather`.
     """
     wide = _on_grid(box.grown(MARGIN_PX))
     base = feather(patches, wide)
@@ -61,7 +67,7 @@ def _level_sizes(size: tuple[int, int]) -> list[tuple[int, int]]:
 
 
 def _seams(patches: Sequence[Patch], box: Box) -> tuple[NDArray[np.int32], list[Piece]]:
-    """Return the index of the frame whose pixel `blend.nearest` takes (-1: none), and what the frames show."""
+    """Return the index of the frame whose pixel `Nearest` takes (-1: none), and what the frames show."""
     labels = np.full((box.height, box.width), -1, np.int32)
     best = np.zeros((box.height, box.width), np.float32)
     shown = []

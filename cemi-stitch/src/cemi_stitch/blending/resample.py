@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cemi_core.model.corrections import adjusted, straightened
 from cemi_core.model.mosaic import Box, Patch
 from cemi_core.numeric.cubic import keys_weights
-from cemi_stitch.frames.warp import straightened
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,7 @@ def pieces(patches: Sequence[Patch], box: Box) -> Iterator[Piece]:
             known = None
         else:
             image = np.where(known, image, np.float32(0))
-        if patch.gain != 1.0 or patch.offset != 0.0:
-            image = image * np.float32(patch.gain) + np.float32(patch.offset)
+        image = adjusted(image, patch.gain, patch.offset)
         area = slice(top - box.y, bottom - box.y), slice(left - box.x, right - box.x)
         yield Piece(patch.index, area, image, known, y, x, (height, width))
 

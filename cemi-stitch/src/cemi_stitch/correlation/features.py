@@ -21,6 +21,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from cemi_core.errors import MissingDependencyError
+from cemi_stitch.methods import FEATURES
 
 #: Keypoints per picture, at most.
 MOST_POINTS = 2000
@@ -75,30 +76,58 @@ class Similarity:
 
 @lru_cache(maxsize=2)
 def pair_matcher(name: str, device: str) -> PairMatcher:
-    """Return what finds matching keypoints: ``sift``, ``disk``, ``aliked``, ``xfeat`` or ``loftr``.
+    """Return what finds matching keypoints, one of `cemi_stitch.methods.FEATURES`.
 
     Raises
     ------
     MissingDependencyError
         The weights are neither on this machine nor to be had.
     """
-    import kornia.feature as kornia
-
-    makers: dict[str, Callable[[], torch.nn.Module]] = {
-        "sift": lambda: kornia.SIFTFeature(MOST_POINTS, descriptor_backend="pyramid"),
-        "disk": lambda: kornia.DISK.from_pretrained("depth"),
-        "aliked": lambda: kornia.ALIKED.from_pretrained("aliked-n16", max_num_keypoints=MOST_POINTS),
-        "xfeat": lambda: kornia.XFeat.from_pretrained(top_k=MOST_POINTS),
-        "loftr": lambda: kornia.LoFTR("outdoor"),
-    }
     try:
-        model = makers[name]().to(device).eval()
-        glue = kornia.LightGlue(name).to(device).eval() if name in ("disk", "aliked", "xfeat") else None
+        matcher: PairMatcher = FEATURES[name].load()(device)
     except (OSError, RuntimeError, ValueError) as reason:
         raise MissingDependencyError(_what_is_missing(name, reason)) from reason
-    if name == "loftr":
-        return _loftr_matcher(model)
-    return _sift_matcher(model) if glue is None else _glued_matcher(model, glue, name)
+    return matcher
+
+
+def make_sift(device: str) -> PairMatcher:
+    """Return a matcher of SIFT keypoints."""
+    import kornia.feature as kornia
+
+    return _sift_matcher(_ready(kornia.SIFTFeature(MOST_POINTS, descriptor_backend="pyramid"), device))
+
+
+def make_disk(device: str) -> PairMatcher:
+    """Return a matcher of DISK keypoints."""
+    import kornia.feature as kornia
+
+    return _glued_matcher(_ready(kornia.DISK.from_pretrained("depth"), device), "disk", device)
+
+
+def make_aliked(device: str) -> PairMatcher:
+    """Return a matcher of ALIKED keypoints."""
+    import kornia.feature as kornia
+
+    model = kornia.ALIKED.from_pretrained("aliked-n16", max_num_keypoints=MOST_POINTS)
+    return _glued_matcher(_ready(model, device), "aliked", device)
+
+
+def make_xfeat(device: str) -> PairMatcher:
+    """Return a matcher of XFeat keypoints."""
+    import kornia.feature as kornia
+
+    return _glued_matcher(_ready(kornia.XFeat.from_pretrained(top_k=MOST_POINTS), device), "xfeat", device)
+
+
+def make_loftr(device: str) -> PairMatcher:
+    """Return LoFTR, which matches without keypoints."""
+    import kornia.feature as kornia
+
+    return _loftr_matcher(_ready(kornia.LoFTR("outdoor"), device))
+
+
+def _ready(model: torch.nn.Module, device: str) -> torch.nn.Module:
+    return model.to(device).eval()
 
 
 def _what_is_missing(name: str, reason: Exception) -> str:
@@ -126,8 +155,11 @@ def _sift_matcher(model: torch.nn.Module) -> PairMatcher:
     return matched
 
 
-def _glued_matcher(model: torch.nn.Module, glue: torch.nn.Module, name: str) -> PairMatcher:
+def _glued_matcher(model: torch.nn.Module, name: str, device: str) -> PairMatcher:
     """Return a matcher whose keypoints LightGlue pairs; it sees where they lie, too."""
+    import kornia.feature as kornia
+
+    glue = _ready(kornia.LightGlue(name), device)
 
     def described(picture: Tensor) -> dict[str, Tensor]:
         image = _stretched(picture)[None, None]

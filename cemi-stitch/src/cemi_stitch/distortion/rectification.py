@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from cemi_core.model.corrections import CorrectedFrames
 from cemi_core.model.frame import Frame, FrameSource
 from cemi_core.model.layout import Layout, PairShift
 from cemi_core.numeric.significance import significance
 from cemi_stitch.distortion.frame_affine import corner_px
 from cemi_stitch.distortion.scan_geometry import with_geometry
-from cemi_stitch.frames.warp import UprightFrames
 from cemi_stitch.graph.acceptance import FINE_FLOOR
 from cemi_stitch.graph.candidate_pairs import Window
 from cemi_stitch.matching.match_pairs import gated
@@ -52,7 +52,7 @@ def with_upright_frames(
     before, total = layout, np.array(layout.affine)
     turned = _turned(total)
     for number in range(ROUNDS if rematch is not None else 0):
-        upright = UprightFrames(source, None, total)
+        upright = CorrectedFrames(source, None, total)
         solved = solve_layout(source.frames, _matched_again(upright, layout, turned, rematch), settings.tolerance)
         layout = with_geometry(upright, solved, settings.smoothing_px, turned)
         if number == 0:

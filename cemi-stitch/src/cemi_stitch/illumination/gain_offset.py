@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix, csc_matrix, diags, hstack
 
-from cemi_core.model.flat_field import spread_over
+from cemi_core.model.corrections import spread_over
 from cemi_core.model.layout import PairShift
 from cemi_core.numeric.robust import huber_weights, irls, mad_std, normal_solver
 from cemi_stitch.frames.thumbnails import Thumbnail

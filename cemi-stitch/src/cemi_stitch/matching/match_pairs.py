@@ -11,12 +11,14 @@ import numpy as np
 
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import PairShift
+from cemi_core.model.progress import Progress, silent
+from cemi_core.model.stages import Journal
 from cemi_core.numeric.significance import correlation_at, significance
 from cemi_stitch.frames.cache import MatchOptions
 from cemi_stitch.graph.acceptance import FINE_FLOOR, permutation_threshold
 from cemi_stitch.graph.candidate_pairs import Window
-from cemi_stitch.matching.matchers import match_windows
-from cemi_stitch.tasks import Journal, Progress, batches, no_progress, spread
+from cemi_stitch.matching.matcher import match_windows
+from cemi_stitch.tasks import batches, spread
 
 #: Pairs that one task matches: a good 100 ms; and where a GPU takes all of them at once.
 PAIRS_PER_TASK, PAIRS_TOGETHER = 48, 256
@@ -45,7 +47,7 @@ class Matching:
     source: FrameSource
     options: MatchOptions
     executor: Executor | None = None
-    progress: Progress = no_progress
+    progress: Progress = silent
     journal: Journal | None = None
 
 

@@ -18,6 +18,7 @@ from cemi_core.model.frame import FrameSource
 from cemi_core.model.grid import Grid
 from cemi_core.model.layout import Layout
 from cemi_core.model.mosaic import Box
+from cemi_core.model.progress import Progress, silent
 from cemi_core.model.result import GridMap, Result, Table
 from cemi_stitch.graph.candidate_pairs import overlapping_pairs
 from cemi_stitch.graph.loop_closure import loop_closures
@@ -32,7 +33,7 @@ from cemi_stitch.quality.overlap_agreement import (
     small_factor,
 )
 from cemi_stitch.quality.weak_overlaps import MOST_SHOWN, WeakPlace, show_place, weak_places
-from cemi_stitch.tasks import Progress, batches, no_progress, spread
+from cemi_stitch.tasks import batches, spread
 
 FRAMES_PER_TASK, PAIRS_PER_TASK = 32, 96
 #: Smallest overlap that is judged, as a share of a frame.
@@ -103,7 +104,7 @@ def measure_overlaps(
     progress: Progress | None = None,
 ) -> list[Overlap]:
     """Return every overlap of placed frames, judged; small copies of all frames are held, at most 200 MB."""
-    show, total = progress or no_progress, len(layout)
+    show, total = progress or silent, len(layout)
     if total < 2:
         return []
     pairs = overlapping_pairs(layout.positions_px, layout.shapes, MIN_OVERLAP)

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cemi_core.model.corrections import adjusted
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import Layout
 from cemi_core.model.mosaic import Box
@@ -111,7 +112,7 @@ def _middle(box: Box) -> Box:
 
 def _corrected(source: FrameSource, layout: Layout, index: int) -> NDArray[np.float32]:
     image = cv2.GaussianBlur(np.ascontiguousarray(source.read(index), np.float32), (0, 0), 1.0)
-    return np.asarray(image * np.float32(layout.gain[index]) + np.float32(layout.offset[index]), np.float32)
+    return adjusted(image, float(layout.gain[index]), float(layout.offset[index]))
 
 
 def _crop(image: NDArray[np.float32], position: NDArray[np.float64], box: Box) -> NDArray[np.float32]:
