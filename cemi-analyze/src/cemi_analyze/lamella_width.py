@@ -35,12 +35,12 @@ _ALIKE = 0.12
 _SHARED = 0.25
 _OF_COMMONEST = 0.4
 #: A tile should hold this many periods; and a cell so much lamellar area to look for them in larger tiles.
-_LEAST_PERIODS = 5
+_MIN_PERIODS = 5
 #: With fewer periods than this in the largest tile that fits, a chance peak below the true one is the likelier find.
-_FEWEST_PERIODS = 3.5
+_MIN_TILE_PERIODS = 3.5
 _LAMELLAR_AREA = 0.2
 #: Share of a cell that lamellae must fill for their spacing to be told.
-_LEAST_AREA = 0.02
+_MIN_AREA = 0.02
 
 
 class LamellaWidthSettings(Settings):
@@ -113,7 +113,7 @@ class LamellaWidth(CellAnalyzer):
         while too_small and 2 * tile_px <= min(edge, _TILE_PX[1]):
             tile_px *= 2
             found, too_small = self._in_tiles(cell, length_px, tile_px, pixel_size_um)
-        if too_small and not found.spacing_px.value <= tile_px / _FEWEST_PERIODS:
+        if too_small and not found.spacing_px.value <= tile_px / _MIN_TILE_PERIODS:
             return WidthCell(UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, pixel_size_um, too_small=True)
         return found
 
@@ -127,7 +127,7 @@ class LamellaWidth(CellAnalyzer):
         lamellar = valid & _lamellar(flat, coherency, length_px)
         tiles = measure_spacing(flat, tensor, lamellar, tile_px)
         weight = tile_weights(tiles)
-        if weight.mean() < _LEAST_AREA:
+        if weight.mean() < _MIN_AREA:
             unknown = WidthCell(UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, pixel_size_um)
             return unknown, bool(lamellar.mean() > _LAMELLAR_AREA)
         grid = len(tile_starts(core.shape[0], tile_px)), len(tile_starts(core.shape[1], tile_px))
@@ -142,7 +142,7 @@ class LamellaWidth(CellAnalyzer):
             coherency=e562_interval(_colony_mean(coherency, tiles), weight.ravel()),
             pixel_size_um=pixel_size_um,
         )
-        return found, found.spacing_px.value > tile_px / _LEAST_PERIODS
+        return found, found.spacing_px.value > tile_px / _MIN_PERIODS
 
     def merge(self, partials: Iterable[tuple[int, int, WidthCell | None]], grid_shape: tuple[int, int]) -> Result:
         """Join the cells into the map ``lamella_spacing`` and those of widths, direction and coherency."""

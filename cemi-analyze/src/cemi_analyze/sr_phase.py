@@ -22,7 +22,7 @@ from cemi_core.model.stages import BlockInfo, Runtime
 _BINS = 256
 _ROUNDS = 200
 #: Distance between the phases over the mean of their deviations that makes them two.
-_LEAST_SEPARATION = 2.2
+_MIN_SEPARATION = 2.2
 
 
 class SrPhaseSettings(Settings):
@@ -166,7 +166,7 @@ def two_levels(counts: NDArray[np.int64]) -> TwoLevels | None:
         means = (belongs * grey[:, None]).sum(axis=0) / weights
         deviations = np.sqrt((belongs * (grey[:, None] - means) ** 2).sum(axis=0) / weights) + 0.3 / len(counts)
     dark, bright = sorted(means.tolist())
-    if weights.min() < 0.002 or bright - dark < _LEAST_SEPARATION * float(deviations.mean()):
+    if weights.min() < 0.002 or bright - dark < _MIN_SEPARATION * float(deviations.mean()):
         return None
     return TwoLevels(dark, bright, 0.5 * (dark + bright))
 

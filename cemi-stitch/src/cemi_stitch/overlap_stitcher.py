@@ -1,4 +1,4 @@
-"""A stitcher that compares overlapping frames in pairs: all but the comparison, from frames to layout and mosaic."""
+"""The base of stitchers that compare overlapping frames in pairs: everything but the comparison."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from cemi_stitch.frames.survey import Survey, take_survey
 from cemi_stitch.graph.candidate_pairs import may_stand_still
 from cemi_stitch.illumination.flat_field import MIN_FRAMES, estimate_flat_field
 from cemi_stitch.illumination.gain_offset import equalised
-from cemi_stitch.matching.bridge_check import looked_at_again
-from cemi_stitch.matching.normal_shifts import AMBIGUOUS, one_way_shifts, straight_pairs
+from cemi_stitch.matching.bridge_check import checked_bridges
+from cemi_stitch.matching.normal_shifts import AMBIGUOUS, measured_normal_shifts, straight_pairs
 from cemi_stitch.methods import BLENDERS
 from cemi_stitch.quality.score import judge_layout
 from cemi_stitch.settings import KorniaSettings
@@ -117,7 +117,7 @@ class OverlapStitcher(ABC):
         return self.equalise(source, layout, executor, progress=progress, survey=survey)
 
     def _with_bridges_checked(self, source: FrameSource, layout: Layout, executor: Executor | None) -> Layout:
-        pairs = looked_at_again(source, layout.pairs, self.settings.smoothing_px, self.runtime.threads, executor)
+        pairs = checked_bridges(source, layout.pairs, self.settings.smoothing_px, self.runtime.threads, executor)
         return layout if pairs == list(layout.pairs) else self.solve(source, pairs)
 
     def _with_normal_shifts(self, source: FrameSource, layout: Layout, executor: Executor | None) -> Layout:
@@ -136,8 +136,10 @@ class OverlapStitcher(ABC):
             dy, dx = places[pair.second] - places[pair.first]
             expected.append((pair.first, pair.second, (float(dy), float(dx))))
         reach = max(step_slack_px(frames, settings.tolerance))
-        one_way = one_way_shifts(source, expected, reach, settings.smoothing_px, threads, executor)
-        return with_geometry(source, solve_layout(frames, pairs, settings.tolerance, one_way), settings.smoothing_px)
+        normal_shifts = measured_normal_shifts(source, expected, reach, settings.smoothing_px, threads, executor)
+        return with_geometry(
+            source, solve_layout(frames, pairs, settings.tolerance, normal_shifts), settings.smoothing_px
+        )
 
     def rematch(self, executor: Executor | None, progress: Progress) -> Rematch | None:
         """Return how pairs of straightened frames are matched anew: windows in, shifts out; None: they are not."""

@@ -21,7 +21,7 @@ from cemi_stitch.frames.fixed_pattern import Picture, explained, shared_picture
 from cemi_stitch.frames.survey import Survey
 from cemi_stitch.graph.acceptance import FINE_FLOOR
 from cemi_stitch.graph.candidate_pairs import Window, consecutive_windows, overlapping_pairs
-from cemi_stitch.matching.match_pairs import Matching, gated, matched, matched_beyond_chance
+from cemi_stitch.matching.match_pairs import Matching, accepted, matched, matched_beyond_chance
 from cemi_stitch.matching.matcher import make_matcher
 from cemi_stitch.overlap_stitcher import Frames, OverlapStitcher, as_frames
 from cemi_stitch.settings import KorniaSettings
@@ -112,7 +112,9 @@ class KorniaStitcher(OverlapStitcher):
             windows = self._windows(source.frames, survey, trial)
             matching = Matching(source, self._options(trial), executor, progress, journal)
             shifts = matched(matching, windows, "finding what is fixed")
-            layout = solve_layout(source.frames, [gated(pair, FINE_FLOOR) for pair in shifts], self.settings.tolerance)
+            layout = solve_layout(
+                source.frames, [accepted(pair, FINE_FLOOR) for pair in shifts], self.settings.tolerance
+            )
             if not layout.placed_by_prior.any():
                 found.append(explained(source, layout.positions_px, shared, smoothing))
         return min(found, key=lambda explanation: explanation.unexplained).pattern if found else None

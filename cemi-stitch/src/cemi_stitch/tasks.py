@@ -1,4 +1,4 @@
-"""Spreads batches of work over the executor that core hands in, in order and with a bounded number under way."""
+"""Spreads batches of work over an executor, in order and with a bounded number in flight."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import torch
 from cemi_core.errors import UsageError
 
 Result = TypeVar("Result")
-#: Batches that wait in the executor at any time, which bounds memory and the loss when a run is killed.
-UNDER_WAY = 16
+#: Batches in the executor at any time, which bounds memory and the loss when a run is killed.
+IN_FLIGHT = 16
 
 
 def spread(
@@ -29,7 +29,7 @@ def spread(
     try:
         for call in calls:
             waiting.append(executor.submit(function, *call))
-            if len(waiting) >= UNDER_WAY:
+            if len(waiting) >= IN_FLIGHT:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

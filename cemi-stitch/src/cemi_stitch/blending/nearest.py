@@ -13,16 +13,25 @@ from cemi_stitch.blending.resample import Piece, pieces
 
 
 class Nearest(Blender):
-    """Takes each pixel from one frame; where two are as good, from the one with the smaller index."""
+    """Takes each pixel from one frame, nothing mixed; see `nearest`."""
 
     def blend(self, patches: Sequence[Patch], box: Box) -> Image:
         """Return the mosaic in ``box``; see `Blender.blend`."""
-        mosaic = np.full((box.height, box.width), np.nan, np.float32)
-        best = np.zeros_like(mosaic)
-        for piece in pieces(sorted(patches, key=lambda patch: patch.index), box):
-            better = take_over(piece, best)
-            mosaic[piece.area][better] = piece.image[better]
-        return mosaic
+        return nearest(patches, box)
+
+
+def nearest(patches: Sequence[Patch], box: Box) -> Image:
+    """Return the mosaic in ``box``: each pixel from the one frame whose edges are farthest from it, nothing mixed.
+
+    Parameters and result are those of `cemi_stitch.blending.feather.feather`. Where two frames are as good, the one
+    with the smaller index is taken.
+    """
+    mosaic = np.full((box.height, box.width), np.nan, np.float32)
+    best = np.zeros_like(mosaic)
+    for piece in pieces(sorted(patches, key=lambda patch: patch.index), box):
+        better = take_over(piece, best)
+        mosaic[piece.area][better] = piece.image[better]
+    return mosaic
 
 
 def take_over(piece: Piece, best: Image) -> NDArray[np.bool_]:

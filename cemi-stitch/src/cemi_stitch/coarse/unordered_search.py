@@ -1,4 +1,4 @@
-"""Frames in no order: a quick search over all pairs at low resolution proposes which of them overlap, and where."""
+"""Searches frames in no order: all pairs at low resolution, to propose which of them overlap, and where."""
 
 from __future__ import annotations
 

@@ -18,15 +18,15 @@ from cemi_stitch.correlation.zncc import template_zncc
 from cemi_stitch.frames.filters import smoothed
 
 #: Sides of a block, the least ones (in thin overlaps), and half the window in which its shift is looked for, px.
-BLOCK_PX, LEAST_BLOCK_PX, REACH_PX = 48, 12, 4
+BLOCK_PX, MIN_BLOCK_PX, REACH_PX = 48, 12, 4
 #: Blocks of one overlap along each axis, at most.
-MOST_BLOCKS = 4
+MAX_BLOCKS = 4
 #: Correlation below which a block says nothing.
-LEAST_QUALITY = 0.3
+MIN_QUALITY = 0.3
 #: Smoothed frames kept, enough for pairs that are ordered along a pass.
 FRAMES_KEPT = 8
 #: No block is believed better than one of this distance from a perfect correlation.
-LEAST_DOUBT = 0.01
+MIN_DECORRELATION = 0.01
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _of_pair(first: Tensor, second: Tensor, pair: PairShift) -> NDArray[np.float
     best = quality.flatten(1).argmax(1)
     row, column = best // span, best % span
     inside = (row > 0) & (row < span - 1) & (column > 0) & (column < span - 1)
-    good = torch.nonzero(inside & (quality.flatten(1).max(1).values > LEAST_QUALITY)).flatten()
+    good = torch.nonzero(inside & (quality.flatten(1).max(1).values > MIN_QUALITY)).flatten()
     if not len(good):
         return np.zeros((0, 10))
     near = torch.stack([quality[n, row[n] - 1 : row[n] + 2, column[n] - 1 : column[n] + 2] for n in good.tolist()])
@@ -112,14 +112,14 @@ def _information(near: NDArray[np.float64], pixels: int) -> NDArray[np.float64]:
     xy = (near[:, 0, 2] + near[:, 2, 0] - near[:, 0, 0] - near[:, 2, 2]) / 4
     xy = np.clip(xy, -np.sqrt(np.maximum(yy * xx, 0)), np.sqrt(np.maximum(yy * xx, 0)))
     bend = np.stack([np.stack([np.maximum(yy, 0), xy], 1), np.stack([xy, np.maximum(xx, 0)], 1)], 1)
-    return np.asarray(pixels * bend / np.maximum(1 - near[:, 1, 1], LEAST_DOUBT)[:, None, None])
+    return np.asarray(pixels * bend / np.maximum(1 - near[:, 1, 1], MIN_DECORRELATION)[:, None, None])
 
 
 def _starts(shift: int, first: int, second: int) -> tuple[list[int], int]:
     """Return where blocks start along one axis, in the first frame, two thirds shared at most; and their side, px."""
     low, high = max(0, shift) + REACH_PX, min(first, shift + second) - REACH_PX
     side = min(BLOCK_PX, high - low)
-    if side < LEAST_BLOCK_PX:
+    if side < MIN_BLOCK_PX:
         return [], side
-    count = min(MOST_BLOCKS, 1 + int((high - side - low) // (BLOCK_PX // 3)))
+    count = min(MAX_BLOCKS, 1 + int((high - side - low) // (BLOCK_PX // 3)))
     return np.unique(np.linspace(low, high - side, count).round().astype(int)).tolist(), side

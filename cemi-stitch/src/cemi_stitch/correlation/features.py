@@ -24,13 +24,13 @@ from cemi_core.errors import MissingDependencyError
 from cemi_stitch.methods import FEATURES
 
 #: Keypoints per picture, at most.
-MOST_POINTS = 2000
+MAX_POINTS = 2000
 #: A match counts if the next best descriptor is farther by this factor, seen from either side.
 RATIO = 0.9
 #: Matches agree on a shift within so many px; a shift needs so many of them; so many shifts are proposed at most.
-AGREE_PX, FEWEST, MOST_SHIFTS = 2.5, 4, 3
+AGREE_PX, MIN_AGREEING, MAX_SHIFTS = 2.5, 4, 3
 #: Matches that must agree on a rotation.
-FEWEST_FOR_ROTATION = 12
+MIN_FOR_ROTATION = 12
 
 Points = NDArray[np.float64]
 #: From two pictures (h, w) to the places (y, x) of their matching keypoints, shapes (n, 2).
@@ -94,7 +94,7 @@ def make_sift(device: str) -> PairMatcher:
     """Return a matcher of SIFT keypoints."""
     import kornia.feature as kornia
 
-    return _sift_matcher(_ready(kornia.SIFTFeature(MOST_POINTS, descriptor_backend="pyramid"), device))
+    return _sift_matcher(_ready(kornia.SIFTFeature(MAX_POINTS, descriptor_backend="pyramid"), device))
 
 
 def make_disk(device: str) -> PairMatcher:
@@ -108,7 +108,7 @@ def make_aliked(device: str) -> PairMatcher:
     """Return a matcher of ALIKED keypoints."""
     import kornia.feature as kornia
 
-    model = kornia.ALIKED.from_pretrained("aliked-n16", max_num_keypoints=MOST_POINTS)
+    model = kornia.ALIKED.from_pretrained("aliked-n16", max_num_keypoints=MAX_POINTS)
     return _glued_matcher(_ready(model, device), "aliked", device)
 
 
@@ -116,7 +116,7 @@ def make_xfeat(device: str) -> PairMatcher:
     """Return a matcher of XFeat keypoints."""
     import kornia.feature as kornia
 
-    return _glued_matcher(_ready(kornia.XFeat.from_pretrained(top_k=MOST_POINTS), device), "xfeat", device)
+    return _glued_matcher(_ready(kornia.XFeat.from_pretrained(top_k=MAX_POINTS), device), "xfeat", device)
 
 
 def make_loftr(device: str) -> PairMatcher:
@@ -168,7 +168,7 @@ def _glued_matcher(model: torch.nn.Module, name: str, device: str) -> PairMatche
             places, descriptors = found["keypoints"], found["descriptors"]
         else:
             colour = image.expand(-1, 3, -1, -1)
-            found = model(colour, MOST_POINTS, pad_if_not_divisible=True) if name == "disk" else model(colour)
+            found = model(colour, MAX_POINTS, pad_if_not_divisible=True) if name == "disk" else model(colour)
             places, descriptors = found[0].keypoints, found[0].descriptors
         size = torch.tensor([[picture.shape[1], picture.shape[0]]], device=picture.device)
         return {"keypoints": places[None].float(), "descriptors": descriptors[None].float(), "image_size": size}
@@ -221,10 +221,10 @@ def agreed_shifts(first: Points, second: Points) -> list[tuple[float, float]]:
         Places (y, x) of matching keypoints; second + shift = first.
     """
     moves, shifts = first - second, []
-    while len(moves) >= FEWEST and len(shifts) < MOST_SHIFTS:
+    while len(moves) >= MIN_AGREEING and len(shifts) < MAX_SHIFTS:
         near = cKDTree(moves).query_ball_point(moves, AGREE_PX)
         best = max(near, key=len)
-        if len(best) < FEWEST:
+        if len(best) < MIN_AGREEING:
             break
         y, x = np.median(moves[best], axis=0)
         shifts.append((float(y), float(x)))
@@ -234,12 +234,12 @@ def agreed_shifts(first: Points, second: Points) -> list[tuple[float, float]]:
 
 def similarity(first: Points, second: Points) -> Similarity | None:
     """Return the rotation and scale that most matches agree on (RANSAC), None if fewer than 12 do."""
-    if len(first) < FEWEST_FOR_ROTATION:
+    if len(first) < MIN_FOR_ROTATION:
         return None
     matrix, agree = cv2.estimateAffinePartial2D(
         second[:, ::-1].copy(), first[:, ::-1].copy(), method=cv2.RANSAC, ransacReprojThreshold=2.0
     )
-    if matrix is None or int(agree.sum()) < FEWEST_FOR_ROTATION:
+    if matrix is None or int(agree.sum()) < MIN_FOR_ROTATION:
         return None
     turn = math.degrees(math.atan2(matrix[1, 0], matrix[0, 0]))
     return Similarity(-turn, math.hypot(matrix[0, 0], matrix[1, 0]), int(agree.sum()))

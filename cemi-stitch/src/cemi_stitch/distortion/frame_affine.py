@@ -24,7 +24,7 @@ SUSPICIOUS, SUSPICIOUS_PX = 3.0, 0.25
 #: Frames whose pairs close no loop always fit; they are suspicious too, and known by residuals below this, px.
 NO_LOOP_PX = 2e-3
 #: Blocks of an overlap from which a turn can be told: one outlier among three still lies on a plane.
-FEWEST_BLOCKS = 4
+MIN_BLOCKS = 4
 #: Gain in chi-square (4 degrees of freedom) from which a frame is convicted, the one that must be left if any one pair
 #: is not heard, and least distance, px, by which its corners must be off.
 CONVICTED, SECONDED, VISIBLE_PX = 40.0, 15.0, 0.5
@@ -149,7 +149,7 @@ def pair_turns(local: LocalShifts, ends: NDArray[np.int64], shapes: NDArray[np.i
     """Return what the local shifts of each pair tell, its information set right by how well all of them agree."""
     order = np.argsort(local.pair, kind="stable")
     cuts = np.flatnonzero(np.diff(local.pair[order])) + 1
-    members = [part for part in np.split(order, cuts) if len(part) >= FEWEST_BLOCKS]
+    members = [part for part in np.split(order, cuts) if len(part) >= MIN_BLOCKS]
     fits = [_fit(local, part, (shapes[ends[local.pair[part[0]], 0]] - 1) / 2) for part in members]
     if not fits:
         return PairTurns(np.zeros((0, 2), np.int64), np.zeros((0, 4)), np.zeros((0, 4, 4)))

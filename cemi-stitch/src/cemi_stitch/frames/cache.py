@@ -1,4 +1,4 @@
-"""Frames as a matching task needs them: read once, smoothed, on the device, at full size and pooled."""
+"""Keeps the frames of a matching task: read once, smoothed, on the device, at full size and pooled."""
 
 from __future__ import annotations
 

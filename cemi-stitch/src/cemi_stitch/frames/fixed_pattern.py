@@ -1,9 +1,9 @@
-"""What is fixed in the pixels, whatever the specimen does: detector pattern, dust, remains of a data bar.
+"""Finds a fixed pattern: what stays at the same pixels of all frames, such as dust or the remains of a data bar.
 
-It lies at the same place in all frames and so votes for "no shift". What all frames share is their mean; but where the
-specimen drifts by little, the mean shows the specimen too, only blurred. So it takes two rounds: frames as they are and
-frames less their mean give two layouts; the one that explains more of the frames, by a specimen that moves and a
-pattern that stays, tells the two apart.
+A fixed pattern correlates at "no shift". The mean of all frames shows it; but where the specimen drifts by little, the
+mean shows the specimen too, only blurred. So it takes two rounds: frames as they are and frames less their mean give
+two layouts, and the one that explains more of the frames, by a specimen that moves and a pattern that stays, tells the
+two apart.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Thumbnails: small copies of all frames, small enough to keep in memory, for the coarse search and for brightness."""
+"""Thumbnails: copies of all frames, small enough to keep in memory, for the coarse search and for brightness."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gates: which measured shifts are believed, by a threshold from the data and by closing loops."""
+"""Decides which measured shifts are accepted: by a threshold from the data, and by whether loops close."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which frames are compared, and where each comparison looks."""
+"""Chooses which frames are compared, and the window of shifts for each pair."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loops of measured shifts: how far they are from closing, which tells their error without any truth."""
+"""Measures how far loops of shifts are from closing, which gives their error without any ground truth."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cemi_core.model.layout import PairShift
 
 #: Loops of one kind that are looked at, at most, spread evenly over the frames.
-MOST_LOOPS = 20_000
+MAX_LOOPS = 20_000
 
 
 def loop_closures(pairs: Sequence[PairShift]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -49,7 +49,7 @@ def loop_closures(pairs: Sequence[PairShift]) -> tuple[NDArray[np.float64], NDAr
 
 
 def _sample(loops: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
-    return loops[:: -(-len(loops) // MOST_LOOPS)] if loops else loops
+    return loops[:: -(-len(loops) // MAX_LOOPS)] if loops else loops
 
 
 def _closures(

@@ -1,4 +1,4 @@
-"""Exposure: a brightness gain and offset per frame, so that overlapping frames agree."""
+"""Finds a brightness gain and offset per frame, so that overlapping frames agree."""
 
 from __future__ import annotations
 

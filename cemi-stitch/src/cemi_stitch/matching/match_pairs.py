@@ -1,4 +1,4 @@
-"""Matching at full resolution: windows in, shifts out, in batches over an executor, gated by what chance can give."""
+"""Matches pairs at full resolution, in batches over an executor, and accepts what chance alone would not give."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def matched_beyond_chance(matching: Matching, windows: Sequence[Window], false_m
         wide: _chance_threshold(matching, [window for window in windows if window.wide == wide], false_match_rate)
         for wide in {window.wide for window in windows}
     }
-    return [gated(pair, threshold[window.wide]) for pair, window in zip(measured, windows, strict=True)]
+    return [accepted(pair, threshold[window.wide]) for pair, window in zip(measured, windows, strict=True)]
 
 
 def _chance_threshold(matching: Matching, alike: Sequence[Window], false_match_rate: float) -> float:
@@ -93,7 +93,7 @@ def _chance_threshold(matching: Matching, alike: Sequence[Window], false_match_r
     return permutation_threshold(values, false_match_rate, FINE_FLOOR)
 
 
-def gated(pair: PairShift, threshold: float) -> PairShift:
+def accepted(pair: PairShift, threshold: float) -> PairShift:
     """Drop a shift whose `significance` is below ``threshold``."""
     limit = correlation_at(threshold, pair.overlap_px)
     if pair.kept and pair.quality < limit:

@@ -1,6 +1,6 @@
-"""How well two placed frames agree where they overlap, and how well they could: measured anew, after the solve.
+"""Measures how well two placed frames agree where they overlap, and how well their noise would let them.
 
-Everything is read from small copies of the frames, so that the judgement costs a fraction of the matching.
+All of it is read from small copies of the frames, so it costs a fraction of the matching.
 """
 
 from __future__ import annotations

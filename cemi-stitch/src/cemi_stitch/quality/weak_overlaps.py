@@ -1,4 +1,4 @@
-"""The places where a mosaic is weak: which overlaps are worst, which frame is to blame, and how it looks."""
+"""Lists the weak overlaps of a mosaic: which are worst, which frame is to blame, and what they look like."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cemi_core.model.mosaic import Box
 from cemi_stitch.quality.overlap_agreement import REACH_PX, Overlap
 
 #: Places that are listed, those that are shown, and how many one frame may fill.
-MOST_LISTED, MOST_SHOWN, MOST_PER_FRAME = 24, 8, 2
+MAX_LISTED, MAX_SHOWN, MAX_PER_FRAME = 24, 8, 2
 #: Edge of a thumbnail's panels, px, and the gap between them.
 PANEL_PX, GAP_PX = 160, 4
 
@@ -55,7 +55,7 @@ def weak_places(overlaps: Sequence[Overlap], layout: Layout) -> list[WeakPlace]:
     filled: Counter[int] = Counter()
     for _, _, suspect, overlap in sorted(found, key=lambda entry: entry[:3]):
         filled[suspect] += 1
-        if filled[suspect] <= MOST_PER_FRAME and len(places) < MOST_LISTED:
+        if filled[suspect] <= MAX_PER_FRAME and len(places) < MAX_LISTED:
             pair = matched.get((overlap.first, overlap.second))
             history = (
                 "never compared" if pair is None else "match kept" if pair.kept else f"match rejected: {pair.reason}"

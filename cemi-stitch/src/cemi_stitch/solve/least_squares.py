@@ -22,7 +22,7 @@ ABSOLUTE_FLOORS_PX = (16.0, 8.0, 4.0, 2.0, 2.0, 1.0, 1.0, 0.5, 0.5, 0.5)
 
 
 @dataclass(frozen=True)
-class OneWayEquations:
+class NormalShiftEquations:
     """Shifts that are known in one direction.
 
     Attributes
@@ -92,12 +92,12 @@ def solve_positions(
     return irls(normal_solver(incidence, every_shift, anchors), reweigh, base, len(scales))[0]
 
 
-def solve_with_one_way(
+def solve_with_normal_shifts(
     count: int,
     edges: NDArray[np.int64],
     shifts_px: NDArray[np.float64],
     sigma_px: NDArray[np.float64],
-    one_way: OneWayEquations,
+    normal_shifts: NormalShiftEquations,
 ) -> NDArray[np.float64]:
     """Return positions as `solve_positions` does, by equations that know a shift in one direction as well.
 
@@ -109,16 +109,16 @@ def solve_with_one_way(
         Frames i, j of measured and prior shifts.
     shifts_px : ndarray of float, shape (m, 2)
     sigma_px : ndarray of float, shape (m,)
-    one_way : OneWayEquations
+    normal_shifts : NormalShiftEquations
 
     Returns
     -------
     ndarray of float64, shape (n, 2)
     """
-    matrix = both_axes(count, edges, one_way)
-    wanted = np.concatenate([shifts_px[:, 0], shifts_px[:, 1], one_way.across_px])
-    base = 1.0 / np.concatenate([sigma_px, sigma_px, one_way.sigma_px]) ** 2
-    every_edge = np.concatenate([edges, one_way.edges])
+    matrix = both_axes(count, edges, normal_shifts)
+    wanted = np.concatenate([shifts_px[:, 0], shifts_px[:, 1], normal_shifts.across_px])
+    base = 1.0 / np.concatenate([sigma_px, sigma_px, normal_shifts.sigma_px]) ** 2
+    every_edge = np.concatenate([edges, normal_shifts.edges])
     pins = _anchors(count, every_edge, base)
     anchors = block_diag([pins, pins])
     measured = len(edges)
@@ -134,11 +134,11 @@ def solve_with_one_way(
     return np.asarray(flat.reshape(2, count).T)
 
 
-def both_axes(count: int, edges: NDArray[np.int64], one_way: OneWayEquations) -> csc_matrix:
+def both_axes(count: int, edges: NDArray[np.int64], normal_shifts: NormalShiftEquations) -> csc_matrix:
     """Return the matrix, shape (2 m + k, 2 n), from all y and then all x to shifts in y, in x, and in one direction."""
     whole = incidence_matrix(count, edges)
-    part = incidence_matrix(count, one_way.edges)
-    across = [diags(one_way.normal[:, axis]) @ part for axis in (0, 1)]
+    part = incidence_matrix(count, normal_shifts.edges)
+    across = [diags(normal_shifts.normal[:, axis]) @ part for axis in (0, 1)]
     return block_array([[whole, None], [None, whole], across]).tocsc()
 
 

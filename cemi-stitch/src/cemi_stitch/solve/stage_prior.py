@@ -17,9 +17,9 @@ from cemi_core.numeric.robust import mad, mad_std
 #: Measured shifts between two passes from whose median the next one is expected.
 NEAREST = 5
 #: Measured shifts from which a spread or a backlash is estimated, at least.
-FEWEST = 4
+MIN_SAMPLES = 4
 #: No stage is known better than this, px.
-LEAST_SPREAD_PX = 0.5
+MIN_SPREAD_PX = 0.5
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,9 @@ Samples = dict[int, list[NDArray[np.float64]]]
 
 def _spread(misfits: Sequence[NDArray[np.float64]], otherwise_px: float) -> NDArray[np.float64]:
     """Return the robust standard deviation of misfits, (y, x); the tolerance of the stage where they are few."""
-    if len(misfits) < FEWEST:
+    if len(misfits) < MIN_SAMPLES:
         return np.full(2, otherwise_px)
-    found: NDArray[np.float64] = np.maximum(mad_std(misfits, axis=0), LEAST_SPREAD_PX)
+    found: NDArray[np.float64] = np.maximum(mad_std(misfits, axis=0), MIN_SPREAD_PX)
     return found
 
 
@@ -134,7 +134,7 @@ def _with_backlash(rows: NDArray[np.int64], expected: Expected, measured: dict[i
     """Return the expected steps, the first of each pass corrected by what first steps fall short of the others."""
     first = set((np.flatnonzero(np.diff(rows, prepend=rows[:1] - 1))).tolist())
     short = [measured[i] - shift for (i, _), shift in expected if i in first and i in measured]
-    if len(short) < FEWEST:
+    if len(short) < MIN_SAMPLES:
         return expected
     usual = [measured[i] - shift for (i, _), shift in expected if i not in first and i in measured]
     spread = float(mad(usual)) if usual else 0.0

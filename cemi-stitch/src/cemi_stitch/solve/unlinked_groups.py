@@ -1,4 +1,4 @@
-"""Frames that no measured shift joins to the others: back to where the stage says, where the stage can be believed."""
+"""Unlinked groups: frames that no measured shift joins to the others go to their nominal positions, if good."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 #: Degrees of freedom from which the stage's own error is judged, at least.
-FEWEST = 3
+MIN_FREEDOM = 3
 
 
 def islands_at_stage(
@@ -57,7 +57,7 @@ def islands_at_stage(
     steps = (shifts_px - (nominal_px[edges[:, 1]] - nominal_px[edges[:, 0]]))[both]
     if not len(steps):
         return positions_px, None
-    if freedom < FEWEST:
+    if freedom < MIN_FREEDOM:
         if stated_px is None or (np.abs(steps) > 2 * stated_px).any():
             return positions_px, None
         variance = np.full(2, stated_px**2 / 3)  # of errors that are equally likely up to the largest
