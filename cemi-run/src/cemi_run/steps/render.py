@@ -17,7 +17,7 @@ from cemi_core.files.atomic import atomic_path
 from cemi_core.model.corrections import patch_of
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import Layout
-from cemi_core.model.mosaic import Box
+from cemi_core.model.mosaic import Box, Patch
 from cemi_core.model.stages import CountsFrames, Denoiser, Stitcher
 from cemi_core.numeric.tiles import denoise_box, peak_of
 from cemi_core.plugins.manager import make
