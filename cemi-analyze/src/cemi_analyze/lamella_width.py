@@ -47,12 +47,12 @@ class LamellaWidthSettings(Settings):
     """How the spacing is measured."""
 
     method: Literal["autocorrelation", "paper"] = Field(
-        "autocorrelation",
+        default="autocorrelation",
         description="'autocorrelation': first peak across the lamellae, tile by tile; 'paper': across the smallest "
         "rectangle about each lamellar region, divided by the dark lines that are crossed, of Lang et al. 2025.",
     )
     tile_px: int | None = Field(
-        None,
+        default=None,
         ge=32,
         le=1024,
         description="Edge of the tiles in which one spacing and direction is measured: several periods, but narrower "
@@ -215,7 +215,7 @@ def _colony_mean(values: NDArray[np.float32], tiles: TileSpacing) -> NDArray[np.
     """Return the mean of a picture over the measured colony of each tile; NaN where there is none."""
     total = tiles.colony.sum(axis=(1, 2), dtype=np.float64)
     cut = cut_tiles(values, tiles.colony.shape[1])
-    return np.einsum("nyx,nyx->n", cut, tiles.colony) / np.where(total > 0, total, np.nan)
+    return np.asarray(np.einsum("nyx,nyx->n", cut, tiles.colony) / np.where(total > 0, total, np.nan))
 
 
 def line_direction(normal_rad: NDArray[np.float64], weight: NDArray[np.float64]) -> Interval:

@@ -14,10 +14,8 @@ def slopes(image: NDArray[np.float32], smoothing_px: float = 0.7) -> tuple[NDArr
     """Return the slopes (gy, gx) of a lightly smoothed picture by Scharr's operator."""
     smooth = cv2.GaussianBlur(image, (0, 0), smoothing_px) if smoothing_px > 0 else image
     scale = 1 / 32
-    return (
-        cv2.Scharr(smooth, cv2.CV_32F, 0, 1, scale=scale),
-        cv2.Scharr(smooth, cv2.CV_32F, 1, 0, scale=scale),
-    )
+    gy, gx = (cv2.Scharr(smooth, cv2.CV_32F, *order, scale=scale) for order in ((0, 1), (1, 0)))
+    return np.asarray(gy, np.float32), np.asarray(gx, np.float32)
 
 
 def structure_tensor(image: NDArray[np.float32], window_px: float, smoothing_px: float = 0.7) -> StructureTensor:
@@ -33,7 +31,8 @@ def structure_tensor(image: NDArray[np.float32], window_px: float, smoothing_px:
     """
     gy, gx = slopes(image, smoothing_px)
     xx, yy = gx * gx, gy * gy
-    averaged = [cv2.GaussianBlur(part, (0, 0), window_px) for part in (xx - yy, 2 * gx * gy, xx + yy)]
+    parts = (xx - yy, 2 * gx * gy, xx + yy)
+    averaged = [np.asarray(cv2.GaussianBlur(part, (0, 0), window_px), np.float32) for part in parts]
     return StructureTensor(averaged[0], averaged[1], averaged[2])
 
 
@@ -60,4 +59,4 @@ def isotropic_twin(image: NDArray[np.float32], size_px: int, seed: int = 0) -> N
     ring = np.rint(np.hypot(fft.fftfreq(size_px)[:, None], fft.rfftfreq(size_px)[None, :]) * size_px).astype(np.int64)
     mean_power = np.bincount(ring.ravel(), power.ravel()) / np.bincount(ring.ravel())
     noise = fft.rfft2(np.random.default_rng(seed).standard_normal((size_px, size_px), np.float32))
-    return fft.irfft2(noise * np.sqrt(mean_power).astype(np.float32)[ring], (size_px, size_px))
+    return np.asarray(fft.irfft2(noise * np.sqrt(mean_power).astype(np.float32)[ring], (size_px, size_px)))

@@ -95,7 +95,7 @@ def smoothed_against_noise(image: NDArray[np.float32]) -> NDArray[np.float32]:
     Pictures that a denoiser has been over pass untouched.
     """
     if noise_std(image, lines=None, every=2) > 0.1 * float(image.std(dtype=np.float64)):
-        return cv2.GaussianBlur(image, (0, 0), 1.0)
+        return np.asarray(cv2.GaussianBlur(image, (0, 0), 1.0), np.float32)
     return image
 
 
@@ -113,8 +113,8 @@ def levelled(image: NDArray[np.float32], valid: NDArray[np.bool_], sigma_px: flo
     edge = 2 * round(sigma_px * math.sqrt(1.5)) + 1
     weight = valid.astype(np.float32)
     for _ in range(2):
-        weight = cv2.blur(weight, (edge, edge), borderType=cv2.BORDER_REFLECT)
+        weight = np.asarray(cv2.blur(weight, (edge, edge), borderType=cv2.BORDER_REFLECT), np.float32)
     mean = np.where(valid, image, np.float32(0))
     for _ in range(2):
-        mean = cv2.blur(mean, (edge, edge), borderType=cv2.BORDER_REFLECT)
-    return image - mean / np.maximum(weight, np.float32(1e-6))
+        mean = np.asarray(cv2.blur(mean, (edge, edge), borderType=cv2.BORDER_REFLECT), np.float32)
+    return np.asarray(image - mean / np.maximum(weight, np.float32(1e-6)), np.float32)

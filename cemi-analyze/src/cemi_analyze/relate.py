@@ -24,11 +24,11 @@ class PearsonSettings(Settings):
     """How Pearson's r is judged."""
 
     test: Literal["effective", "surrogates"] = Field(
-        "effective",
+        default="effective",
         description="'effective': t test with the effective sample size; 'surrogates': profiles of random phase "
         "(needs property points at equal steps).",
     )
-    surrogates: int = Field(999, ge=99, le=100_000, description="Number of surrogate profiles.")
+    surrogates: int = Field(default=999, ge=99, le=100_000, description="Number of surrogate profiles.")
 
 
 class PearsonRelation:

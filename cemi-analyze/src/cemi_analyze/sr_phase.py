@@ -29,16 +29,16 @@ class SrPhaseSettings(Settings):
     """Which phase is counted."""
 
     phase: Literal["dark", "bright"] = Field(
-        "dark", description="Which phase is counted; the Sr-rich one is darker in backscattered electrons."
+        default="dark", description="Which phase is counted; the Sr-rich one is darker in backscattered electrons."
     )
     threshold: float | None = Field(
-        None,
+        default=None,
         gt=0,
         lt=1,
         description="Grey level, 0 to 1, between the phases; by default found from all cells together.",
     )
     level_uncertainty: float = Field(
-        0.05,
+        default=0.05,
         ge=0,
         le=0.5,
         description="How far the threshold may be off, as a share of the distance between the phases.",

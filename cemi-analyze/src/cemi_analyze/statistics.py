@@ -156,7 +156,7 @@ def effective_fields(used: NDArray[np.bool_], likeness: float) -> float:
 
 def _distances(used: NDArray[np.bool_]) -> NDArray[np.float64]:
     y, x = np.nonzero(used)
-    return np.hypot(y[:, None] - y[None, :], x[:, None] - x[None, :])
+    return np.asarray(np.hypot(y[:, None] - y[None, :], x[:, None] - x[None, :]))
 
 
 def block_bootstrap(

@@ -127,8 +127,8 @@ def keep_old_modules(moves: Moves, names: Names | None = None) -> None:
         What such a module no longer holds, or holds under another name; see `Names`.
     """
     _NAMES.update(names or {})
-    for old_package, new_package, names in moves:
-        for entry in names.split():
+    for old_package, new_package, modules in moves:
+        for entry in modules.split():
             old, _, new = entry.partition(">")
             _FINDER.moved[f"{old_package}.{old}"] = f"{new_package}.{new or old}" if new_package else new or old
     if _FINDER not in sys.meta_path:

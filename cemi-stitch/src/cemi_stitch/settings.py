@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -11,7 +11,9 @@ from cemi_core.model.settings import Settings
 from cemi_stitch.methods import BLENDERS, FEATURES, MATCHERS, described
 
 if TYPE_CHECKING:
-    MatcherName = FeaturesName = BlenderName = str
+    MatcherName: TypeAlias = str
+    FeaturesName: TypeAlias = str
+    BlenderName: TypeAlias = str
 else:
     MatcherName, FeaturesName, BlenderName = (Literal[tuple(names)] for names in (MATCHERS, FEATURES, BLENDERS))
 
@@ -21,43 +23,46 @@ class KorniaSettings(Settings):
 
     picture_only: ClassVar[frozenset[str]] = frozenset({"blend"})
 
-    matcher: MatcherName = Field("zncc", description=f"How two frames are compared: {described(MATCHERS)}.")
+    matcher: MatcherName = Field(default="zncc", description=f"How two frames are compared: {described(MATCHERS)}.")
     features: FeaturesName = Field(
-        "sift",
+        default="sift",
         description=f"Local features of the matcher features: {described(FEATURES)}. The weights of networks are "
         "fetched on first use.",
     )
     min_overlap: float = Field(
-        0.03, gt=0, lt=1, description="Smallest overlap that is tried, as a share of the frame's width or height."
+        default=0.03,
+        gt=0,
+        lt=1,
+        description="Smallest overlap that is tried, as a share of the frame's width or height.",
     )
     tolerance: float = Field(
-        0.1,
+        default=0.1,
         gt=0,
         le=1,
         description="How far a frame may lie from its nominal place relative to its neighbour, as a share of the "
         "frame's size; used where the source does not say it.",
     )
     smoothing_px: float = Field(
-        1.5,
+        default=1.5,
         ge=0,
         le=10,
         description="Standard deviation of the Gaussian that frames are smoothed with before matching.",
     )
     false_match_rate: float = Field(
-        1e-3, gt=0, lt=1, description="Share of pairs that cannot overlap but may pass the quality threshold."
+        default=1e-3, gt=0, lt=1, description="Share of pairs that cannot overlap but may pass the quality threshold."
     )
     turned_frames: Literal["straighten", "report"] = Field(
-        "straighten",
+        default="straighten",
         description="Single frames that are turned, stretched or sheared against the others by half a pixel or more: "
         "straighten, matched and blended upright, and said in the notes; report, only said.",
     )
     flat_field: Literal["auto", "none"] = Field(
-        "auto",
+        default="auto",
         description="Shading that all frames share: auto, estimated from overlaps and the mean of at least 12 frames, "
         "and divided out where it is significant; none, left as it is.",
     )
-    equalise: bool = Field(True, description="Fit a brightness gain and offset per frame to the overlaps.")
-    blend: BlenderName = Field("feather", description=f"How frames are joined: {described(BLENDERS)}.")
+    equalise: bool = Field(default=True, description="Fit a brightness gain and offset per frame to the overlaps.")
+    blend: BlenderName = Field(default="feather", description=f"How frames are joined: {described(BLENDERS)}.")
 
 
 def abilities(settings: KorniaSettings) -> StitcherAbilities:

@@ -144,7 +144,6 @@ def lstsq_solver(design: Array, wanted: Array, rcond: float = 1e-9) -> Callable[
 
     def solve(weight: Array) -> Array:
         root = np.sqrt(weight)[:, None]
-        found: Array = np.linalg.lstsq(root * design, root * wanted, rcond=rcond)[0]
-        return found
+        return np.asarray(np.linalg.lstsq(root * design, root * wanted, rcond=rcond)[0], np.float64)
 
     return solve

@@ -30,7 +30,8 @@ def significance(correlation: Values, pixels: Values) -> NDArray[np.float64]:
     pixels : ndarray of float or float
         Number of pixels that were correlated.
     """
-    return np.arctanh(np.clip(correlation, -MAX_CORRELATION, MAX_CORRELATION)) * np.sqrt(pixels)
+    score: NDArray[np.float64] = np.arctanh(np.clip(correlation, -MAX_CORRELATION, MAX_CORRELATION)) * np.sqrt(pixels)
+    return score
 
 
 def correlation_at(threshold: float, pixels: float) -> float:

@@ -31,12 +31,12 @@ class StructureTensor:
         """How much of the texture runs one way, 0 (isotropic) to 1 (straight lines)."""
         # not cv2.magnitude, whose last digit depends on where in memory the arrays lie
         length = np.sqrt(self.difference**2 + self.product**2)
-        return np.clip(length / np.maximum(self.energy, np.float32(1e-12)), 0, 1)
+        return np.asarray(np.clip(length / np.maximum(self.energy, np.float32(1e-12)), 0, 1))
 
     @property
     def normal_rad(self) -> NDArray[np.float32]:
         """Direction across the lines, from x towards y, in (-pi/2, pi/2]."""
-        return 0.5 * np.arctan2(self.product, self.difference)
+        return np.asarray(np.float32(0.5) * np.arctan2(self.product, self.difference))
 
 
 def structure_tensor(image: NDArray[np.float32], window_px: float, smoothing_px: float = 0.7) -> StructureTensor:
@@ -71,4 +71,4 @@ def principal_axis(tensor: NDArray[np.float64]) -> tuple[tuple[float, float], ND
     """Return the unit vector (y, x), y >= 0, along which an image changes most, and both eigenvalues, smaller first."""
     normal = np.linalg.eigh(tensor)[1][:, 1]
     normal = normal if normal[0] > 0 else -normal
-    return (float(normal[0]), float(normal[1])), np.linalg.eigvalsh(tensor)
+    return (float(normal[0]), float(normal[1])), np.asarray(np.linalg.eigvalsh(tensor), np.float64)

@@ -89,19 +89,19 @@ def _add_bands(
     top, left = piece.area[0].start - around.y, piece.area[1].start - around.x
     bottom = around.height - top - difference.shape[0]
     right = around.width - left - difference.shape[1]
-    detail = cv2.copyMakeBorder(difference, top, bottom, left, right, cv2.BORDER_REPLICATE)
-    weight = cv2.copyMakeBorder(mine.astype(np.float32), top, bottom, left, right, cv2.BORDER_CONSTANT, value=0)
+    edges = (top, bottom, left, right)
+    detail: Image = np.asarray(cv2.copyMakeBorder(difference, *edges, cv2.BORDER_REPLICATE), np.float32)
+    weight: Image = np.asarray(cv2.copyMakeBorder(mine.astype(np.float32), *edges, cv2.BORDER_CONSTANT), np.float32)
     for level in range(BANDS + 1):
         area = tuple(slice(part.start >> level, part.stop >> level) for part in around.slices)
+        coarse: Image = detail if level == BANDS else np.asarray(cv2.pyrDown(detail), np.float32)
+        band: Image = detail
         if level < BANDS:
-            coarse = cv2.pyrDown(detail)
-            band = detail - cv2.pyrUp(coarse, dstsize=detail.shape[::-1])
-        else:
-            coarse = band = detail
+            band = np.asarray(detail - cv2.pyrUp(coarse, dstsize=detail.shape[::-1]), np.float32)
         bands[level][area] += weight * band
         weights[level][area] += weight
         if level < BANDS:
-            detail, weight = coarse, cv2.pyrDown(weight)
+            detail, weight = coarse, np.asarray(cv2.pyrDown(weight), np.float32)
 
 
 def _around(piece: Piece, shape: tuple[int, int]) -> Box:
@@ -117,6 +117,6 @@ def _joined(bands: Sequence[Image], weights: Sequence[Image]) -> Image:
     for band, weight in zip(reversed(bands), reversed(weights), strict=True):
         own = np.divide(band, weight, out=np.zeros_like(band), where=weight > 1e-6)
         if picture.shape != own.shape:
-            picture = cv2.pyrUp(picture, dstsize=own.shape[::-1])
+            picture = np.asarray(cv2.pyrUp(picture, dstsize=own.shape[::-1]), np.float32)
         picture = picture + own
     return picture

@@ -76,10 +76,9 @@ def pieces(patches: Sequence[Patch], box: Box) -> Iterator[Piece]:
             image = _resampled(patch.image, y, bottom - top, x, right - left)
         else:
             image = straightened(patch.image, patch.affine, (y, x), (bottom - top, right - left))
-        known: NDArray[np.bool_] | None = np.isfinite(image)
-        if known.all():
-            known = None
-        else:
+        finite = np.isfinite(image)
+        known = None if finite.all() else finite
+        if known is not None:
             image = np.where(known, image, np.float32(0))
         image = adjusted(image, patch.gain, patch.offset)
         area = slice(top - box.y, bottom - box.y), slice(left - box.x, right - box.x)
@@ -88,7 +87,7 @@ def pieces(patches: Sequence[Patch], box: Box) -> Iterator[Piece]:
 
 def _inside(start: float, length: int, size: int) -> NDArray[np.float32]:
     place = start + np.arange(length, dtype=np.float32)
-    return np.minimum(place + 1, size - place)
+    return np.asarray(np.minimum(place + 1, size - place))
 
 
 def _span(position: float, size: int, start: int, length: int) -> tuple[int, int, float] | None:
@@ -110,7 +109,8 @@ def _resampled(image: NDArray[np.float32], y: float, height: int, x: float, widt
     if not complete:
         piece = np.where(known, piece, np.float32(np.nanmean(piece)) if known.any() else np.float32(0))
     cut = slice(1, 1 + height), slice(1, 1 + width)
-    shifted = cv2.sepFilter2D(piece, cv2.CV_32F, _weights(fx), _weights(fy), anchor=(1, 1))[cut]
+    filtered = cv2.sepFilter2D(piece, cv2.CV_32F, _weights(fx), _weights(fy), anchor=(1, 1))
+    shifted = np.asarray(filtered, np.float32)[cut]
     if complete:
         return shifted
     near = cv2.dilate((~known).astype(np.uint8), np.ones((4, 4), np.uint8), anchor=(1, 1))[cut]

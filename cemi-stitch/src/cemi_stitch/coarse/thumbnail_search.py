@@ -173,7 +173,7 @@ class ThumbnailSearch:
 
     def _fewest_pixels(self, window: Window) -> float:
         first, second = (self.thumbnails[n].levels.shape for n in (window.first, window.second))
-        return max(16.0, self.min_overlap * min(first[0] * first[1], second[0] * second[1]))
+        return max(16.0, self.min_overlap * float(min(first[0] * first[1], second[0] * second[1])))
 
 
 def inside(plane: Tensor) -> bool:

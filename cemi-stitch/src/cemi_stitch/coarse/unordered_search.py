@@ -112,7 +112,8 @@ def _best_shifts(
     a, b = torch.from_numpy(pairs[:, 0].copy()), torch.from_numpy(pairs[:, 1].copy())
 
     def correlated(first: Tensor, second: Tensor) -> Tensor:
-        return torch.fft.irfft2(first[a] * second[b].conj(), s=spectra.size)
+        product: Tensor = torch.fft.irfft2(first[a] * second[b].conj(), s=spectra.size)
+        return product
 
     count = correlated(spectra.mask, spectra.mask).round().clamp_min(0)
     moments_a = correlated(spectra.picture, spectra.mask), correlated(spectra.square, spectra.mask)

@@ -203,7 +203,8 @@ def _stretched(picture: Tensor) -> Tensor:
     """Return a picture between 0 and 1, its darkest and brightest half percent cut off."""
     some = picture.flatten()[:: max(1, picture.numel() // 100_000)]
     low, high = torch.quantile(some, torch.tensor([0.005, 0.995], dtype=some.dtype, device=some.device))
-    return ((picture - low) / (high - low).clamp_min(1e-6)).clamp(0, 1)
+    stretched: Tensor = ((picture - low) / (high - low).clamp_min(1e-6)).clamp(0, 1)
+    return stretched
 
 
 def _rows_and_columns(places: Tensor) -> Points:
@@ -220,7 +221,8 @@ def agreed_shifts(first: Points, second: Points) -> list[tuple[float, float]]:
     first, second : ndarray of float64, shape (n, 2)
         Places (y, x) of matching keypoints; second + shift = first.
     """
-    moves, shifts = first - second, []
+    moves = first - second
+    shifts: list[tuple[float, float]] = []
     while len(moves) >= MIN_AGREEING and len(shifts) < MAX_SHIFTS:
         near = cKDTree(moves).query_ball_point(moves, AGREE_PX)
         best = max(near, key=len)

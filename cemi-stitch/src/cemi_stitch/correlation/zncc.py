@@ -64,8 +64,9 @@ def overlap_zncc(
         mask_a, mask_b = _spectrum(valid_a.to(a.dtype), size), _spectrum(valid_b.to(a.dtype), size)
         count = _correlate(mask_a, mask_b, size, window).round().clamp_min(0)
         square_a, square_b = _spectrum(a * a, size), _spectrum(b * b, size)
-        moments_a = tuple(_correlate(part, mask_b, size, window) for part in (spectrum_a, square_a))
-        moments_b = tuple(_correlate(mask_a, part, size, window) for part in (spectrum_b, square_b))
+        sums_b, squares_b = (_correlate(mask_a, part, size, window) for part in (spectrum_b, square_b))
+        sums_a, squares_a = (_correlate(part, mask_b, size, window) for part in (spectrum_a, square_a))
+        moments_a, moments_b = (sums_a, squares_a), (sums_b, squares_b)
     product = _correlate(spectrum_a, spectrum_b, size, window)
     return normalised(product, count, moments_a, moments_b, min_overlap)
 
@@ -114,7 +115,8 @@ def _centred(image: Tensor, valid: Tensor) -> Tensor:
 
 def _spectrum(image: Tensor, size: tuple[int, int]) -> Tensor:
     """Return ``rfft2`` of pictures filled up with 0 to ``size``; rows that are all 0 are not transformed."""
-    return torch.fft.fft(torch.fft.rfft(image, n=size[1]), n=size[0], dim=-2)
+    spectrum: Tensor = torch.fft.fft(torch.fft.rfft(image, n=size[1]), n=size[0], dim=-2)
+    return spectrum
 
 
 def _window(centre: Tensor, reach: tuple[int, int], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -128,7 +130,7 @@ def _correlate(spectrum_a: Tensor, spectrum_b: Tensor, size: tuple[int, int], wi
     """Return the cyclic correlation in the window; only its rows are transformed back."""
     by_row = torch.fft.ifft(spectrum_a * spectrum_b.conj(), dim=-2)
     rows = by_row.gather(1, window[0][:, :, None].expand(-1, -1, by_row.shape[-1]))
-    plane = torch.fft.irfft(rows, n=size[1])
+    plane: Tensor = torch.fft.irfft(rows, n=size[1])
     return plane.gather(2, window[1][:, None, :].expand(-1, plane.shape[1], -1)).to(torch.float64)
 
 
@@ -192,7 +194,8 @@ def normalised(
 
 def significance(quality: Tensor, count: Tensor) -> Tensor:
     """Return `cemi_core.numeric.significance.significance` of correlations, on any device."""
-    return torch.atanh(quality.clamp(-MAX_CORRELATION, MAX_CORRELATION)) * count.sqrt()
+    score: Tensor = torch.atanh(quality.clamp(-MAX_CORRELATION, MAX_CORRELATION)) * count.sqrt()
+    return score
 
 
 def template_zncc(patches: Tensor, templates: Tensor, reach: int, sizes: Tensor | None = None) -> Tensor:

@@ -51,7 +51,9 @@ def with_upright_frames(
     half = (layout.shapes - 1) / 2
     before, total = layout, np.array(layout.affine)
     turned = _turned(total)
-    for number in range(ROUNDS if rematch is not None else 0):
+    for number in range(ROUNDS):
+        if rematch is None:
+            break
         upright = CorrectedFrames(source, None, total)
         solved = solve_layout(source.frames, _matched_again(upright, layout, turned, rematch), settings.tolerance)
         layout = with_geometry(upright, solved, settings.smoothing_px, turned)

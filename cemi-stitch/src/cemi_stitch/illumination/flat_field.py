@@ -236,8 +236,7 @@ def _with_common_leans(value: Array, cells: Cells) -> Array:
 
     def solve(weight: Array) -> Array:
         terms = shading[:, lean] * weight[:, None]
-        found: Array = np.linalg.lstsq(terms.T @ shading[:, lean], terms.T @ rest, rcond=1e-9)[0]
-        return found
+        return np.asarray(np.linalg.lstsq(terms.T @ shading[:, lean], terms.T @ rest, rcond=1e-9)[0], np.float64)
 
     def reweigh(common: Array, number: int) -> Array:
         return absolute_weights(rest - shading[:, lean] @ common, ERROR_FLOOR, cells.share**2)

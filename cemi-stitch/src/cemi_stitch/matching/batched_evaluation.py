@@ -32,7 +32,7 @@ def evaluated_together(
         By number; every number in ``evaluations`` has its window.
     """
     found: dict[int, Outcome] = {}
-    alike: dict[tuple[object, ...], list[tuple[int, Pieces]]] = {}
+    alike: dict[tuple[int, int, float, tuple[int, ...]], list[tuple[int, Pieces]]] = {}
     for number, evaluation in evaluations.items():
         window = windows[number]
         second = frames.shape(window.second, evaluation.level)

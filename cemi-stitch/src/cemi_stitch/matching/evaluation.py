@@ -89,8 +89,8 @@ def evaluated(first: Tensor, second: Tensor, evaluation: Evaluation, every: int 
     if cut is None:
         return TOO_SMALL
     (height, width), sigma = cut.size, shading_sigma_px(second.shape)
-    patch = _part(first, cut.patch, (height + 2 * evaluation.reach, width + 2 * evaluation.reach))
-    patch, template = (without_shading(part, sigma).numpy() for part in (patch, _part(second, cut.template, cut.size)))
+    wide = _part(first, cut.patch, (height + 2 * evaluation.reach, width + 2 * evaluation.reach))
+    patch, template = (without_shading(part, sigma).numpy() for part in (wide, _part(second, cut.template, cut.size)))
     return outcome(template_zncc_on_cpu(patch, template, every), height * width)
 
 

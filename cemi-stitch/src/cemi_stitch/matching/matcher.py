@@ -106,21 +106,21 @@ class ProposingMatcher(Matcher):
         corners, sides = [], []
         for axis in (0, 1):
             shift, reach = round(window.shift_px[axis]), math.ceil(window.reach_px[axis])
-            height = (int(first.shape[axis]), int(second.shape[axis]))
+            length = (int(first.shape[axis]), int(second.shape[axis]))
             start = (max(0, shift - reach), max(0, -shift - reach))
-            stop = (min(height[0], shift + height[1] + reach), min(height[1], height[0] - shift + reach))
+            stop = (min(length[0], shift + length[1] + reach), min(length[1], length[0] - shift + reach))
             side = min(stop[0] - start[0], stop[1] - start[1])
             if side < 2 * MIN_SIDE:
                 return None
             # A shift to larger y puts the overlap at the end of the first piece and at the beginning of the second.
             corners.append((stop[0] - side if shift > 0 else start[0], start[1] if shift > 0 else stop[1] - side))
             sides.append(side)
-        (top, upper), (left, lefter) = corners
+        (top, top_second), (left, left_second) = corners
         height, width = sides
         return (
             first[top : top + height, left : left + width],
-            second[upper : upper + height, lefter : lefter + width],
-            (top - upper, left - lefter),
+            second[top_second : top_second + height, left_second : left_second + width],
+            (top - top_second, left - left_second),
         )
 
 

@@ -119,9 +119,10 @@ def _best(shift_px: Shift, half: int, level: int, follow: bool = True) -> Search
     """
     evaluation = Evaluation(level, (round(shift_px[0] / level), round(shift_px[1] / level)), half)
     for _ in range(1 + FOLLOWED):
-        seen = yield evaluation
-        if isinstance(seen, str):
-            return seen
+        answer = yield evaluation
+        if isinstance(answer, str):
+            return answer
+        seen = answer
         row, column = _highest(seen, evaluation.reach, border=follow)
         if max(abs(row - half), abs(column - half)) < half:
             return _peak(seen, evaluation, (row, column))

@@ -144,9 +144,12 @@ def make_small_frame(image: NDArray[np.float32], factor: int) -> SmallFrame:
         image = np.where(valid, image, image[valid].mean() if valid.any() else 0).astype(np.float32)
     height, width = max(image.shape[0] // factor, 1), max(image.shape[1] // factor, 1)
     whole = np.ascontiguousarray(image[: height * factor, : width * factor], np.float32)
-    small = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA) if factor > 1 else whole
+    small = whole
+    if factor > 1:
+        small = np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), np.float32)
     kernel = cv2.getGaussianKernel(2 * math.ceil(3 * SMOOTHING) + 1, SMOOTHING)
-    flat = cv2.sepFilter2D(small, cv2.CV_32F, kernel, kernel, borderType=cv2.BORDER_REFLECT_101)
+    smooth = cv2.sepFilter2D(small, cv2.CV_32F, kernel, kernel, borderType=cv2.BORDER_REFLECT_101)
+    flat = np.asarray(smooth, np.float32)
     flat = flat - _slow(flat, max(2.0, SHADING_SCALE * min(small.shape)))
     deviation = float(flat.std())
     if deviation < 1e-6:

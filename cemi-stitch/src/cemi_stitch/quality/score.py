@@ -169,7 +169,7 @@ def _pair_residuals(layout: Layout) -> NDArray[np.float64]:
         return np.empty(0)
     ends = np.array([(pair.first, pair.second) for pair in kept])
     solved = layout.positions_px[ends[:, 1]] - layout.positions_px[ends[:, 0]]
-    return np.linalg.norm(solved - np.array([pair.shift_px for pair in kept]), axis=1)
+    return np.asarray(np.linalg.norm(solved - np.array([pair.shift_px for pair in kept]), axis=1))
 
 
 def _numbers(overlaps: Sequence[Overlap], layout: Layout) -> tuple[Table, Table, Table]:

@@ -40,7 +40,8 @@ class WeakPlace:
 
 def weak_places(overlaps: Sequence[Overlap], layout: Layout) -> list[WeakPlace]:
     """Return the worst overlaps, worst first: by how much of the suspect's judged area is wrong, then by area lost."""
-    bad, judged = defaultdict(float), defaultdict(float)
+    bad: defaultdict[int, float] = defaultdict(float)
+    judged: defaultdict[int, float] = defaultdict(float)
     for overlap in overlaps:
         for frame in (overlap.first, overlap.second):
             judged[frame] += overlap.area_px * (overlap.verdict != "unclear")
@@ -98,8 +99,10 @@ def show_place(place: WeakPlace, source: FrameSource, layout: Layout) -> NDArray
     known = np.concatenate([part[np.isfinite(part)] for part in (first, seconds[0])])
     low, high = np.percentile(known, (1, 99)) if known.size else (0.0, 1.0)
     width = max(float(high - low), 1e-6)
-    panels = [(picture - low) / width for picture in (first, seconds[0])]
-    panels += [0.5 + (first - second) / width for second in seconds]
+    panels = [
+        *((image - low) / width for image in (first, seconds[0])),
+        *(0.5 + (first - second) / width for second in seconds),
+    ]
     gap = np.ones((box.height, GAP_PX), np.float32)
     row = [part for panel in panels for part in (panel, gap)][:-1]
     return np.asarray(np.clip(np.nan_to_num(np.hstack(row), nan=1.0) * 255, 0, 255), np.uint8)
@@ -112,7 +115,7 @@ def _middle(box: Box) -> Box:
 
 def _corrected(source: FrameSource, layout: Layout, index: int) -> NDArray[np.float32]:
     image = cv2.GaussianBlur(np.ascontiguousarray(source.read(index), np.float32), (0, 0), 1.0)
-    return adjusted(image, float(layout.gain[index]), float(layout.offset[index]))
+    return adjusted(np.asarray(image, np.float32), float(layout.gain[index]), float(layout.offset[index]))
 
 
 def _crop(image: NDArray[np.float32], position: NDArray[np.float64], box: Box) -> NDArray[np.float32]:

@@ -100,7 +100,7 @@ def _variances(
     normal = csc_matrix(matrix.T @ diags(weight) @ matrix + diags(pinned))
     to_mean = splu(normal).solve(main / main.sum())
     variance = inverse_diagonal(normal) - 2 * to_mean + to_mean[main.astype(bool)].mean()
-    return np.maximum(variance, 0.0)
+    return np.asarray(np.maximum(variance, 0.0))
 
 
 def inverse_diagonal(matrix: csc_matrix) -> NDArray[np.float64]:

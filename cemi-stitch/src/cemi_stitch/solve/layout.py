@@ -171,7 +171,7 @@ def _misfits(pairs: Sequence[PairShift], positions: NDArray[np.float64]) -> NDAr
         return np.zeros(0)
     shifts = np.array([pair.shift_px for pair in pairs])
     first, second = np.array([(pair.first, pair.second) for pair in pairs]).T
-    return np.linalg.norm(positions[second] - positions[first] - shifts, axis=1)
+    return np.asarray(np.linalg.norm(positions[second] - positions[first] - shifts, axis=1))
 
 
 def _without_outliers(pairs: Sequence[PairShift], positions: NDArray[np.float64]) -> tuple[list[PairShift], bool]:
@@ -196,7 +196,7 @@ def _residuals(count: int, pairs: Sequence[PairShift], positions: NDArray[np.flo
         if pair.kept:
             total[[pair.first, pair.second]] += misfit**2
             number[[pair.first, pair.second]] += 1
-    return np.sqrt(np.divide(total, number, out=np.full(count, np.nan), where=number > 0))
+    return np.asarray(np.sqrt(np.divide(total, number, out=np.full(count, np.nan), where=number > 0)))
 
 
 def _side_by_side(

@@ -196,4 +196,4 @@ def components(count: int, edges: NDArray[np.int64]) -> NDArray[np.int64]:
     order = np.lexsort((first, -size))
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
-    return rank[label]
+    return np.asarray(rank[label])

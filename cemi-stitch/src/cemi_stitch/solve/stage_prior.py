@@ -165,7 +165,7 @@ def _steps_between_passes(
     sigma: float,
 ) -> tuple[Expected, list[NDArray[np.float64]]]:
     """Return the shifts expected for frames that nothing joins to the next pass, and the spread of each."""
-    known = np.isfinite(nominal).all(axis=1)
+    known = np.asarray(np.isfinite(nominal).all(axis=1))
     numbers = np.unique(rows)
     next_number = dict(zip(numbers[:-1].tolist(), numbers[1:].tolist(), strict=True))
     measured: dict[int, list[tuple[int, NDArray[np.float64]]]] = {}

@@ -45,7 +45,7 @@ def islands_at_stage(
     sigma_px : ndarray, shape (2,), or None
         Standard error of the stage's places (y, x); None if nothing was moved.
     """
-    known = np.isfinite(nominal_px).all(axis=1)
+    known = np.asarray(np.isfinite(nominal_px).all(axis=1))
     main = (group == 0) & known
     if not len(edges) or main.all() or np.count_nonzero(main) < 2:
         return positions_px, None
