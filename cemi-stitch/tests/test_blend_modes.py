@@ -1,4 +1,4 @@
-"""The ways of joining frames: consistent frames give the scene back, boxes join, noise falls as the frame count says."""
+"""The ways of joining frames: consistent frames give the scene back, boxes join, averaging lowers noise as it says."""
 
 from __future__ import annotations
 
