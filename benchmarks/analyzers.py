@@ -17,13 +17,14 @@ from scipy.special import ndtri
 
 from cemi_analyze import BccFraction, LamellaFraction, LamellaWidth, SrPhase
 from cemi_analyze.cell_analyzer import CellAnalyzer
-from cemi_analyze.correlation import correlate, p_value, pearson_r
+from cemi_analyze.correlation import correlate
 from cemi_analyze.lamella_width import LamellaWidthSettings
 from cemi_analyze.phase_fraction import BccFractionSettings
 from cemi_core.model.grid import Grid
 from cemi_core.model.mosaic import Box
 from cemi_core.model.result import GridMap
 from cemi_core.model.stages import BlockInfo
+from cemi_core.numeric.significance import p_value, pearson_r
 from cemi_specimens.random_field import smooth_noise
 from cemi_virtual_sem import make_specimen
 from cemi_virtual_sem.detector import line_kernel

@@ -31,8 +31,8 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from cemi_core.model.corrections import patch_of
 from cemi_core.model.frame import Frame
-from cemi_core.model.mosaic import Patch
 from cemi_core.model.stages import PlaceContext, Runtime
 from cemi_stitch.stitcher import KorniaStitcher
 
@@ -153,10 +153,7 @@ def run_case(folder: Path, executor_name: str) -> dict[str, float]:
     for top in range(0, height, BOX):
         for left in range(0, width, BOX):
             box = replace_box(top, left, height, width)
-            patches = [
-                Patch(int(n), source.read(int(n)), *layout.positions_px[n], layout.gain[n], layout.offset[n])
-                for n in layout.frames_in(box)
-            ]
+            patches = [patch_of(layout, int(n), source.read(int(n))) for n in layout.frames_in(box)]
             stitcher.blend(patches, box)
     blended = time.perf_counter()
     error = layout.positions_px - truth

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from cemi_analyze.correlation import (
     correlate,
     effective_sample_size,
-    fisher_interval,
     leave_one_out_q2,
-    p_value,
-    pearson_r,
     shift_p_value,
 )
 from cemi_analyze.statistics import block_bootstrap, e562_interval, spatial_mean_interval
+from cemi_core.numeric.significance import p_value, pearson_r
 
 
 def covered(make, trials: int, truth: float, seed: int = 0) -> float:
@@ -100,21 +96,6 @@ def test_the_effective_number_falls_with_smoothness():
         for r in (0.3, 2, 6)
     ]
     assert numbers[0] > 45 > numbers[1] > numbers[2]
-
-
-@given(r=st.floats(-0.99, 0.99), n=st.floats(3.5, 500))
-def test_fisher_intervals_hold_r_and_shrink_with_n(r, n):
-    interval, wider = fisher_interval(r, n), fisher_interval(r, 0.5 * (n + 3))
-    assert -1 <= interval.low <= r <= interval.high <= 1
-    assert interval.high - interval.low <= wider.high - wider.low + 1e-9
-
-
-def test_p_agrees_with_scipy_for_independent_points():
-    from scipy.stats import pearsonr
-
-    rng = np.random.default_rng(0)
-    x, y = rng.standard_normal((2, 25))
-    assert p_value(pearson_r(x, y), 25) == pytest.approx(pearsonr(x, y).pvalue)
 
 
 def test_surrogates_judge_independent_smooth_profiles_less_often_related_than_the_naive_test():

@@ -1,4 +1,4 @@
-"""The ways of joining frames: consistent frames give the scene back, boxes join, noise falls as the looks say."""
+"""The ways of joining frames: consistent frames give the scene back, boxes join, averaging lowers noise as it says."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from cemi_core.model.mosaic import Box, Patch
-from cemi_stitch.blending.average import TAPER_PX, average, noise_std
+from cemi_core.numeric.noise import noise_std
+from cemi_stitch.blending.average import TAPER_PX, average
 from cemi_stitch.blending.multiband import MARGIN_PX
 from cemi_stitch.settings import KorniaSettings, abilities
 from cemi_stitch.stitcher import KorniaStitcher
@@ -94,7 +95,7 @@ def test_without_blending_every_pixel_is_that_of_the_frame_whose_edge_is_farthes
 
 
 def test_multiband_keeps_the_detail_of_one_frame_and_spreads_a_brightness_step() -> None:
-    """Feathering two noisy frames halves the noise in between, where the picture looks blurred; bands keep it."""
+    """Feathering two noisy frames halves the noise in between, where the image looks blurred; bands keep it."""
     rng = np.random.default_rng(2)
     frames = [(level + rng.normal(0, 0.05, (300, 400))).astype(np.float32) for level in (0.4, 0.6)]
     patches = [Patch(0, frames[0], 0, 0), Patch(1, frames[1], 0, 240)]
@@ -108,20 +109,20 @@ def test_multiband_keeps_the_detail_of_one_frame_and_spreads_a_brightness_step()
     assert abilities(stitcher("multiband").settings).blend_margin_px == MARGIN_PX
 
 
-def test_noise_of_an_average_falls_by_the_root_of_the_looks() -> None:
+def test_noise_of_an_average_falls_by_the_root_of_the_frame_count() -> None:
     rng, sigma = np.random.default_rng(3), 0.05
     patches = [
         Patch(n, (scene_at(y, x, (160, 200)) + rng.normal(0, sigma, (160, 200))).astype(np.float32), y, x)
         for n, (y, x) in enumerate((y, x) for y in range(0, 120, 40) for x in range(0, 250, 50))
     ]
-    mosaic, looks = stitcher("average").blend_and_count(patches, Box(0, 0, 240, 400))
+    mosaic, count = stitcher("average").blend_and_count(patches, Box(0, 0, 240, 400))
     assert np.array_equal(mosaic, stitcher("average").blend(patches, Box(0, 0, 240, 400)))
-    assert np.nanmin(looks) >= 1 - 1e-5 and np.nanmax(looks) > 10
+    assert np.nanmin(count) >= 1 - 1e-5 and np.nanmax(count) > 10
     error = mosaic - smooth_scene((240, 400))
     for low, high in ((1, 3), (3, 6), (6, 9), (9, 16)):
-        here = (looks >= low) & (looks < high)
+        here = (count >= low) & (count < high)
         assert here.sum() > 2000
-        assert np.sqrt(np.mean(error[here] ** 2 * looks[here])) == pytest.approx(sigma, rel=0.05)
+        assert np.sqrt(np.mean(error[here] ** 2 * count[here])) == pytest.approx(sigma, rel=0.05)
 
 
 def test_an_average_trusts_quiet_frames_more() -> None:
@@ -129,11 +130,11 @@ def test_an_average_trusts_quiet_frames_more() -> None:
     noise = [0.02, 0.08]
     patches = [Patch(n, (0.5 + rng.normal(0, s, (120, 150))).astype(np.float32), 0, 0) for n, s in enumerate(noise)]
     inner = Box(TAPER_PX, TAPER_PX, 80, 110)
-    mosaic, looks = average(patches, inner)
+    mosaic, count = average(patches, inner)
     best = 1 / np.sqrt(sum(s**-2 for s in noise))
     assert mosaic.std() == pytest.approx(best, rel=0.05)
     share = 0.02**-2 / (0.02**-2 + 0.08**-2)
-    assert float(looks.mean()) == pytest.approx(1 / (share**2 + (1 - share) ** 2), rel=0.02)
+    assert float(count.mean()) == pytest.approx(1 / (share**2 + (1 - share) ** 2), rel=0.02)
 
 
 def test_noise_of_a_picture_with_edges_is_found_within_five_percent() -> None:

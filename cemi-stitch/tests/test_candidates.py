@@ -11,7 +11,7 @@ from scipy import ndimage
 from cemi_stitch.correlation.peaks import rival_peaks
 from cemi_stitch.frames.cache import MatchOptions
 from cemi_stitch.graph.candidate_pairs import Window
-from cemi_stitch.matching.matchers import match_windows
+from cemi_stitch.matching.matcher import match_windows
 
 Record = Callable[..., object]
 

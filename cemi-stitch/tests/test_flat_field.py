@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from cemi_core.model.flat_field import flattened, spread_over
+from cemi_core.model.corrections import flattened, spread_over
 from cemi_core.model.layout import PairShift
 from cemi_core.model.mosaic import Box, Patch
 from cemi_stitch.frames.thumbnails import make_thumbnail, thumbnail_factor

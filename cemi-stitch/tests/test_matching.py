@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cemi_core.model.frame import Frame
-from cemi_stitch.correlation.peaks import subpixel_peak
+from cemi_core.numeric.peak import quadratic_peak
 from cemi_stitch.frames.cache import MatchOptions
 from cemi_stitch.frames.filters import smoothed, smoothed_by_kornia, without_shading, without_shading_by_torch
 from cemi_stitch.graph.candidate_pairs import Window, consecutive_windows, overlap_px, overlapping_pairs
-from cemi_stitch.matching.evaluation import Look, seen_on_cpu
-from cemi_stitch.matching.matchers import match_windows
+from cemi_stitch.matching.evaluation import Evaluation, evaluated
+from cemi_stitch.matching.matcher import match_windows
 
 Record = Callable[..., object]
 
@@ -53,13 +53,13 @@ def test_a_pair_whose_window_misses_is_dropped(record: Record) -> None:
 def test_every_second_row_and_column_of_smoothed_frames_tells_their_shift(record: Record) -> None:
     recording = record("lamellar", rows=1, columns=2, shape=(300, 400), noise=0.1)
     shift = recording.truth_px[1] - recording.truth_px[0]
-    look = Look(1, (round(shift[0]), round(shift[1])), 2)
+    look = Evaluation(1, (round(shift[0]), round(shift[1])), 2)
     first, second = (smoothed(recording.source.read(n), 1.5, "cpu") for n in (0, 1))
     places = []
     for every in (1, 2):
-        surface = seen_on_cpu(first, second, look, every).surface
+        surface = evaluated(first, second, look, every).surface
         row, column = divmod(int(surface.argmax()), 5)
-        places.append(subpixel_peak(surface[None, row - 1 : row + 2, column - 1 : column + 2])[0][0] + [row, column])
+        places.append(quadratic_peak(surface[None, row - 1 : row + 2, column - 1 : column + 2])[0][0] + [row, column])
     assert 0 < np.abs(places[0] - places[1]).max() <= 0.02
 
 

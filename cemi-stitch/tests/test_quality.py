@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from cemi_core.model.array_source import ArraySource
-from cemi_core.model.flat_field import spread_over
+from cemi_core.model.corrections import spread_over
 from cemi_core.model.layout import Layout, PairShift
+from cemi_core.model.stages import PlaceContext
 from cemi_stitch.graph.loop_closure import loop_closures
 from cemi_stitch.quality.overlap_agreement import make_small_frame
 from cemi_stitch.quality.score import judge_layout, measure_overlaps, score_of
@@ -147,7 +148,7 @@ def test_the_stitcher_judges_its_own_layout_with_threads_as_without(record):
     layout = stitcher.place(recording.source)
     alone = summary(stitcher.judge(recording.source, layout))
     with ThreadPoolExecutor(2) as executor:
-        together = summary(stitcher.judge(recording.source, layout, executor))
+        together = summary(stitcher.judge(recording.source, layout, PlaceContext(executor)))
     assert alone == pytest.approx(together, nan_ok=True)
     assert alone["score"] > 95
     assert alone["misfit_median_px"] < 0.2
@@ -182,7 +183,9 @@ def test_frames_without_overlap_give_no_score_and_say_so(record):
 def test_tables_hold_only_plain_values(record):
     recording = record()
     result = judge_layout(recording.source, placed(recording, (5.0, 0.0)))
-    json.dumps([table.rows for table in result.tables])
+    values = [value for table in result.tables for row in table.rows for value in row]
+    assert {type(value) for value in values} <= {int, float, str, type(None)}
+    assert len(json.loads(json.dumps(values))) == len(values) > 50
 
 
 @settings(max_examples=25, deadline=None)

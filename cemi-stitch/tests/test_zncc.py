@@ -8,8 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cemi_stitch.correlation.peaks import subpixel_peak
-from cemi_stitch.correlation.zncc import overlap_zncc, template_zncc
+from cemi_core.numeric.significance import significance as reference_significance
+from cemi_core.numeric.zncc import overlap_zncc as reference_zncc
+from cemi_stitch.correlation.zncc import overlap_zncc, significance, template_zncc
 from cemi_stitch.correlation.zncc_opencv import template_zncc_on_cpu
 
 
@@ -129,18 +130,25 @@ def test_a_template_or_a_patch_without_contrast_correlates_with_nothing(reach: i
         assert not template_zncc(torch.from_numpy(patch)[None], torch.from_numpy(template)[None], reach).any()
 
 
-@given(st.floats(-0.7, 0.7), st.floats(-0.7, 0.7), st.floats(0.02, 0.3), st.floats(0.02, 0.3))
-def test_subpixel_peak_of_a_paraboloid_is_exact(dy: float, dx: float, bend_y: float, bend_x: float) -> None:
-    y, x = np.mgrid[-1:2, -1:2]
-    surface = 0.9 - bend_y / 2 * (y - dy) ** 2 - bend_x / 2 * (x - dx) ** 2
-    offset, height, curvature = subpixel_peak(surface[None])
-    assert offset[0].tolist() == pytest.approx([dy, dx], abs=1e-6)
-    assert float(height[0]) == pytest.approx(0.9, abs=1e-6)
-    assert float(curvature[0]) == pytest.approx(min(bend_y, bend_x), rel=1e-6)
+@settings(max_examples=20, deadline=None)
+@given(st.tuples(st.integers(8, 24), st.integers(8, 24)), st.integers(0, 10_000), st.booleans())
+def test_overlap_zncc_is_the_one_of_cemi_core(shape: tuple[int, int], seed: int, holed: bool) -> None:
+    rng = np.random.default_rng(seed)
+    a, b = (rng.standard_normal(shape).astype(np.float32) for _ in range(2))
+    if holed:
+        a[2:5, 3:6] = np.nan
+    reach = (shape[0] // 2, shape[1] // 2)
+    zero = torch.zeros(1, 2, dtype=torch.int64)
+    quality, count = overlap_zncc(torch.from_numpy(a)[None], torch.from_numpy(b)[None], zero, reach, torch.tensor([9]))
+    expected = reference_zncc(a.astype(np.float64), b.astype(np.float64), 9)
+    rows, columns = (np.arange(-r, r + 1) for r in reach)
+    assert np.array_equal(count[0].numpy(), expected[1][np.ix_(rows, columns)])
+    assert np.abs(quality[0].numpy() - expected[0][np.ix_(rows, columns)]).max() <= 1e-4
 
 
-def test_a_surface_without_a_maximum_gives_no_offset() -> None:
-    y, x = np.mgrid[-1:2, -1:2].astype(float)
-    offset, _, curvature = subpixel_peak((y**2 + x**2)[None])
-    assert offset[0].tolist() == [0.0, 0.0]
-    assert float(curvature[0]) == 0.0
+def test_significance_on_tensors_is_that_of_cemi_core() -> None:
+    quality, count = torch.linspace(-1, 1, 41), torch.linspace(0, 9000, 41)
+    expected = reference_significance(quality.numpy().astype(np.float64), count.numpy().astype(np.float64))
+    assert np.abs(significance(quality, count).numpy() - expected).max() <= 0.2  # 0.9999 in float32
+    inner = slice(2, -2)
+    assert np.allclose(significance(quality, count).numpy()[inner], expected[inner], rtol=1e-5)

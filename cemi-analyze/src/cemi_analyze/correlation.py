@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
-from scipy.special import betainc
 
-from cemi_analyze.statistics import Interval
+from cemi_core.numeric.significance import fisher_interval, p_value, pearson_r
 
 #: Ranges and nuggets that the covariance model tries; ranges in shares of the profile's length.
 _RANGES = np.geomspace(0.01, 1.0, 14)
@@ -26,13 +25,6 @@ class Correlation:
     high: float
     p_value: float
     n_effective: float
-
-
-def pearson_r(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    """Return Pearson's r of two equally long series; NaN if one of them is constant."""
-    dx, dy = x - x.mean(), y - y.mean()
-    size = math.sqrt(float(dx @ dx) * float(dy @ dy))
-    return float(np.clip(dx @ dy / size, -1, 1)) if size > 0 else math.nan
 
 
 def likeness_matrix(position: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -102,35 +94,10 @@ def effective_sample_size(position: NDArray[np.float64], x: NDArray[np.float64],
     return float(np.clip(1 + 1 / variance, 2.0, len(x))) if variance > 0 else float(len(x))
 
 
-def fisher_interval(r: float, n_effective: float) -> Interval:
-    """Return the 95 % interval of a correlation by Fisher's z with ``n_effective`` points.
-
-    It is (-1, 1) with three points or fewer, which say nothing.
-    """
-    if not math.isfinite(r):
-        return Interval(math.nan, math.nan, math.nan)
-    if n_effective <= 3:
-        return Interval(r, -1.0, 1.0)
-    z, half = math.atanh(min(max(r, -1 + 1e-12), 1 - 1e-12)), 1.959964 / math.sqrt(n_effective - 3)
-    return Interval(r, math.tanh(z - half), math.tanh(z + half))
-
-
-def p_value(r: float, n_effective: float) -> float:
-    """Return the two-sided p of a correlation: Student's t with ``n_effective - 2`` degrees of freedom.
-
-    It is 1 with two points or fewer: they always lie on a line.
-    """
-    if not math.isfinite(r):
-        return math.nan
-    freedom = n_effective - 2
-    return float(betainc(freedom / 2, 0.5, 1 - r * r)) if freedom > 0 else 1.0
-
-
 def correlate(position: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]) -> Correlation:
     """Return the correlation of two series along one line, judged with their effective sample size."""
     r, n_effective = pearson_r(x, y), effective_sample_size(position, x, y)
-    interval = fisher_interval(r, n_effective)
-    return Correlation(r, interval.low, interval.high, p_value(r, n_effective), n_effective)
+    return Correlation(r, *fisher_interval(r, n_effective), p_value(r, n_effective), n_effective)
 
 
 def shift_p_value(x: NDArray[np.float64], y: NDArray[np.float64], seed: int = 0, draws: int = 999) -> float:

@@ -29,13 +29,13 @@ class LamellaFractionSettings(Settings):
     """How regular lamellae are told from other texture."""
 
     window_px: float = Field(
-        6.0,
+        default=6.0,
         ge=2,
         le=60,
         description="Deviation of the window in which direction is averaged: about one lamella period.",
     )
     least_coherency: float | None = Field(
-        None,
+        default=None,
         gt=0,
         lt=1,
         description="Coherency from which on texture counts as lamellae; by default found from the picture itself.",

@@ -35,24 +35,24 @@ _ALIKE = 0.12
 _SHARED = 0.25
 _OF_COMMONEST = 0.4
 #: A tile should hold this many periods; and a cell so much lamellar area to look for them in larger tiles.
-_LEAST_PERIODS = 5
+_MIN_PERIODS = 5
 #: With fewer periods than this in the largest tile that fits, a chance peak below the true one is the likelier find.
-_FEWEST_PERIODS = 3.5
+_MIN_TILE_PERIODS = 3.5
 _LAMELLAR_AREA = 0.2
 #: Share of a cell that lamellae must fill for their spacing to be told.
-_LEAST_AREA = 0.02
+_MIN_AREA = 0.02
 
 
 class LamellaWidthSettings(Settings):
     """How the spacing is measured."""
 
     method: Literal["autocorrelation", "paper"] = Field(
-        "autocorrelation",
+        default="autocorrelation",
         description="'autocorrelation': first peak across the lamellae, tile by tile; 'paper': across the smallest "
         "rectangle about each lamellar region, divided by the dark lines that are crossed, of Lang et al. 2025.",
     )
     tile_px: int | None = Field(
-        None,
+        default=None,
         ge=32,
         le=1024,
         description="Edge of the tiles in which one spacing and direction is measured: several periods, but narrower "
@@ -113,7 +113,7 @@ class LamellaWidth(CellAnalyzer):
         while too_small and 2 * tile_px <= min(edge, _TILE_PX[1]):
             tile_px *= 2
             found, too_small = self._in_tiles(cell, length_px, tile_px, pixel_size_um)
-        if too_small and not found.spacing_px.value <= tile_px / _FEWEST_PERIODS:
+        if too_small and not found.spacing_px.value <= tile_px / _MIN_TILE_PERIODS:
             return WidthCell(UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, pixel_size_um, too_small=True)
         return found
 
@@ -127,7 +127,7 @@ class LamellaWidth(CellAnalyzer):
         lamellar = valid & _lamellar(flat, coherency, length_px)
         tiles = measure_spacing(flat, tensor, lamellar, tile_px)
         weight = tile_weights(tiles)
-        if weight.mean() < _LEAST_AREA:
+        if weight.mean() < _MIN_AREA:
             unknown = WidthCell(UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, pixel_size_um)
             return unknown, bool(lamellar.mean() > _LAMELLAR_AREA)
         grid = len(tile_starts(core.shape[0], tile_px)), len(tile_starts(core.shape[1], tile_px))
@@ -142,7 +142,7 @@ class LamellaWidth(CellAnalyzer):
             coherency=e562_interval(_colony_mean(coherency, tiles), weight.ravel()),
             pixel_size_um=pixel_size_um,
         )
-        return found, found.spacing_px.value > tile_px / _LEAST_PERIODS
+        return found, found.spacing_px.value > tile_px / _MIN_PERIODS
 
     def merge(self, partials: Iterable[tuple[int, int, WidthCell | None]], grid_shape: tuple[int, int]) -> Result:
         """Join the cells into the map ``lamella_spacing`` and those of widths, direction and coherency."""
@@ -215,7 +215,7 @@ def _colony_mean(values: NDArray[np.float32], tiles: TileSpacing) -> NDArray[np.
     """Return the mean of a picture over the measured colony of each tile; NaN where there is none."""
     total = tiles.colony.sum(axis=(1, 2), dtype=np.float64)
     cut = cut_tiles(values, tiles.colony.shape[1])
-    return np.einsum("nyx,nyx->n", cut, tiles.colony) / np.where(total > 0, total, np.nan)
+    return np.asarray(np.einsum("nyx,nyx->n", cut, tiles.colony) / np.where(total > 0, total, np.nan))
 
 
 def line_direction(normal_rad: NDArray[np.float64], weight: NDArray[np.float64]) -> Interval:

@@ -1,54 +1,25 @@
-"""Which way the texture runs and how much of it runs that way: the structure tensor."""
+"""The structure tensor by OpenCV, faster than `cemi_core.numeric.structure_tensor`, and its value by chance."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-
-@dataclass(frozen=True)
-class StructureTensor:
-    """Smoothed products of the slopes of a picture (Bigun and Granlund, ICCV 1987).
-
-    Attributes
-    ----------
-    difference, product, energy : ndarray of float32, shape (h, w)
-        Averages of gx^2 - gy^2, 2 gx gy and gx^2 + gy^2.
-    """
-
-    difference: NDArray[np.float32]
-    product: NDArray[np.float32]
-    energy: NDArray[np.float32]
-
-    @property
-    def coherency(self) -> NDArray[np.float32]:
-        """How much of the texture runs one way, 0 (isotropic) to 1 (straight lines)."""
-        # not cv2.magnitude, whose last digit depends on where in memory the arrays lie
-        length = np.sqrt(self.difference**2 + self.product**2)
-        return np.clip(length / np.maximum(self.energy, np.float32(1e-12)), 0, 1)
-
-    @property
-    def normal_rad(self) -> NDArray[np.float32]:
-        """Direction across the lines, from x towards y, in (-pi/2, pi/2]."""
-        return 0.5 * np.arctan2(self.product, self.difference)
+from cemi_core.numeric.structure_tensor import StructureTensor
 
 
 def slopes(image: NDArray[np.float32], smoothing_px: float = 0.7) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the slopes (gy, gx) of a lightly smoothed picture by Scharr's operator."""
     smooth = cv2.GaussianBlur(image, (0, 0), smoothing_px) if smoothing_px > 0 else image
     scale = 1 / 32
-    return (
-        cv2.Scharr(smooth, cv2.CV_32F, 0, 1, scale=scale),
-        cv2.Scharr(smooth, cv2.CV_32F, 1, 0, scale=scale),
-    )
+    gy, gx = (cv2.Scharr(smooth, cv2.CV_32F, *order, scale=scale) for order in ((0, 1), (1, 0)))
+    return np.asarray(gy, np.float32), np.asarray(gx, np.float32)
 
 
 def structure_tensor(image: NDArray[np.float32], window_px: float, smoothing_px: float = 0.7) -> StructureTensor:
-    """Return the structure tensor with a Gaussian window.
+    """Return the structure tensor with a Gaussian window, as `cemi_core.numeric.structure_tensor` defines it.
 
     Parameters
     ----------
@@ -60,7 +31,8 @@ def structure_tensor(image: NDArray[np.float32], window_px: float, smoothing_px:
     """
     gy, gx = slopes(image, smoothing_px)
     xx, yy = gx * gx, gy * gy
-    averaged = [cv2.GaussianBlur(part, (0, 0), window_px) for part in (xx - yy, 2 * gx * gy, xx + yy)]
+    parts = (xx - yy, 2 * gx * gy, xx + yy)
+    averaged = [np.asarray(cv2.GaussianBlur(part, (0, 0), window_px), np.float32) for part in parts]
     return StructureTensor(averaged[0], averaged[1], averaged[2])
 
 
@@ -87,4 +59,4 @@ def isotropic_twin(image: NDArray[np.float32], size_px: int, seed: int = 0) -> N
     ring = np.rint(np.hypot(fft.fftfreq(size_px)[:, None], fft.rfftfreq(size_px)[None, :]) * size_px).astype(np.int64)
     mean_power = np.bincount(ring.ravel(), power.ravel()) / np.bincount(ring.ravel())
     noise = fft.rfft2(np.random.default_rng(seed).standard_normal((size_px, size_px), np.float32))
-    return fft.irfft2(noise * np.sqrt(mean_power).astype(np.float32)[ring], (size_px, size_px))
+    return np.asarray(fft.irfft2(noise * np.sqrt(mean_power).astype(np.float32)[ring], (size_px, size_px)))

@@ -31,23 +31,23 @@ class BccFractionSettings(Settings):
     """How the phase is told apart."""
 
     method: Literal["midpoint", "otsu", "paper"] = Field(
-        "midpoint",
+        default="midpoint",
         description="'midpoint': threshold half-way between the grey levels of the two phases; 'otsu': Otsu's "
         "threshold; 'paper': adaptive mean threshold, window 11, offset 2, of Lang et al. 2025.",
     )
-    phase: Literal["dark", "bright"] = Field("dark", description="Which phase is counted.")
+    phase: Literal["dark", "bright"] = Field(default="dark", description="Which phase is counted.")
     levelling: bool = Field(
-        True,
+        default=True,
         description="Take out shading and the brightness of single grains by a local mean over a wave of the texture "
         "(not for 'paper'). Switch off where one phase forms areas much wider than the rest of the texture.",
     )
     least_contrast: float = Field(
-        2.0,
+        default=2.0,
         ge=0,
         description="Distance between the phases over the noise below which a cell counts as structureless (NaN).",
     )
     level_uncertainty: float = Field(
-        0.05,
+        default=0.05,
         ge=0,
         le=0.5,
         description="How far the threshold may be off, as a share of the distance between the phases; widens the "

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from cemi_core.errors import InputError
 from cemi_core.model.frame import to_unit_range
 from cemi_core.model.stages import BlockInfo
+from cemi_core.numeric.noise import noise_std
 
 #: Smallest edge of a picture or cell that any analyzer measures, px.
 SMALLEST_PX = 32
-_WHITE_NOISE_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6
 
 
 @dataclass(frozen=True)
@@ -77,16 +77,6 @@ def cell_of(block: NDArray[Any], info: BlockInfo) -> Cell | None:
     return Cell(np.where(valid, pixels, pixels[valid].mean(dtype=np.float64)).astype(np.float32), valid, core)
 
 
-def white_noise(image: NDArray[np.float32]) -> float:
-    """Return the deviation of noise that is white from pixel to pixel.
-
-    A second difference in both directions, which fine texture hardly reaches (Immerkaer, CVIU 1996, 64, 300), with the
-    median absolute deviation. Noise that a filter has smoothed is not seen.
-    """
-    residual = cv2.filter2D(image, cv2.CV_32F, _WHITE_NOISE_KERNEL)
-    return float(np.median(np.abs(residual[1:-1:2, 1:-1:2])) / 0.6745)
-
-
 def texture_length_px(image: NDArray[np.float32]) -> float:
     """Return the length of one wave of the texture, px: the period for stripes.
 
@@ -104,8 +94,8 @@ def smoothed_against_noise(image: NDArray[np.float32]) -> NDArray[np.float32]:
 
     Pictures that a denoiser has been over pass untouched.
     """
-    if white_noise(image) > 0.1 * float(image.std(dtype=np.float64)):
-        return cv2.GaussianBlur(image, (0, 0), 1.0)
+    if noise_std(image, lines=None, every=2) > 0.1 * float(image.std(dtype=np.float64)):
+        return np.asarray(cv2.GaussianBlur(image, (0, 0), 1.0), np.float32)
     return image
 
 
@@ -123,8 +113,8 @@ def levelled(image: NDArray[np.float32], valid: NDArray[np.bool_], sigma_px: flo
     edge = 2 * round(sigma_px * math.sqrt(1.5)) + 1
     weight = valid.astype(np.float32)
     for _ in range(2):
-        weight = cv2.blur(weight, (edge, edge), borderType=cv2.BORDER_REFLECT)
+        weight = np.asarray(cv2.blur(weight, (edge, edge), borderType=cv2.BORDER_REFLECT), np.float32)
     mean = np.where(valid, image, np.float32(0))
     for _ in range(2):
-        mean = cv2.blur(mean, (edge, edge), borderType=cv2.BORDER_REFLECT)
-    return image - mean / np.maximum(weight, np.float32(1e-6))
+        mean = np.asarray(cv2.blur(mean, (edge, edge), borderType=cv2.BORDER_REFLECT), np.float32)
+    return np.asarray(image - mean / np.maximum(weight, np.float32(1e-6)), np.float32)

@@ -16,19 +16,19 @@ from cemi_core.model.result import Profile, PropertyTable, Relation, is_directio
 from cemi_core.model.settings import Settings
 from cemi_core.model.stages import Runtime
 
-_FEW = 5
-_FEWEST = 3
+_POINTS_TO_CONCLUDE = 5
+_MIN_POINTS = 3
 
 
 class PearsonSettings(Settings):
     """How Pearson's r is judged."""
 
     test: Literal["effective", "surrogates"] = Field(
-        "effective",
+        default="effective",
         description="'effective': t test with the effective sample size; 'surrogates': profiles of random phase "
         "(needs property points at equal steps).",
     )
-    surrogates: int = Field(999, ge=99, le=100_000, description="Number of surrogate profiles.")
+    surrogates: int = Field(default=999, ge=99, le=100_000, description="Number of surrogate profiles.")
 
 
 class PearsonRelation:
@@ -61,9 +61,9 @@ class PearsonRelation:
         profiles = [profile for profile in profiles if not is_direction(profile.unit)]
         _check_extent(x_um, profiles, table.name)
         relations = [self._one(profile, x_um, values, scaled, table.name) for profile in profiles]
-        if relations and all(relation.n < _FEWEST for relation in relations):
+        if relations and all(relation.n < _MIN_POINTS for relation in relations):
             raise InputError(
-                f"the property '{table.name}' has fewer than {_FEWEST} positions within the profiles "
+                f"the property '{table.name}' has fewer than {_MIN_POINTS} positions within the profiles "
                 f"({_extent(profiles[0])}): check the unit of its positions (micrometres)"
             )
         strength = [abs(relation.r) if np.isfinite(relation.r) else -1.0 for relation in relations]
@@ -81,7 +81,7 @@ class PearsonRelation:
         quantity = profile_at(profile, x_um)
         used = np.isfinite(quantity)
         at, quantity, measured = x_um[used], quantity[used], values[used]
-        if len(at) < _FEWEST:
+        if len(at) < _MIN_POINTS:
             return _unknown(profile, name, at, quantity, measured)
         comparable = _to_unit_size(quantity), scaled[used]
         found = correlate(at, *comparable)
@@ -120,9 +120,9 @@ class PearsonRelation:
         ]
         if outside:
             notes.append(f"{outside} position(s) of the property lie outside the profile and were left out")
-        if len(at) < _FEW:
+        if len(at) < _POINTS_TO_CONCLUDE:
             notes.append(f"only {len(at)} points: no conclusion can be drawn from them")
-        elif n_effective < _FEW:
+        elif n_effective < _POINTS_TO_CONCLUDE:
             notes.append(
                 f"both curves are so smooth that {len(at)} points are worth {n_effective:.1f} independent ones: "
                 "no conclusion can be drawn from them"

@@ -10,15 +10,16 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.ndimage import map_coordinates
 
-from cemi_analyze.orientation import StructureTensor
+from cemi_core.numeric.peak import parabola_peak
+from cemi_core.numeric.structure_tensor import StructureTensor
 
 #: Steps of the autocorrelation profile, px.
 _STEP_PX = 0.25
 #: Pixels within this angle of a tile's main direction are of the same colony.
 _SAME_COLONY_RAD = math.radians(20)
 #: Share of a tile's window that lags and colonies must have to count.
-_LEAST_PAIRS = 0.03
-_LEAST_AREA = 0.08
+_MIN_PAIRS = 0.03
+_MIN_AREA = 0.08
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def measure_spacing(
     lags = np.arange(0, 0.45 * tile_px, _STEP_PX)
     period, peak = np.full(len(area), np.nan), np.zeros(len(area))
     tiles = cut_tiles(image, tile_px)
-    for i in np.flatnonzero(area >= _LEAST_AREA):
+    for i in np.flatnonzero(area >= _MIN_AREA):
         profile = autocorrelation_along(tiles[i], colony[i], 0.5 * doubled[i], lags)
         period[i], peak[i] = first_peak(profile, lags)
     period[period > 0.4 * tile_px] = np.nan
@@ -114,7 +115,7 @@ def autocorrelation_along(
     reach = int(lags_px[-1]) + 2
     around = np.arange(-reach, reach + 1) % size
     correlation, pairs = both[:, around[:, None], around[None, :]]
-    enough = pairs > _LEAST_PAIRS * pairs[reach, reach]
+    enough = pairs > _MIN_PAIRS * pairs[reach, reach]
     ratio = np.where(enough, correlation / np.where(enough, pairs, 1), 0)
     at = reach + math.sin(angle_rad) * lags_px, reach + math.cos(angle_rad) * lags_px
     profile = map_coordinates(ratio, at, order=3, mode="nearest", output=np.float64)
@@ -153,10 +154,10 @@ def first_peak(profile: NDArray[np.float64], lags_px: NDArray[np.float64]) -> tu
     apart = max(2, round(0.1 * top))
     if top + apart >= len(profile):
         return math.nan, 0.0
-    left, middle, right = profile[top - apart], profile[top], profile[top + apart]
-    bend = left - 2 * middle + right
-    if bend >= 0:
+    middle = profile[top]
+    peak = parabola_peak(profile[top - apart], middle, profile[top + apart], apart)
+    if peak is None:
         return math.nan, 0.0
-    lag = lags_px[top] + 0.5 * apart * (left - right) / bend * (lags_px[1] - lags_px[0])
+    lag = lags_px[top] + peak[0] * (lags_px[1] - lags_px[0])
     depth = -float(profile[changes[0] : changes[1]].min())
     return float(lag), float(middle / max(depth, 1e-12))

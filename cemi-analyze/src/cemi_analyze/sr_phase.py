@@ -22,23 +22,23 @@ from cemi_core.model.stages import BlockInfo, Runtime
 _BINS = 256
 _ROUNDS = 200
 #: Distance between the phases over the mean of their deviations that makes them two.
-_LEAST_SEPARATION = 2.2
+_MIN_SEPARATION = 2.2
 
 
 class SrPhaseSettings(Settings):
     """Which phase is counted."""
 
     phase: Literal["dark", "bright"] = Field(
-        "dark", description="Which phase is counted; the Sr-rich one is darker in backscattered electrons."
+        default="dark", description="Which phase is counted; the Sr-rich one is darker in backscattered electrons."
     )
     threshold: float | None = Field(
-        None,
+        default=None,
         gt=0,
         lt=1,
         description="Grey level, 0 to 1, between the phases; by default found from all cells together.",
     )
     level_uncertainty: float = Field(
-        0.05,
+        default=0.05,
         ge=0,
         le=0.5,
         description="How far the threshold may be off, as a share of the distance between the phases.",
@@ -166,7 +166,7 @@ def two_levels(counts: NDArray[np.int64]) -> TwoLevels | None:
         means = (belongs * grey[:, None]).sum(axis=0) / weights
         deviations = np.sqrt((belongs * (grey[:, None] - means) ** 2).sum(axis=0) / weights) + 0.3 / len(counts)
     dark, bright = sorted(means.tolist())
-    if weights.min() < 0.002 or bright - dark < _LEAST_SEPARATION * float(deviations.mean()):
+    if weights.min() < 0.002 or bright - dark < _MIN_SEPARATION * float(deviations.mean()):
         return None
     return TwoLevels(dark, bright, 0.5 * (dark + bright))
 

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t as student_t
 
+from cemi_core.numeric.significance import NORMAL_975
+
 
 @dataclass(frozen=True, slots=True)
 class Interval:
@@ -114,7 +116,7 @@ def _mixed(values: NDArray[np.float64]) -> float:
 
 def wilson_interval(share: float, n: float) -> Interval:
     """Return Wilson's 95 % interval of a share that was seen in ``n`` independent places."""
-    z2 = 1.959964**2
+    z2 = NORMAL_975**2
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n))) / (1 + z2 / n)
     return Interval(share, min(max(centre - half, 0.0), share), max(min(centre + half, 1.0), share))
@@ -154,7 +156,7 @@ def effective_fields(used: NDArray[np.bool_], likeness: float) -> float:
 
 def _distances(used: NDArray[np.bool_]) -> NDArray[np.float64]:
     y, x = np.nonzero(used)
-    return np.hypot(y[:, None] - y[None, :], x[:, None] - x[None, :])
+    return np.asarray(np.hypot(y[:, None] - y[None, :], x[:, None] - x[None, :]))
 
 
 def block_bootstrap(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -20,6 +21,7 @@ CORE_MOVES: Moves = (
     ("cemi_core.sources", "cemi_core.files", "files>find"),
     ("cemi_core.sources", "cemi_core.images", "read_image tiff_tags vendor"),
     ("cemi_core.sources", "cemi_core.model", "float_range>pixels"),
+    ("cemi_core.model", "cemi_core.model", "flat_field>corrections"),
     ("cemi_core.export", "cemi_core.images", "write_image"),
     ("cemi_core.run", "cemi_core.numeric", "tiles"),
     ("cemi_core.run", "cemi_run.engine", "executors fingerprint folder plan progress provenance"),
@@ -61,7 +63,8 @@ CORE_MOVES: Moves = (
     ("cemi_core", "", "report>cemi_report run>cemi_run"),
 )
 #: Names that are elsewhere, or called otherwise: old module -> old name -> (module, name).
-CORE_NAMES: Mapping[str, Mapping[str, tuple[str, str]]] = {
+Names = Mapping[str, Mapping[str, tuple[str, str]]]
+CORE_NAMES: Names = {
     "cemi_core.testing": {
         "ExporterTests": ("cemi_run.testing", "ExporterTests"),
         "StitcherRecipeTests": ("cemi_run.testing", "StitcherRecipeTests"),
@@ -69,6 +72,8 @@ CORE_NAMES: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "cemi_core.model.finished_run": {"ReportData": ("cemi_core.model.finished_run", "FinishedRun")},
     "cemi_report.page": {"ReportData": ("cemi_core.model.finished_run", "FinishedRun")},
 }
+
+_NAMES: dict[str, Mapping[str, tuple[str, str]]] = dict(CORE_NAMES)
 
 
 class _NewModule(Loader):
@@ -78,7 +83,10 @@ class _NewModule(Loader):
         self._new = new
 
     def exec_module(self, module: ModuleType) -> None:
-        sys.modules[module.__name__] = import_module(self._new)
+        new = import_module(self._new)
+        if self._new in _NAMES and not hasattr(new, "__getattr__"):
+            new.__getattr__ = partial(old_name, self._new)  # type: ignore[method-assign]
+        sys.modules[module.__name__] = new
 
     def get_code(self, fullname: str) -> CodeType | None:
         """Return the code of the new module, for ``python -m OLD``."""
@@ -108,16 +116,19 @@ class _Finder(MetaPathFinder):
 _FINDER = _Finder()
 
 
-def keep_old_modules(moves: Moves) -> None:
+def keep_old_modules(moves: Moves, names: Names | None = None) -> None:
     """Let modules be imported by their old names for a release.
 
     Parameters
     ----------
     moves : iterable of (str, str, str)
         See `Moves`.
+    names : mapping, optional
+        What such a module no longer holds, or holds under another name; see `Names`.
     """
-    for old_package, new_package, names in moves:
-        for entry in names.split():
+    _NAMES.update(names or {})
+    for old_package, new_package, modules in moves:
+        for entry in modules.split():
             old, _, new = entry.partition(">")
             _FINDER.moved[f"{old_package}.{old}"] = f"{new_package}.{new or old}" if new_package else new or old
     if _FINDER not in sys.meta_path:
@@ -132,9 +143,9 @@ def old_name(module: str, name: str) -> Any:
     AttributeError
         It never had such a name.
     """
-    if name not in CORE_NAMES.get(module, {}):
+    if name not in _NAMES.get(module, {}):
         raise AttributeError(f"module {module!r} has no attribute {name!r}")
-    new_module, new_name = CORE_NAMES[module][name]
+    new_module, new_name = _NAMES[module][name]
     warnings.warn(f"{module}.{name} is {new_module}.{new_name} now", DeprecationWarning, stacklevel=3)
     return getattr(import_module(new_module), new_name)
 

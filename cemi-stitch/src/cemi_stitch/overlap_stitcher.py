@@ -1,4 +1,4 @@
-"""A stitcher that compares overlapping frames in pairs: all but the comparison, from frames to layout and mosaic."""
+"""The base of stitchers that compare overlapping frames in pairs: everything but the comparison."""
 
 from __future__ import annotations
 
@@ -13,38 +13,32 @@ from numpy.typing import NDArray
 
 from cemi_core.errors import InputError
 from cemi_core.model.array_source import ArraySource
+from cemi_core.model.corrections import corrected_frames
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import Layout, PairShift
 from cemi_core.model.mosaic import Box, Patch
+from cemi_core.model.progress import Progress, silent
 from cemi_core.model.result import Result
-from cemi_core.model.stages import PlaceContext, Runtime
-from cemi_stitch.blending.average import average
-from cemi_stitch.blending.feather import feather, nearest
-from cemi_stitch.blending.multiband import multiband
+from cemi_core.model.stages import Journal, PlaceContext, Runtime
+from cemi_stitch.blending.blender import Blender
 from cemi_stitch.distortion.rectification import Rematch, note_on_turned, with_upright_frames
 from cemi_stitch.distortion.scan_geometry import with_geometry
-from cemi_stitch.frames.fixed_pattern import FrameSums
-from cemi_stitch.frames.thumbnails import Thumbnail, survey_frames, thumbnail_factor
-from cemi_stitch.frames.warp import as_laid_out
+from cemi_stitch.frames.survey import Survey, take_survey
 from cemi_stitch.graph.candidate_pairs import may_stand_still
 from cemi_stitch.illumination.flat_field import MIN_FRAMES, estimate_flat_field
 from cemi_stitch.illumination.gain_offset import equalised
-from cemi_stitch.matching.bridge_check import looked_at_again
-from cemi_stitch.matching.normal_shifts import AMBIGUOUS, one_way_shifts, straight_pairs
+from cemi_stitch.matching.bridge_check import checked_bridges
+from cemi_stitch.matching.normal_shifts import AMBIGUOUS, measured_normal_shifts, straight_pairs
+from cemi_stitch.methods import BLENDERS
 from cemi_stitch.quality.score import judge_layout
 from cemi_stitch.settings import KorniaSettings
 from cemi_stitch.solve.layout import solve_layout, step_slack_px
-from cemi_stitch.tasks import Journal, Progress, batches, no_progress, require_device, spread
-
-#: Frames whose thumbnails one task makes.
-FRAMES_PER_TASK = 32
+from cemi_stitch.tasks import require_device
 
 #: Work where it is asked for, without a word.
 _HERE = PlaceContext()
 
 Frames = FrameSource | Sequence[NDArray[Any]]
-#: Thumbnails of all frames, and sums of the frames where a fixed pattern could be mistaken for no shift.
-Survey = tuple[list[Thumbnail], FrameSums | None]
 
 
 def as_frames(frames: Frames) -> FrameSource:
@@ -65,7 +59,6 @@ class OverlapStitcher(ABC):
     def __init__(self, settings: KorniaSettings | None = None, runtime: Runtime | None = None) -> None:
         self.settings = settings or KorniaSettings()
         self.runtime = runtime or Runtime()
-        self._in_hand: tuple[FrameSource, Survey] | None = None  # while `place` runs, so as to read once
 
     @abstractmethod
     def match(
@@ -75,6 +68,7 @@ class OverlapStitcher(ABC):
         *,
         progress: Progress | None = None,
         journal: Journal | None = None,
+        survey: Survey | None = None,
     ) -> list[PairShift]:
         """Return the shifts of pairs of frames, kept or dropped with the reason.
 
@@ -87,6 +81,8 @@ class OverlapStitcher(ABC):
             Called with (what is going on, done, total).
         journal : Journal, optional
             Keeps finished batches, so that a run that was killed goes on where it stopped.
+        survey : Survey, optional
+            What `survey` gives for these frames, where it was taken already.
         """
 
     def solve(self, frames: Frames, shifts: Sequence[PairShift]) -> Layout:
@@ -113,21 +109,18 @@ class OverlapStitcher(ABC):
         source, executor, progress, journal = as_frames(frames), context.executor, context.progress, context.journal
         if not len(source.frames):
             raise InputError("there are no frames to stitch")
-        self._in_hand = (source, self._survey(source, executor, progress))
-        try:
-            shifts = self.match(source, executor, progress=progress, journal=journal)
-            layout = self._without_doubt(source, self.solve(source, shifts), executor)
-            layout = self._across_lamellae(source, layout, executor)
-            layout = self._upright(source, layout, executor, progress)
-            return self.equalise(source, layout, executor, progress=progress)
-        finally:
-            self._in_hand = None
+        survey = self.survey(source, executor, progress=progress)
+        shifts = self.match(source, executor, progress=progress, journal=journal, survey=survey)
+        layout = self._with_bridges_checked(source, self.solve(source, shifts), executor)
+        layout = self._with_normal_shifts(source, layout, executor)
+        layout = self._upright(source, layout, executor, progress)
+        return self.equalise(source, layout, executor, progress=progress, survey=survey)
 
-    def _without_doubt(self, source: FrameSource, layout: Layout, executor: Executor | None) -> Layout:
-        pairs = looked_at_again(source, layout.pairs, self.settings.smoothing_px, self.runtime.threads, executor)
+    def _with_bridges_checked(self, source: FrameSource, layout: Layout, executor: Executor | None) -> Layout:
+        pairs = checked_bridges(source, layout.pairs, self.settings.smoothing_px, self.runtime.threads, executor)
         return layout if pairs == list(layout.pairs) else self.solve(source, pairs)
 
-    def _across_lamellae(self, source: FrameSource, layout: Layout, executor: Executor | None) -> Layout:
+    def _with_normal_shifts(self, source: FrameSource, layout: Layout, executor: Executor | None) -> Layout:
         if any(pair.kept for pair in layout.pairs):  # where some pairs tell all of their shift, they decide alone
             return layout
         settings, threads, frames = self.settings, self.runtime.threads, source.frames
@@ -143,8 +136,10 @@ class OverlapStitcher(ABC):
             dy, dx = places[pair.second] - places[pair.first]
             expected.append((pair.first, pair.second, (float(dy), float(dx))))
         reach = max(step_slack_px(frames, settings.tolerance))
-        one_way = one_way_shifts(source, expected, reach, settings.smoothing_px, threads, executor)
-        return with_geometry(source, solve_layout(frames, pairs, settings.tolerance, one_way), settings.smoothing_px)
+        normal_shifts = measured_normal_shifts(source, expected, reach, settings.smoothing_px, threads, executor)
+        return with_geometry(
+            source, solve_layout(frames, pairs, settings.tolerance, normal_shifts), settings.smoothing_px
+        )
 
     def rematch(self, executor: Executor | None, progress: Progress) -> Rematch | None:
         """Return how pairs of straightened frames are matched anew: windows in, shifts out; None: they are not."""
@@ -159,7 +154,13 @@ class OverlapStitcher(ABC):
         return with_upright_frames(source, layout, self.settings, self.rematch(executor, progress))
 
     def equalise(
-        self, frames: Frames, layout: Layout, executor: Executor | None = None, *, progress: Progress | None = None
+        self,
+        frames: Frames,
+        layout: Layout,
+        executor: Executor | None = None,
+        *,
+        progress: Progress | None = None,
+        survey: Survey | None = None,
     ) -> Layout:
         """Return the layout with the shading of all frames and a gain and offset per frame, as far as settings want.
 
@@ -167,9 +168,8 @@ class OverlapStitcher(ABC):
         """
         if self.settings.flat_field == "none" and not self.settings.equalise:
             return layout
-        source = as_frames(frames)
-        factor = thumbnail_factor([frame.shape for frame in source.frames])
-        small, _ = self._survey(source, executor, progress or no_progress)
+        survey = survey or self.survey(frames, executor, progress=progress or silent)
+        small, factor = survey.thumbnails, survey.factor
         flat_field, looked_for = None, self.settings.flat_field == "auto" and len(small) >= MIN_FRAMES
         if looked_for:
             flat_field = estimate_flat_field(small, factor, layout.positions_px, layout.pairs)
@@ -184,7 +184,7 @@ class OverlapStitcher(ABC):
 
         Frames are judged as they go into the mosaic: without the shading that all share, and upright.
         """
-        seen = as_laid_out(as_frames(frames), layout)
+        seen = corrected_frames(as_frames(frames), layout, brightness=False)
         threads = self.runtime.threads
         return judge_layout(seen, layout, context.executor, threads=threads, progress=context.progress)
 
@@ -193,27 +193,18 @@ class OverlapStitcher(ABC):
 
         ``patches`` should hold all frames that reach ``box`` grown by the declared ``blend_margin_px``.
         """
-        if self.settings.blend == "average":
-            return average(patches, box)[0]
-        return {"feather": feather, "none": nearest, "multiband": multiband}[self.settings.blend](patches, box)
+        return self._blender().blend(patches, box)
 
     def blend_and_count(self, patches: Sequence[Patch], box: Box) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the average of all frames in ``box`` and the effective number of frames in it; see `average`."""
-        return average(patches, box)
+        """Return the mosaic in ``box`` and the effective frame count of each pixel; see `Blender.blend_and_count`."""
+        return self._blender().blend_and_count(patches, box)
 
-    def _survey(self, source: FrameSource, executor: Executor | None, progress: Progress) -> Survey:
+    def survey(self, frames: Frames, executor: Executor | None = None, *, progress: Progress = silent) -> Survey:
         """Read all frames once: their thumbnails and, where "no shift" is a possible answer, their sums."""
-        if self._in_hand is not None and self._in_hand[0] is source:
-            return self._in_hand[1]
-        factor, total = thumbnail_factor([frame.shape for frame in source.frames]), len(source.frames)
+        source = as_frames(frames)
         add_up = may_stand_still(source.frames, self.settings.min_overlap, self.settings.tolerance)
-        calls = [
-            (source, part, factor, self.runtime.threads, add_up) for part in batches(range(total), FRAMES_PER_TASK)
-        ]
-        small: list[Thumbnail] = []
-        sums: FrameSums | None = None
-        for part, some in spread(executor, survey_frames, calls):
-            small += part
-            sums = some if sums is None or some is None else sums.joined(some)
-            progress("reading frames", len(small), total)
-        return small, sums
+        return take_survey(source, add_up, self.runtime.threads, executor, progress)
+
+    def _blender(self) -> Blender:
+        blender: Blender = BLENDERS[self.settings.blend].load()()
+        return blender

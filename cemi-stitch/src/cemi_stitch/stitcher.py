@@ -9,28 +9,28 @@ from dataclasses import replace
 
 import numpy as np
 
-from cemi_core.model.frame import FrameSource
+from cemi_core.model.frame import Frame, FrameSource
 from cemi_core.model.layout import Layout, PairShift
-from cemi_core.model.stages import Runtime
+from cemi_core.model.progress import Progress, silent
+from cemi_core.model.stages import Journal, Runtime
 from cemi_stitch.coarse.coarse_layout import place_coarsely
 from cemi_stitch.coarse.thumbnail_search import ThumbnailSearch
 from cemi_stitch.distortion.rectification import Rematch
 from cemi_stitch.frames.cache import MatchOptions
 from cemi_stitch.frames.fixed_pattern import Picture, explained, shared_picture
-from cemi_stitch.frames.thumbnails import thumbnail_factor
+from cemi_stitch.frames.survey import Survey
 from cemi_stitch.graph.acceptance import FINE_FLOOR
 from cemi_stitch.graph.candidate_pairs import Window, consecutive_windows, overlapping_pairs
-from cemi_stitch.matching.match_pairs import Matching, gated, matched, matched_beyond_chance
-from cemi_stitch.matching.matchers import rotation_note, similarities
+from cemi_stitch.matching.match_pairs import Matching, accepted, matched, matched_beyond_chance
+from cemi_stitch.matching.matcher import make_matcher
 from cemi_stitch.overlap_stitcher import Frames, OverlapStitcher, as_frames
 from cemi_stitch.settings import KorniaSettings
 from cemi_stitch.solve.layout import solve_layout, step_slack_px
-from cemi_stitch.tasks import Journal, Progress, no_progress
 
 __all__ = ["KorniaStitcher", "OverlapStitcher", "make_kornia"]
 
-#: Pairs, at most, whose rotation and scale are looked at.
-ROTATION_PAIRS = 12
+#: Pairs, at most, that the matcher's notes come from.
+NOTED_PAIRS = 12
 #: What the coarse layout may be wrong by, beside two thumbnail pixels.
 NARROW_REACH_PX = 12.0
 
@@ -54,13 +54,15 @@ class KorniaStitcher(OverlapStitcher):
         *,
         progress: Progress | None = None,
         journal: Journal | None = None,
+        survey: Survey | None = None,
     ) -> list[PairShift]:
         """Return the shifts of all pairs that overlap; see `OverlapStitcher.match`."""
-        source, show = as_frames(frames), progress or no_progress
+        source, show = as_frames(frames), progress or silent
         if len(source.frames) < 2:
             return []
-        pattern = self._fixed_pattern(source, executor, show, journal)
-        windows = self._windows(source, executor, show, pattern)
+        survey = survey or self.survey(source, executor, progress=show)
+        pattern = self._fixed_pattern(source, survey, executor, show, journal)
+        windows = self._windows(source.frames, survey, pattern)
         matching = Matching(source, self._options(pattern), executor, show, journal)
         return matched_beyond_chance(matching, windows, self.settings.false_match_rate)
 
@@ -84,43 +86,43 @@ class KorniaStitcher(OverlapStitcher):
         )
 
     def solve(self, frames: Frames, shifts: Sequence[PairShift]) -> Layout:
-        """Return the layout that all shifts give; the matcher ``features`` adds a note on rotation and scale."""
+        """Return the layout that all shifts give, with what the matcher has to say on it."""
         layout = super().solve(frames, shifts)
         kept = [pair for pair in layout.pairs if pair.kept]
-        if self.settings.matcher != "features" or not kept:
-            return layout
-        picks = kept[:: math.ceil(len(kept) / ROTATION_PAIRS)]
+        picks = kept[:: math.ceil(len(kept) / NOTED_PAIRS) or 1]
         windows = [Window(pair.first, pair.second, pair.shift_px, (1.0, 1.0)) for pair in picks]
-        found = similarities(as_frames(frames), windows, self._options())
-        return replace(layout, notes=(*layout.notes, *rotation_note(found)))
+        notes = make_matcher(self._options()).notes(as_frames(frames), windows)
+        return replace(layout, notes=(*layout.notes, *notes))
 
     def _fixed_pattern(
-        self, source: FrameSource, executor: Executor | None, progress: Progress, journal: Journal | None
+        self,
+        source: FrameSource,
+        survey: Survey,
+        executor: Executor | None,
+        progress: Progress,
+        journal: Journal | None,
     ) -> Picture | None:
         """Return what is fixed in the pixels of all frames; None where it is nothing or could not be mistaken."""
-        _, sums = self._survey(source, executor, progress)
         smoothing = self.settings.smoothing_px
-        shared = None if sums is None else shared_picture(sums, smoothing)
+        shared = None if survey.sums is None else shared_picture(survey.sums, smoothing)
         if shared is None:
             return None
         found = []
         for trial in (None, shared):
-            windows = self._windows(source, executor, progress, trial)
+            windows = self._windows(source.frames, survey, trial)
             matching = Matching(source, self._options(trial), executor, progress, journal)
             shifts = matched(matching, windows, "finding what is fixed")
-            layout = solve_layout(source.frames, [gated(pair, FINE_FLOOR) for pair in shifts], self.settings.tolerance)
+            layout = solve_layout(
+                source.frames, [accepted(pair, FINE_FLOOR) for pair in shifts], self.settings.tolerance
+            )
             if not layout.placed_by_prior.any():
                 found.append(explained(source, layout.positions_px, shared, smoothing))
         return min(found, key=lambda explanation: explanation.unexplained).pattern if found else None
 
-    def _windows(
-        self, source: FrameSource, executor: Executor | None, progress: Progress, pattern: Picture | None = None
-    ) -> list[Window]:
+    def _windows(self, frames: Sequence[Frame], survey: Survey, pattern: Picture | None = None) -> list[Window]:
         """Return narrow windows for all pairs that overlap, from the coarse layout."""
-        frames, settings = source.frames, self.settings
-        factor = thumbnail_factor([frame.shape for frame in frames])
-        small, _ = self._survey(source, executor, progress)
-        search = ThumbnailSearch(small, factor, settings.min_overlap, self.runtime.device, pattern)
+        settings, factor = self.settings, survey.factor
+        search = ThumbnailSearch(survey.thumbnails, factor, settings.min_overlap, self.runtime.device, pattern)
         follow = consecutive_windows(frames, settings.min_overlap, settings.tolerance)
         slack = step_slack_px(frames, settings.tolerance)
         positions, group = place_coarsely(frames, search, follow, slack, settings.false_match_rate)

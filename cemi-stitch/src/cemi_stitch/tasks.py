@@ -1,4 +1,4 @@
-"""Spreads batches of work over the executor that core hands in, in order and with a bounded number under way."""
+"""Spreads batches of work over an executor, in order and with a bounded number in flight."""
 
 from __future__ import annotations
 
@@ -11,15 +11,10 @@ import cv2
 import torch
 
 from cemi_core.errors import UsageError
-from cemi_core.model.progress import Progress
-from cemi_core.model.progress import silent as no_progress
-from cemi_core.model.stages import Journal
-
-__all__ = ["Journal", "Progress", "batches", "no_progress", "require_device", "spread", "use_threads"]
 
 Result = TypeVar("Result")
-#: Batches that wait in the executor at any time, which bounds memory and the loss when a run is killed.
-UNDER_WAY = 16
+#: Batches in the executor at any time, which bounds memory and the loss when a run is killed.
+IN_FLIGHT = 16
 
 
 def spread(
@@ -34,7 +29,7 @@ def spread(
     try:
         for call in calls:
             waiting.append(executor.submit(function, *call))
-            if len(waiting) >= UNDER_WAY:
+            if len(waiting) >= IN_FLIGHT:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

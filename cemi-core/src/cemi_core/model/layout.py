@@ -126,7 +126,7 @@ class Layout:
         What the pictures tell of the scan; NaN where they do not.
     flat_field : ndarray of float64, shape (m, k), or None
         Shading that all frames share: their relative brightness, mean 1, at points spread evenly from the first pixel
-        to the last. It is divided out (`cemi_core.model.flat_field`) before ``gain`` and ``offset``.
+        to the last. It is divided out (`cemi_core.model.corrections`) before ``gain`` and ``offset``.
     affine : ndarray of float64, shape (n, 2, 2), or None
         For frames that are turned, stretched or sheared against the others: the pixel at (y, x) from a frame's middle
         lies at ``affine @ (y, x)`` from the middle of its place. None where all are the identity.

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, uniform_filter
 
+from cemi_core.model.corrections import corrected_frames
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import Layout
 from cemi_denoise.judge.metrics import radial_power, ring_frequencies
@@ -128,9 +129,7 @@ def overlap_views(
     flags = cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP
     pairs = []
     for source in (raw, denoised):
-        one, two = (
-            source.read(index) * np.float32(layout.gain[index]) + np.float32(layout.offset[index]) for index in pair
-        )
+        one, two = (corrected_frames(source, layout).read(index) for index in pair)
         one = one[top : top + height, left : left + width]
         two = cv2.warpAffine(two, to_first, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT)
         if one.shape != two.shape or not (np.isfinite(one).all() and np.isfinite(two).all()):

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from cemi_core.numeric.noise import IMMERKAER_MASK
 from cemi_denoise.noise.box_mean import box_mean
 
 #: A setting: standard deviation of the noise on the [0, 1] scale, or "auto" for `noise_map`.
@@ -21,7 +22,6 @@ _WINDOW_RADIUS_PX = 32
 _GREY_RADIUS_PX = 3
 #: Pixels around a pixel that `noise_map` looks at.
 NOISE_REACH_PX = _WINDOW_RADIUS_PX + _GREY_RADIUS_PX
-_LAPLACIAN_DIFFERENCE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 _SCALE = float(np.sqrt(np.pi / 2) / 6)
 
 
@@ -45,7 +45,7 @@ def noise_map(image: NDArray[np.float32], imaged: NDArray[np.bool_] | None = Non
         Pixels that count; None for all.
     """
     grey = box_mean(image, (2 * _GREY_RADIUS_PX + 1,) * 2)
-    answer = cv2.filter2D(image, cv2.CV_32F, _LAPLACIAN_DIFFERENCE, borderType=cv2.BORDER_REFLECT_101)
+    answer = cv2.filter2D(image, cv2.CV_32F, IMMERKAER_MASK, borderType=cv2.BORDER_REFLECT_101)
     noise = np.abs(answer) * np.float32(_SCALE)
     around = _LocalMean(imaged, image.shape)
     mean_noise, mean_grey = around(noise), around(grey)

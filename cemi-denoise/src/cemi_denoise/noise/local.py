@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cemi_denoise.noise.power import SQUARE_PX, band_power, quiet_power
+from cemi_denoise.noise.power import SQUARE_PX, band_power, hann_taper, quiet_power
 
 _HIGH = 0.36  # cycles/px across the lines: above it a picture blurred by a real beam holds little but noise
 _STEP_PX = (SQUARE_PX // 2, SQUARE_PX)  # along y and x
@@ -56,8 +56,7 @@ def _squares(
     image: NDArray[np.float32], imaged: NDArray[np.bool_] | None
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Return the power of overlapping squares, (rows, columns, frequencies along y, along x), and which can be used."""
-    taper = np.hanning(SQUARE_PX + 1)[:SQUARE_PX].astype(np.float32)
-    taper /= np.sqrt((taper**2).sum())
+    taper = hann_taper(SQUARE_PX)
     power, usable = [], []
     for y in range(0, image.shape[0] - SQUARE_PX + 1, _STEP_PX[0]):
         tiles = _cut(image[y : y + SQUARE_PX])

@@ -16,6 +16,7 @@ from scipy.ndimage import uniform_filter
 from scipy.optimize import nnls
 
 from cemi_core.errors import InputError
+from cemi_core.numeric.robust import cauchy_weights, irls, mad_std
 from cemi_denoise.noise.power import (
     SQUARE_PX,
     band_power,
@@ -33,6 +34,7 @@ _SQUARES_PER_FRAME = 1024
 _BINS = 8
 _SQUARES_PER_BIN = 24
 _PIXELS_PER_BIN = 400
+_LINE_ROUNDS = 5
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,7 @@ def _second_difference_sigma(image: NDArray[np.float32]) -> float:
         return 0.0
     bend = (image[:-2] - 2 * image[1:-1] + image[2:]) / np.sqrt(6)
     bend = bend[np.isfinite(bend)]
-    return float(1.4826 * np.median(np.abs(bend))) if bend.size else 0.0
+    return float(mad_std(bend)) if bend.size else 0.0
 
 
 def _variance_by_grey(
@@ -183,7 +185,7 @@ def _difference_by_grey(
     mean, difference = uniform_filter(mean, 3)[1:-1, 1:-1].ravel(), difference[1:-1, 1:-1].ravel()
     known = np.flatnonzero(np.isfinite(mean) & np.isfinite(difference))
     groups = np.array_split(known[np.argsort(mean[known])], max(1, min(_BINS, len(known) // _PIXELS_PER_BIN)))
-    spread = [1.4826 * np.median(np.abs(difference[group] - np.median(difference[group]))) for group in groups]
+    spread = [mad_std(difference[group], np.median(difference[group])) for group in groups]
     return np.array([mean[group].mean(dtype=np.float64) for group in groups]), np.square(spread)
 
 
@@ -195,16 +197,19 @@ def _line(greys: NDArray[np.float64], variances: NDArray[np.float64], scatter: f
     greys = np.maximum(greys, 1e-6)
     if not variances.any():
         return 0.0, 0.0
-    weight = np.full_like(variances, 1 / variances.mean())
-    gain = offset = 0.0
-    for _ in range(5):
+
+    def solve(weight: NDArray[np.float64]) -> NDArray[np.float64]:
         design = np.stack([greys, np.ones_like(greys)], 1) * weight[:, None]
         held = [[0.0, 2 * scatter / variances.mean()]]
-        (gain, offset), _ = nnls(np.concatenate([design, held]), np.append(variances * weight, 0.0))
+        return np.asarray(nnls(np.concatenate([design, held]), np.append(variances * weight, 0.0))[0])
+
+    def reweigh(line: NDArray[np.float64], number: int) -> NDArray[np.float64]:
         # structure only ever adds, so what lies far above the line counts little
-        fitted = gain * greys + offset
+        fitted = line[0] * greys + line[1]
         above = np.maximum(variances / fitted - 1, 0)
-        weight = 1 / fitted / (1 + (above / 0.1) ** 2)
+        return np.asarray(cauchy_weights(above, 0.1, 1 / fitted))
+
+    (gain, offset), _ = irls(solve, reweigh, np.full_like(variances, 1 / variances.mean()), _LINE_ROUNDS)
     return float(gain), float(offset)
 
 

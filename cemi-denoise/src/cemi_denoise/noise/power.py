@@ -50,7 +50,7 @@ def cut_squares(image: NDArray[np.float32], most: int, saturated: NDArray[np.boo
     limit = np.clip(np.quantile(share, 0.2), *_SATURATED_SHARE)
     tiles = tiles[np.isfinite(tiles).all((1, 2)) & (share <= limit)]
     grey = tiles.mean((1, 2), dtype=np.float64)
-    taper = _taper(side)
+    taper = hann_taper(side)
     return Squares(grey, (tiles - grey[:, None, None].astype(np.float32)) * (taper[:, None] * taper))
 
 
@@ -60,7 +60,7 @@ def saturated_pixels(image: NDArray[np.float32]) -> NDArray[np.bool_]:
     return (image <= finite.min()) | (image >= finite.max()) if finite.size else np.ones(image.shape, bool)
 
 
-def _taper(side: int) -> NDArray[np.float32]:
+def hann_taper(side: int) -> NDArray[np.float32]:
     """Return a Hann window of unit power."""
     taper = np.hanning(side + 1)[:side].astype(np.float32)
     return taper / np.sqrt((taper**2).sum())

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemi_core.errors import InputError
-from cemi_core.model.flat_field import spread_over
+from cemi_core.model.corrections import spread_over
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import Layout
 from cemi_denoise.noise.model import NoiseModel, estimate_noise_model, estimate_noise_sigma

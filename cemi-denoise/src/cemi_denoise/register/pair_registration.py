@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from cemi_core.errors import InputError
 from cemi_core.images.read_image import to_grey
 from cemi_core.model.frame import to_unit_range
+from cemi_core.numeric.robust import cauchy_weights, irls, mad_std
 from cemi_denoise.noise.model import estimate_noise_model
 from cemi_denoise.register.registration import CHANCE, SMOOTHING_PX, Match, comparable, fit_warp, whole_pixel_match
 from cemi_denoise.register.warp import Warp, common_box, resampled
@@ -33,6 +34,7 @@ _LARGEST_SCALE = 0.05
 _FINE_PX = 0.8
 _COARSE_PIXELS = 3_000_000
 _GREY_SMOOTHING_PX = 2.0
+_GREY_ROUNDS = 8
 _LEAST_AGREEMENT = 0.85
 _OVER_CHANCE = 1.5
 
@@ -218,18 +220,20 @@ def matched_greys(
     target, seen = (
         cv2.GaussianBlur(p, (0, 0), _GREY_SMOOTHING_PX)[step, step].ravel().astype(np.float64) for p in (first, second)
     )
-    weight = np.ones_like(target)
-    gain, offset = 1.0, 0.0
-    for _ in range(8):
+
+    def solve(weight: NDArray[np.float64]) -> tuple[float, float]:
         mean_t, mean_s = np.average(target, weights=weight), np.average(seen, weights=weight)
         spread = np.average((seen - mean_s) ** 2, weights=weight)
         spread = max(spread - smoothed_noise, 0.1 * spread)
         common = np.average((seen - mean_s) * (target - mean_t), weights=weight)
         gain = float(common / spread) if spread > 0 else 0.0
-        offset = float(mean_t - gain * mean_s)
-        rest = target - gain * seen - offset
-        weight = 1 / (1 + (rest / (4 * 1.4826 * np.median(np.abs(rest)) + 1e-9)) ** 2)
-    return gain, offset
+        return gain, float(mean_t - gain * mean_s)
+
+    def reweigh(line: tuple[float, float], number: int) -> NDArray[np.float64]:
+        rest = target - line[0] * seen - line[1]
+        return np.asarray(cauchy_weights(rest, mad_std(rest, times=4.0) + 1e-9))
+
+    return irls(solve, reweigh, np.ones_like(target), _GREY_ROUNDS)[0]
 
 
 def agreement_of(first: NDArray[np.float32], second: NDArray[np.float32], noise: tuple[float, float]) -> float:

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import irfft2, next_fast_len, rfft2
 from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.optimize import minimize
 
+from cemi_core.numeric.robust import cauchy_weights, mad_std
+from cemi_core.numeric.significance import significance
+from cemi_core.numeric.zncc import overlap_zncc, shift_at
 from cemi_denoise.register.warp import Warp, terms
 
 Picture = NDArray[np.float32]
@@ -51,7 +53,7 @@ class Match:
     @property
     def significance(self) -> float:
         """Fisher's z times the root of the pixels."""
-        return math.atanh(min(max(self.quality, -0.9999), 0.9999)) * math.sqrt(self.pixels)
+        return float(significance(self.quality, self.pixels))
 
 
 def is_significant(quality: float, pixels: int) -> bool:
@@ -81,26 +83,12 @@ def whole_pixel_match(first: Picture, second: Picture, smallest_share: float = 0
     smallest_share : float
         Smallest common field, as a share of the smaller picture.
     """
-    size = tuple(next_fast_len(a + b - 1, True) for a, b in zip(first.shape, second.shape, strict=True))
-    spectra = [[rfft2(part, size) for part in (np.ones_like(p), p, p * p)] for p in (first, second)]
-
-    def over_shifts(power_first: int, power_second: int) -> NDArray[np.float64]:
-        product = irfft2(spectra[1][power_second] * spectra[0][power_first].conj(), size)
-        return product.astype(np.float64)
-
-    count = np.rint(over_shifts(0, 0))
-    smallest = smallest_share * min(first.size, second.size)
-    pixels = np.maximum(count, 1)
-    sums, squares = (over_shifts(1, 0), over_shifts(0, 1)), (over_shifts(2, 0), over_shifts(0, 2))
-    spread = [np.maximum(q - s * s / pixels, 0) for s, q in zip(sums, squares, strict=True)]
-    covariance = over_shifts(1, 1) - sums[0] * sums[1] / pixels
-    scale = np.sqrt(spread[0] * spread[1])
-    good = (count >= smallest) & (scale > 1e-8 * pixels)
-    quality = np.divide(covariance, scale, out=np.zeros_like(scale), where=good)
-    place = np.unravel_index(int(np.argmax(quality)), quality.shape)
-    # shifts beyond what the second picture holds are negative ones, wrapped around
-    shift = tuple(int(p) if p < side else int(p) - n for p, side, n in zip(place, second.shape, size, strict=True))
-    return Match(shift, float(min(quality[place], 1.0)), int(count[place]))
+    # A match's shift goes from pixels of the first to the second; `overlap_zncc` gives the place of its second picture.
+    quality, count = overlap_zncc(second, first, smallest_share * min(first.size, second.size))
+    best = int(np.argmax(quality))
+    return Match(
+        shift_at(best, second.shape, quality.shape), float(min(quality.flat[best], 1.0)), int(count.flat[best])
+    )
 
 
 def fit_warp(first: Picture, second: Picture, start: Warp, order: int, reach_px: int = 12) -> Warp:
@@ -214,7 +202,7 @@ def _newton_step(first: Picture, second: Picture, warp: Warp, basis: Picture) ->
     if gain <= 0:
         return np.zeros((2, len(basis)))
     rest = target - gain * seen - offset
-    weight = 1 / (1 + (rest / (3 * 1.4826 * np.median(np.abs(rest)) + 1e-12)) ** 2)
+    weight = cauchy_weights(rest, mad_std(rest, times=3.0) + 1e-12)
     own = [slope[inside] * term[inside] for slope in np.gradient(moved) for term in basis]
     # the noise in a picture's own slopes would make the steps too short; the other picture's are free of it
     other = [slope[inside] * term[inside] / gain for slope in np.gradient(first) for term in basis]

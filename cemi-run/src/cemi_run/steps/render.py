@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cemi_core.errors import InputError, PluginError
 from cemi_core.files.atomic import atomic_path
-from cemi_core.model.flat_field import flattened
+from cemi_core.model.corrections import patch_of
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import Layout
 from cemi_core.model.mosaic import Box, Patch
@@ -224,16 +224,7 @@ def _blend_box(task: _BlendTask, box: Box) -> _Images:
     if not len(task.layout.frames_in(box)):
         return None
     near = task.layout.frames_in(box.grown(task.blender.margin_px))
-    return task.blender.blend([_patch(task, int(n)) for n in near], box)
-
-
-def _patch(task: _BlendTask, index: int) -> Patch:
-    layout, image = task.layout, task.frames.read(index)
-    if layout.flat_field is not None:
-        image = flattened(image, layout.flat_field)
-    y, x = layout.positions_px[index]
-    gain, offset = float(layout.gain[index]), float(layout.offset[index])
-    return Patch(index, image, float(y), float(x), gain, offset, layout.affine_of(index))
+    return task.blender.blend([patch_of(task.layout, int(n), task.frames.read(int(n))) for n in near], box)
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,14 @@
-"""Averaging: all frames that see a pixel, weighted by their noise, and how many looks that makes."""
+"""Averaging: all frames that see a pixel, weighted by their noise, and how many frames that is worth."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cemi_core.model.mosaic import Box, Patch
 from cemi_core.numeric.noise import noise_std
+from cemi_stitch.blending.blender import Blender, Image
 from cemi_stitch.blending.feather import divided
 from cemi_stitch.blending.resample import pieces
 
@@ -18,10 +18,22 @@ TAPER_PX = 16
 NOISE_FLOOR = 1e-3
 
 
-def average(patches: Sequence[Patch], box: Box) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the mosaic in ``box``, all frames weighted by inverse noise variance, and the number of looks.
+class Average(Blender):
+    """Weighs frames by the inverse variance of their noise; see `average`."""
 
-    With weights w, the effective number of looks is (sum w)^2 / sum w^2 (Kish, *Survey Sampling*, 1965): the noise of
+    def blend(self, patches: Sequence[Patch], box: Box) -> Image:
+        """Return the mosaic in ``box``; see `Blender.blend`."""
+        return average(patches, box)[0]
+
+    def blend_and_count(self, patches: Sequence[Patch], box: Box) -> tuple[Image, Image]:
+        """Return the mosaic in ``box`` and the effective frame count of each pixel."""
+        return average(patches, box)
+
+
+def average(patches: Sequence[Patch], box: Box) -> tuple[Image, Image]:
+    """Return the mosaic in ``box``, all frames weighted by inverse noise variance, and the effective frame count.
+
+    With weights w, the effective frame count is (sum w)^2 / sum w^2 (Kish, *Survey Sampling*, 1965): the noise of
     frames of equal noise falls by its square root. Interpolation between pixels lowers it further and correlates it
     between neighbours; that is not counted.
 
@@ -36,7 +48,7 @@ def average(patches: Sequence[Patch], box: Box) -> tuple[NDArray[np.float32], ND
     -------
     image : ndarray of float32, shape (box.height, box.width)
         NaN where no frame reaches.
-    looks : ndarray of float32, shape (box.height, box.width)
+    count : ndarray of float32, shape (box.height, box.width)
         At least 1; NaN where no frame reaches.
     """
     total = np.zeros((box.height, box.width), np.float32)

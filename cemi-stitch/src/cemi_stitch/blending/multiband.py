@@ -9,29 +9,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemi_core.model.mosaic import Box, Patch
-from cemi_stitch.blending.feather import feather, take_over
+from cemi_stitch.blending.blender import Blender, Image
+from cemi_stitch.blending.feather import feather
+from cemi_stitch.blending.nearest import take_over
 from cemi_stitch.blending.resample import Piece, pieces
-from cemi_stitch.settings import MULTIBAND_MARGIN_PX
 
 #: Bands of one octave each; what is coarser than the last, 2^BANDS px, changes over most gently.
 BANDS = 5
 #: A pixel depends on what lies this far around it, px: four times the reach of the coarsest band.
-MARGIN_PX = MULTIBAND_MARGIN_PX
-assert MARGIN_PX == 4 * 2**BANDS
+MARGIN_PX = 4 * 2**BANDS
 _GRID_PX = 2**BANDS
 
-Image = NDArray[np.float32]
+
+class Multiband(Blender):
+    """Blends each band of spatial frequency over a width of its own; see `multiband`."""
+
+    def blend(self, patches: Sequence[Patch], box: Box) -> Image:
+        """Return the mosaic in ``box``; see `Blender.blend`."""
+        return multiband(patches, box)
 
 
-def multiband(patches: Sequence[Patch], box: Box) -> NDArray[np.float32]:
-    """Return the mosaic in ``box``, blended band by band of a Laplacian pyramid along the seams of `blend.nearest`.
+def multiband(patches: Sequence[Patch], box: Box) -> Image:
+    """Return the mosaic in ``box``, blended band by band of a Laplacian pyramid along the seams of `Nearest`.
 
     Burt and Adelson, ACM Trans. Graphics 2 (1983) 217, applied to what each frame differs from the feathered mosaic
     by: frames that agree are given back exactly, and nothing need be made up beyond a frame's edge. Boxes join without
     a seam if ``patches`` holds all frames that reach ``box.grown(MARGIN_PX)``: the pyramids of all boxes stand on one
     grid.
 
-    Parameters and result are those of `blend.feather`.
+    Parameters and result are those of `feather`.
     """
     wide = _on_grid(box.grown(MARGIN_PX))
     base = feather(patches, wide)
@@ -61,7 +67,7 @@ def _level_sizes(size: tuple[int, int]) -> list[tuple[int, int]]:
 
 
 def _seams(patches: Sequence[Patch], box: Box) -> tuple[NDArray[np.int32], list[Piece]]:
-    """Return the index of the frame whose pixel `blend.nearest` takes (-1: none), and what the frames show."""
+    """Return the index of the frame whose pixel `Nearest` takes (-1: none), and what the frames show."""
     labels = np.full((box.height, box.width), -1, np.int32)
     best = np.zeros((box.height, box.width), np.float32)
     shown = []
@@ -83,19 +89,19 @@ def _add_bands(
     top, left = piece.area[0].start - around.y, piece.area[1].start - around.x
     bottom = around.height - top - difference.shape[0]
     right = around.width - left - difference.shape[1]
-    detail = cv2.copyMakeBorder(difference, top, bottom, left, right, cv2.BORDER_REPLICATE)
-    weight = cv2.copyMakeBorder(mine.astype(np.float32), top, bottom, left, right, cv2.BORDER_CONSTANT, value=0)
+    edges = (top, bottom, left, right)
+    detail: Image = np.asarray(cv2.copyMakeBorder(difference, *edges, cv2.BORDER_REPLICATE), np.float32)
+    weight: Image = np.asarray(cv2.copyMakeBorder(mine.astype(np.float32), *edges, cv2.BORDER_CONSTANT), np.float32)
     for level in range(BANDS + 1):
         area = tuple(slice(part.start >> level, part.stop >> level) for part in around.slices)
+        coarse: Image = detail if level == BANDS else np.asarray(cv2.pyrDown(detail), np.float32)
+        band: Image = detail
         if level < BANDS:
-            coarse = cv2.pyrDown(detail)
-            band = detail - cv2.pyrUp(coarse, dstsize=detail.shape[::-1])
-        else:
-            coarse = band = detail
+            band = np.asarray(detail - cv2.pyrUp(coarse, dstsize=detail.shape[::-1]), np.float32)
         bands[level][area] += weight * band
         weights[level][area] += weight
         if level < BANDS:
-            detail, weight = coarse, cv2.pyrDown(weight)
+            detail, weight = coarse, np.asarray(cv2.pyrDown(weight), np.float32)
 
 
 def _around(piece: Piece, shape: tuple[int, int]) -> Box:
@@ -111,6 +117,6 @@ def _joined(bands: Sequence[Image], weights: Sequence[Image]) -> Image:
     for band, weight in zip(reversed(bands), reversed(weights), strict=True):
         own = np.divide(band, weight, out=np.zeros_like(band), where=weight > 1e-6)
         if picture.shape != own.shape:
-            picture = cv2.pyrUp(picture, dstsize=own.shape[::-1])
+            picture = np.asarray(cv2.pyrUp(picture, dstsize=own.shape[::-1]), np.float32)
         picture = picture + own
     return picture

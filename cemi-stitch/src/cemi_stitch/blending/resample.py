@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cemi_core.model.corrections import adjusted, straightened
 from cemi_core.model.mosaic import Box, Patch
-from cemi_stitch.frames.warp import straightened
+from cemi_core.numeric.cubic import keys_weights
 
 
 @dataclass(frozen=True)
@@ -75,20 +76,18 @@ def pieces(patches: Sequence[Patch], box: Box) -> Iterator[Piece]:
             image = _resampled(patch.image, y, bottom - top, x, right - left)
         else:
             image = straightened(patch.image, patch.affine, (y, x), (bottom - top, right - left))
-        known: NDArray[np.bool_] | None = np.isfinite(image)
-        if known.all():
-            known = None
-        else:
+        finite = np.isfinite(image)
+        known = None if finite.all() else finite
+        if known is not None:
             image = np.where(known, image, np.float32(0))
-        if patch.gain != 1.0 or patch.offset != 0.0:
-            image = image * np.float32(patch.gain) + np.float32(patch.offset)
+        image = adjusted(image, patch.gain, patch.offset)
         area = slice(top - box.y, bottom - box.y), slice(left - box.x, right - box.x)
         yield Piece(patch.index, area, image, known, y, x, (height, width))
 
 
 def _inside(start: float, length: int, size: int) -> NDArray[np.float32]:
     place = start + np.arange(length, dtype=np.float32)
-    return np.minimum(place + 1, size - place)
+    return np.asarray(np.minimum(place + 1, size - place))
 
 
 def _span(position: float, size: int, start: int, length: int) -> tuple[int, int, float] | None:
@@ -110,7 +109,8 @@ def _resampled(image: NDArray[np.float32], y: float, height: int, x: float, widt
     if not complete:
         piece = np.where(known, piece, np.float32(np.nanmean(piece)) if known.any() else np.float32(0))
     cut = slice(1, 1 + height), slice(1, 1 + width)
-    shifted = cv2.sepFilter2D(piece, cv2.CV_32F, _cubic(fx), _cubic(fy), anchor=(1, 1))[cut]
+    filtered = cv2.sepFilter2D(piece, cv2.CV_32F, _weights(fx), _weights(fy), anchor=(1, 1))
+    shifted = np.asarray(filtered, np.float32)[cut]
     if complete:
         return shifted
     near = cv2.dilate((~known).astype(np.uint8), np.ones((4, 4), np.uint8), anchor=(1, 1))[cut]
@@ -138,15 +138,5 @@ def _with_margin(image: NDArray[np.float32], top: int, height: int, left: int, w
     return piece
 
 
-def _cubic(fraction: float) -> NDArray[np.float32]:
-    """Return the four weights of Keys' cubic for a place ``fraction`` of a pixel after the second."""
-    f = fraction
-    return np.array(
-        [
-            -0.5 * f + f**2 - 0.5 * f**3,
-            1 - 2.5 * f**2 + 1.5 * f**3,
-            0.5 * f + 2 * f**2 - 1.5 * f**3,
-            -0.5 * f**2 + 0.5 * f**3,
-        ],
-        np.float32,
-    )
+def _weights(fraction: float) -> NDArray[np.float32]:
+    return keys_weights(fraction).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Votes: where one group of frames lies relative to another, all pairs between them counting together."""
+"""Group voting: all pairs between two groups of frames decide together where one group lies relative to the other."""
 
 from __future__ import annotations
 

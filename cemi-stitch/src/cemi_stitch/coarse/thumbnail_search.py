@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cemi_stitch.correlation.zncc import overlap_zncc
+from cemi_stitch.correlation.zncc import overlap_zncc, significance
 from cemi_stitch.frames.filters import shading_sigma_px, smoothed, without_shading
 from cemi_stitch.frames.thumbnails import Thumbnail, make_thumbnail
 from cemi_stitch.graph.acceptance import COARSE_FLOOR, permutation_threshold
@@ -37,7 +37,7 @@ class CoarseMatches:
     shifts_px : ndarray of float, shape (m, 2)
         Position of j minus position of i, in px of the frames, to about one thumbnail pixel.
     score : ndarray of float, shape (m,)
-        `gate.significance` of the match.
+        `significance` of the match.
     inside : ndarray of bool, shape (m,)
         Whether the best shift lies off the window's border; on the border it is no peak.
     """
@@ -114,7 +114,7 @@ class ThumbnailSearch:
         return math.ceil(window.reach_px[0] / self.factor), math.ceil(window.reach_px[1] / self.factor)
 
     def scores(self, windows: Sequence[Window], mirror: Sequence[int] = ()) -> Tensor:
-        """Return the `gate.significance` of every shift of windows of one size, shape (n, rows, columns).
+        """Return the `significance` of every shift of windows of one size, shape (n, rows, columns).
 
         It is weighted by how far a shift is from the middle, if the windows expect their shifts there.
         ``mirror`` names axes along which the second picture is flipped, which destroys a match and keeps the texture.
@@ -130,7 +130,7 @@ class ThumbnailSearch:
             self.reach(windows[0]),
             fewest.to(self.device),
         )
-        score = (torch.atanh(quality.clamp(-0.9999, 0.9999)) * count.sqrt()).cpu()
+        score = significance(quality, count).cpu()
         return score * self._expectation(windows[0])
 
     def _expectation(self, window: Window) -> Tensor:
@@ -173,7 +173,7 @@ class ThumbnailSearch:
 
     def _fewest_pixels(self, window: Window) -> float:
         first, second = (self.thumbnails[n].levels.shape for n in (window.first, window.second))
-        return max(16.0, self.min_overlap * min(first[0] * first[1], second[0] * second[1]))
+        return max(16.0, self.min_overlap * float(min(first[0] * first[1], second[0] * second[1])))
 
 
 def inside(plane: Tensor) -> bool:

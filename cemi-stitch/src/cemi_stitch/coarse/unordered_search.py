@@ -1,4 +1,4 @@
-"""Frames in no order: a quick search over all pairs at low resolution proposes which of them overlap, and where."""
+"""Searches frames in no order: all pairs at low resolution, to propose which of them overlap, and where."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.fft import next_fast_len
 from torch import Tensor
 
-from cemi_stitch.correlation.zncc import MIN_CONTRAST
+from cemi_stitch.correlation.zncc import normalised, significance
 from cemi_stitch.graph.candidate_pairs import Window
 
 #: More frames than this are not searched without an order: the work grows with the square of their number.
@@ -108,22 +108,18 @@ def _spectra(pictures: Sequence[NDArray[np.float32]]) -> _Spectra:
 def _best_shifts(
     spectra: _Spectra, pairs: NDArray[np.int64], fewest: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the best shift of each pair, px of the small pictures, and its `gate.significance`."""
+    """Return the best shift of each pair, px of the small pictures, and its `significance`."""
     a, b = torch.from_numpy(pairs[:, 0].copy()), torch.from_numpy(pairs[:, 1].copy())
 
     def correlated(first: Tensor, second: Tensor) -> Tensor:
-        return torch.fft.irfft2(first[a] * second[b].conj(), s=spectra.size)
+        product: Tensor = torch.fft.irfft2(first[a] * second[b].conj(), s=spectra.size)
+        return product
 
     count = correlated(spectra.mask, spectra.mask).round().clamp_min(0)
-    pixels = count.clamp_min(1)
-    sum_a, sum_b = correlated(spectra.picture, spectra.mask), correlated(spectra.mask, spectra.picture)
-    variance_a = correlated(spectra.square, spectra.mask) - sum_a**2 / pixels
-    variance_b = correlated(spectra.mask, spectra.square) - sum_b**2 / pixels
-    covariance = correlated(spectra.picture, spectra.picture) - sum_a * sum_b / pixels
-    floor = pixels * MIN_CONTRAST**2
-    good = (count >= fewest) & (variance_a > floor) & (variance_b > floor)
-    quality = covariance / (variance_a.clamp_min(1e-12) * variance_b.clamp_min(1e-12)).sqrt()
-    score = torch.where(good, torch.atanh(quality.clamp(-0.9999, 0.9999)) * count.sqrt(), torch.zeros_like(quality))
+    moments_a = correlated(spectra.picture, spectra.mask), correlated(spectra.square, spectra.mask)
+    moments_b = correlated(spectra.mask, spectra.picture), correlated(spectra.mask, spectra.square)
+    product = correlated(spectra.picture, spectra.picture)
+    score = significance(*normalised(product, count, moments_a, moments_b, torch.tensor([fewest])))
     best = score.flatten(1).max(1)
     place = np.stack(np.unravel_index(best.indices.numpy(), spectra.size), 1).astype(np.float64)
     wrapped = np.where(place > np.array(spectra.size) / 2, place - spectra.size, place)

@@ -13,20 +13,20 @@ from torch import Tensor
 
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import PairShift
-from cemi_stitch.correlation.peaks import subpixel_peak
+from cemi_core.numeric.peak import quadratic_peak
 from cemi_stitch.correlation.zncc import template_zncc
 from cemi_stitch.frames.filters import smoothed
 
 #: Sides of a block, the least ones (in thin overlaps), and half the window in which its shift is looked for, px.
-BLOCK_PX, LEAST_BLOCK_PX, REACH_PX = 48, 12, 4
+BLOCK_PX, MIN_BLOCK_PX, REACH_PX = 48, 12, 4
 #: Blocks of one overlap along each axis, at most.
-MOST_BLOCKS = 4
+MAX_BLOCKS = 4
 #: Correlation below which a block says nothing.
-LEAST_QUALITY = 0.3
+MIN_QUALITY = 0.3
 #: Smoothed frames kept, enough for pairs that are ordered along a pass.
 FRAMES_KEPT = 8
 #: No block is believed better than one of this distance from a perfect correlation.
-LEAST_DOUBT = 0.01
+MIN_DECORRELATION = 0.01
 
 
 @dataclass(frozen=True)
@@ -91,11 +91,11 @@ def _of_pair(first: Tensor, second: Tensor, pair: PairShift) -> NDArray[np.float
     best = quality.flatten(1).argmax(1)
     row, column = best // span, best % span
     inside = (row > 0) & (row < span - 1) & (column > 0) & (column < span - 1)
-    good = torch.nonzero(inside & (quality.flatten(1).max(1).values > LEAST_QUALITY)).flatten()
+    good = torch.nonzero(inside & (quality.flatten(1).max(1).values > MIN_QUALITY)).flatten()
     if not len(good):
         return np.zeros((0, 10))
     near = torch.stack([quality[n, row[n] - 1 : row[n] + 2, column[n] - 1 : column[n] + 2] for n in good.tolist()])
-    offset = subpixel_peak(near.numpy())[0] + np.stack([row[good], column[good]], 1) - REACH_PX
+    offset = quadratic_peak(near.numpy())[0] + np.stack([row[good], column[good]], 1) - REACH_PX
     middle = np.array(corners, np.float64)[good.numpy()] + (np.array([height, width]) - 1) / 2
     known = _information(near.numpy().astype(np.float64), height * width)
     return np.concatenate([middle, middle - whole, offset + whole - pair.shift_px, known.reshape(-1, 4)], axis=1)
@@ -112,14 +112,14 @@ def _information(near: NDArray[np.float64], pixels: int) -> NDArray[np.float64]:
     xy = (near[:, 0, 2] + near[:, 2, 0] - near[:, 0, 0] - near[:, 2, 2]) / 4
     xy = np.clip(xy, -np.sqrt(np.maximum(yy * xx, 0)), np.sqrt(np.maximum(yy * xx, 0)))
     bend = np.stack([np.stack([np.maximum(yy, 0), xy], 1), np.stack([xy, np.maximum(xx, 0)], 1)], 1)
-    return np.asarray(pixels * bend / np.maximum(1 - near[:, 1, 1], LEAST_DOUBT)[:, None, None])
+    return np.asarray(pixels * bend / np.maximum(1 - near[:, 1, 1], MIN_DECORRELATION)[:, None, None])
 
 
 def _starts(shift: int, first: int, second: int) -> tuple[list[int], int]:
     """Return where blocks start along one axis, in the first frame, two thirds shared at most; and their side, px."""
     low, high = max(0, shift) + REACH_PX, min(first, shift + second) - REACH_PX
     side = min(BLOCK_PX, high - low)
-    if side < LEAST_BLOCK_PX:
+    if side < MIN_BLOCK_PX:
         return [], side
-    count = min(MOST_BLOCKS, 1 + int((high - side - low) // (BLOCK_PX // 3)))
+    count = min(MAX_BLOCKS, 1 + int((high - side - low) // (BLOCK_PX // 3)))
     return np.unique(np.linspace(low, high - side, count).round().astype(int)).tolist(), side

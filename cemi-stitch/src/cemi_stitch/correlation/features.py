@@ -21,15 +21,16 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from cemi_core.errors import MissingDependencyError
+from cemi_stitch.methods import FEATURES
 
 #: Keypoints per picture, at most.
-MOST_POINTS = 2000
+MAX_POINTS = 2000
 #: A match counts if the next best descriptor is farther by this factor, seen from either side.
 RATIO = 0.9
 #: Matches agree on a shift within so many px; a shift needs so many of them; so many shifts are proposed at most.
-AGREE_PX, FEWEST, MOST_SHIFTS = 2.5, 4, 3
+AGREE_PX, MIN_AGREEING, MAX_SHIFTS = 2.5, 4, 3
 #: Matches that must agree on a rotation.
-FEWEST_FOR_ROTATION = 12
+MIN_FOR_ROTATION = 12
 
 Points = NDArray[np.float64]
 #: From two pictures (h, w) to the places (y, x) of their matching keypoints, shapes (n, 2).
@@ -75,30 +76,58 @@ class Similarity:
 
 @lru_cache(maxsize=2)
 def pair_matcher(name: str, device: str) -> PairMatcher:
-    """Return what finds matching keypoints: ``sift``, ``disk``, ``aliked``, ``xfeat`` or ``loftr``.
+    """Return what finds matching keypoints, one of `cemi_stitch.methods.FEATURES`.
 
     Raises
     ------
     MissingDependencyError
         The weights are neither on this machine nor to be had.
     """
-    import kornia.feature as kornia
-
-    makers: dict[str, Callable[[], torch.nn.Module]] = {
-        "sift": lambda: kornia.SIFTFeature(MOST_POINTS, descriptor_backend="pyramid"),
-        "disk": lambda: kornia.DISK.from_pretrained("depth"),
-        "aliked": lambda: kornia.ALIKED.from_pretrained("aliked-n16", max_num_keypoints=MOST_POINTS),
-        "xfeat": lambda: kornia.XFeat.from_pretrained(top_k=MOST_POINTS),
-        "loftr": lambda: kornia.LoFTR("outdoor"),
-    }
     try:
-        model = makers[name]().to(device).eval()
-        glue = kornia.LightGlue(name).to(device).eval() if name in ("disk", "aliked", "xfeat") else None
+        matcher: PairMatcher = FEATURES[name].load()(device)
     except (OSError, RuntimeError, ValueError) as reason:
         raise MissingDependencyError(_what_is_missing(name, reason)) from reason
-    if name == "loftr":
-        return _loftr_matcher(model)
-    return _sift_matcher(model) if glue is None else _glued_matcher(model, glue, name)
+    return matcher
+
+
+def make_sift(device: str) -> PairMatcher:
+    """Return a matcher of SIFT keypoints."""
+    import kornia.feature as kornia
+
+    return _sift_matcher(_ready(kornia.SIFTFeature(MAX_POINTS, descriptor_backend="pyramid"), device))
+
+
+def make_disk(device: str) -> PairMatcher:
+    """Return a matcher of DISK keypoints."""
+    import kornia.feature as kornia
+
+    return _glued_matcher(_ready(kornia.DISK.from_pretrained("depth"), device), "disk", device)
+
+
+def make_aliked(device: str) -> PairMatcher:
+    """Return a matcher of ALIKED keypoints."""
+    import kornia.feature as kornia
+
+    model = kornia.ALIKED.from_pretrained("aliked-n16", max_num_keypoints=MAX_POINTS)
+    return _glued_matcher(_ready(model, device), "aliked", device)
+
+
+def make_xfeat(device: str) -> PairMatcher:
+    """Return a matcher of XFeat keypoints."""
+    import kornia.feature as kornia
+
+    return _glued_matcher(_ready(kornia.XFeat.from_pretrained(top_k=MAX_POINTS), device), "xfeat", device)
+
+
+def make_loftr(device: str) -> PairMatcher:
+    """Return LoFTR, which matches without keypoints."""
+    import kornia.feature as kornia
+
+    return _loftr_matcher(_ready(kornia.LoFTR("outdoor"), device))
+
+
+def _ready(model: torch.nn.Module, device: str) -> torch.nn.Module:
+    return model.to(device).eval()
 
 
 def _what_is_missing(name: str, reason: Exception) -> str:
@@ -126,8 +155,11 @@ def _sift_matcher(model: torch.nn.Module) -> PairMatcher:
     return matched
 
 
-def _glued_matcher(model: torch.nn.Module, glue: torch.nn.Module, name: str) -> PairMatcher:
+def _glued_matcher(model: torch.nn.Module, name: str, device: str) -> PairMatcher:
     """Return a matcher whose keypoints LightGlue pairs; it sees where they lie, too."""
+    import kornia.feature as kornia
+
+    glue = _ready(kornia.LightGlue(name), device)
 
     def described(picture: Tensor) -> dict[str, Tensor]:
         image = _stretched(picture)[None, None]
@@ -136,7 +168,7 @@ def _glued_matcher(model: torch.nn.Module, glue: torch.nn.Module, name: str) -> 
             places, descriptors = found["keypoints"], found["descriptors"]
         else:
             colour = image.expand(-1, 3, -1, -1)
-            found = model(colour, MOST_POINTS, pad_if_not_divisible=True) if name == "disk" else model(colour)
+            found = model(colour, MAX_POINTS, pad_if_not_divisible=True) if name == "disk" else model(colour)
             places, descriptors = found[0].keypoints, found[0].descriptors
         size = torch.tensor([[picture.shape[1], picture.shape[0]]], device=picture.device)
         return {"keypoints": places[None].float(), "descriptors": descriptors[None].float(), "image_size": size}
@@ -171,7 +203,8 @@ def _stretched(picture: Tensor) -> Tensor:
     """Return a picture between 0 and 1, its darkest and brightest half percent cut off."""
     some = picture.flatten()[:: max(1, picture.numel() // 100_000)]
     low, high = torch.quantile(some, torch.tensor([0.005, 0.995], dtype=some.dtype, device=some.device))
-    return ((picture - low) / (high - low).clamp_min(1e-6)).clamp(0, 1)
+    stretched: Tensor = ((picture - low) / (high - low).clamp_min(1e-6)).clamp(0, 1)
+    return stretched
 
 
 def _rows_and_columns(places: Tensor) -> Points:
@@ -188,11 +221,12 @@ def agreed_shifts(first: Points, second: Points) -> list[tuple[float, float]]:
     first, second : ndarray of float64, shape (n, 2)
         Places (y, x) of matching keypoints; second + shift = first.
     """
-    moves, shifts = first - second, []
-    while len(moves) >= FEWEST and len(shifts) < MOST_SHIFTS:
+    moves = first - second
+    shifts: list[tuple[float, float]] = []
+    while len(moves) >= MIN_AGREEING and len(shifts) < MAX_SHIFTS:
         near = cKDTree(moves).query_ball_point(moves, AGREE_PX)
         best = max(near, key=len)
-        if len(best) < FEWEST:
+        if len(best) < MIN_AGREEING:
             break
         y, x = np.median(moves[best], axis=0)
         shifts.append((float(y), float(x)))
@@ -202,12 +236,12 @@ def agreed_shifts(first: Points, second: Points) -> list[tuple[float, float]]:
 
 def similarity(first: Points, second: Points) -> Similarity | None:
     """Return the rotation and scale that most matches agree on (RANSAC), None if fewer than 12 do."""
-    if len(first) < FEWEST_FOR_ROTATION:
+    if len(first) < MIN_FOR_ROTATION:
         return None
     matrix, agree = cv2.estimateAffinePartial2D(
         second[:, ::-1].copy(), first[:, ::-1].copy(), method=cv2.RANSAC, ransacReprojThreshold=2.0
     )
-    if matrix is None or int(agree.sum()) < FEWEST_FOR_ROTATION:
+    if matrix is None or int(agree.sum()) < MIN_FOR_ROTATION:
         return None
     turn = math.degrees(math.atan2(matrix[1, 0], matrix[0, 0]))
     return Similarity(-turn, math.hypot(matrix[0, 0], matrix[1, 0]), int(agree.sum()))

@@ -1,4 +1,4 @@
-"""Correlation surfaces: their peaks, one by one and to a fraction of a pixel. Small arrays, so always NumPy."""
+"""The further peaks of a correlation surface, beside its highest. Small arrays, so always NumPy."""
 
 from __future__ import annotations
 
@@ -26,45 +26,3 @@ def rival_peaks(surface: NDArray[np.float32], best: tuple[int, int], share: floa
     places = [(row + 1, column + 1) for row, column in np.argwhere(high & (inner == around)).tolist()]
     places = [place for place in places if max(abs(place[0] - best[0]), abs(place[1] - best[1])) > 1]
     return sorted(places, key=lambda place: -float(surface[place]))[:most]
-
-
-def subpixel_peak(
-    neighbourhood: NDArray[np.floating],
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Fit a quadratic surface to the 3 x 3 values around each peak (least squares).
-
-    Parameters
-    ----------
-    neighbourhood : ndarray, shape (n, 3, 3)
-
-    Returns
-    -------
-    offset : ndarray of float64, shape (n, 2)
-        (dy, dx) of the vertex from the centre, each within [-1, 1] px; 0 where the surface has no maximum.
-    height : ndarray of float64, shape (n,)
-        Value at the vertex.
-    curvature : ndarray of float64, shape (n,)
-        Smaller of the two principal curvatures, 1 / px^2 (positive at a maximum).
-    """
-    values = np.asarray(neighbourhood, np.float64)
-    mean, gy, gx, hyy, hxx, hxy = (values.reshape(-1, 9) @ _QUADRATIC).T
-    determinant = hyy * hxx - hxy**2
-    maximum = (determinant > 1e-12) & (hyy + hxx < 0)
-    safe = np.where(maximum, determinant, 1.0)
-    dy = np.where(maximum, np.clip((hxy * gx - hxx * gy) / safe, -1, 1), 0.0)
-    dx = np.where(maximum, np.clip((hxy * gy - hyy * gx) / safe, -1, 1), 0.0)
-    height = mean - (hyy + hxx) / 3 + (gy * dy + gx * dx) / 2
-    half_trace = (hyy + hxx) / 2
-    spread = np.sqrt((hyy - hxx) ** 2 / 4 + hxy**2)
-    curvature = np.where(maximum, -(half_trace + spread), 0.0)
-    return np.stack([dy, dx], 1), np.maximum(height, values[:, 1, 1]), curvature
-
-
-def _quadratic() -> NDArray[np.float64]:
-    """Return what turns nine values into mean, slopes (y, x) and second derivatives (yy, xx, yx), shape (9, 6)."""
-    step, bend, even = np.array([-1.0, 0.0, 1.0]), np.array([1.0, -2.0, 1.0]), np.ones(3)
-    parts = [(even, even, 9), (step, even, 6), (even, step, 6), (bend, even, 3), (even, bend, 3), (step, step, 4)]
-    return np.stack([np.outer(along_y, along_x).ravel() / count for along_y, along_x, count in parts], 1)
-
-
-_QUADRATIC = _quadratic()

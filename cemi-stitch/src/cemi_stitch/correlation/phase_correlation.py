@@ -48,7 +48,8 @@ def phase_surface(first: Tensor, second: Tensor, smoothing_px: float) -> Tensor:
     blur = torch.exp(-2 * (math.pi * max(smoothing_px, 0.5)) ** 2 * square)
     cross = a * b.conj()
     whitened = cross / cross.abs().clamp_min(1e-20)
-    return torch.fft.irfft2(whitened * share.sqrt() * blur, s=size)
+    surface: Tensor = torch.fft.irfft2(whitened * share.sqrt() * blur, s=size)
+    return surface
 
 
 def taper(side: int, device: torch.device) -> Tensor:

@@ -12,6 +12,8 @@ import torch
 from scipy.fft import next_fast_len
 from torch import Tensor
 
+from cemi_core.numeric.significance import MAX_CORRELATION
+
 #: Standard deviation, on the [0, 1] scale, below which a patch holds nothing to compare.
 MIN_CONTRAST = 1e-4
 
@@ -62,10 +64,11 @@ def overlap_zncc(
         mask_a, mask_b = _spectrum(valid_a.to(a.dtype), size), _spectrum(valid_b.to(a.dtype), size)
         count = _correlate(mask_a, mask_b, size, window).round().clamp_min(0)
         square_a, square_b = _spectrum(a * a, size), _spectrum(b * b, size)
-        moments_a = tuple(_correlate(part, mask_b, size, window) for part in (spectrum_a, square_a))
-        moments_b = tuple(_correlate(mask_a, part, size, window) for part in (spectrum_b, square_b))
+        sums_b, squares_b = (_correlate(mask_a, part, size, window) for part in (spectrum_b, square_b))
+        sums_a, squares_a = (_correlate(part, mask_b, size, window) for part in (spectrum_a, square_a))
+        moments_a, moments_b = (sums_a, squares_a), (sums_b, squares_b)
     product = _correlate(spectrum_a, spectrum_b, size, window)
-    return _normalise(product, count, moments_a, moments_b, min_overlap)
+    return normalised(product, count, moments_a, moments_b, min_overlap)
 
 
 def _meeting(first: Tensor, second: Tensor, centre: Tensor, reach: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
@@ -112,7 +115,8 @@ def _centred(image: Tensor, valid: Tensor) -> Tensor:
 
 def _spectrum(image: Tensor, size: tuple[int, int]) -> Tensor:
     """Return ``rfft2`` of pictures filled up with 0 to ``size``; rows that are all 0 are not transformed."""
-    return torch.fft.fft(torch.fft.rfft(image, n=size[1]), n=size[0], dim=-2)
+    spectrum: Tensor = torch.fft.fft(torch.fft.rfft(image, n=size[1]), n=size[0], dim=-2)
+    return spectrum
 
 
 def _window(centre: Tensor, reach: tuple[int, int], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -126,7 +130,7 @@ def _correlate(spectrum_a: Tensor, spectrum_b: Tensor, size: tuple[int, int], wi
     """Return the cyclic correlation in the window; only its rows are transformed back."""
     by_row = torch.fft.ifft(spectrum_a * spectrum_b.conj(), dim=-2)
     rows = by_row.gather(1, window[0][:, :, None].expand(-1, -1, by_row.shape[-1]))
-    plane = torch.fft.irfft(rows, n=size[1])
+    plane: Tensor = torch.fft.irfft(rows, n=size[1])
     return plane.gather(2, window[1][:, None, :].expand(-1, plane.shape[1], -1)).to(torch.float64)
 
 
@@ -157,13 +161,26 @@ def _sums(values: Tensor, rows: Lines, columns: Lines) -> Tensor:
     return right - left
 
 
-def _normalise(
+def normalised(
     product: Tensor,
     count: Tensor,
     moments_a: tuple[Tensor, ...],
     moments_b: tuple[Tensor, ...],
     min_overlap: Tensor,
 ) -> tuple[Tensor, Tensor]:
+    """Return ZNCC and pixels, as `overlap_zncc` does, from sums over the overlap at every shift.
+
+    Parameters
+    ----------
+    product : Tensor, shape (n, rows, columns)
+        Sum of the products of both pictures.
+    count : Tensor, same shape
+        Pixels in the overlap.
+    moments_a, moments_b : tuple of two Tensors, same shape
+        Sum of each picture, and of its square.
+    min_overlap : Tensor, shape (n,) or (1,)
+        Fewest common pixels.
+    """
     pixels = count.clamp_min(1)
     covariance = product - moments_a[0] * moments_b[0] / pixels
     variance_a = moments_a[1] - moments_a[0] ** 2 / pixels
@@ -173,6 +190,12 @@ def _normalise(
     quality = covariance / (variance_a.clamp_min(1e-30) * variance_b.clamp_min(1e-30)).sqrt()
     quality = torch.where(good, quality.clamp(-1, 1), 0.0)
     return quality.to(torch.float32), torch.where(good, count, 0.0).to(torch.float32)
+
+
+def significance(quality: Tensor, count: Tensor) -> Tensor:
+    """Return `cemi_core.numeric.significance.significance` of correlations, on any device."""
+    score: Tensor = torch.atanh(quality.clamp(-MAX_CORRELATION, MAX_CORRELATION)) * count.sqrt()
+    return score
 
 
 def template_zncc(patches: Tensor, templates: Tensor, reach: int, sizes: Tensor | None = None) -> Tensor:

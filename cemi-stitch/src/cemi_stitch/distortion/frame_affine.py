@@ -16,6 +16,7 @@ from scipy.sparse import eye_array
 from scipy.sparse.linalg import splu
 
 from cemi_core.model.layout import Layout, PairShift
+from cemi_core.numeric.robust import irls
 from cemi_stitch.correlation.block_shifts import LocalShifts
 
 #: A frame is suspicious if its pairs miss its place by this many times the median of all frames, and by this, px.
@@ -23,12 +24,14 @@ SUSPICIOUS, SUSPICIOUS_PX = 3.0, 0.25
 #: Frames whose pairs close no loop always fit; they are suspicious too, and known by residuals below this, px.
 NO_LOOP_PX = 2e-3
 #: Blocks of an overlap from which a turn can be told: one outlier among three still lies on a plane.
-FEWEST_BLOCKS = 4
+MIN_BLOCKS = 4
 #: Gain in chi-square (4 degrees of freedom) from which a frame is convicted, the one that must be left if any one pair
 #: is not heard, and least distance, px, by which its corners must be off.
 CONVICTED, SECONDED, VISIBLE_PX = 40.0, 15.0, 0.5
 #: Expected size of turns and stretches (rad, 1): decides what overlaps leave open.
 PRIOR = 0.02
+#: Rounds of fitting the map of one pair.
+FIT_ROUNDS = 4
 #: Rounds of convicting frames; medians of chi-square with 2 and 4 degrees of freedom.
 ROUNDS, MEDIAN_2, MEDIAN_4 = 20, 1.386, 3.357
 
@@ -146,7 +149,7 @@ def pair_turns(local: LocalShifts, ends: NDArray[np.int64], shapes: NDArray[np.i
     """Return what the local shifts of each pair tell, its information set right by how well all of them agree."""
     order = np.argsort(local.pair, kind="stable")
     cuts = np.flatnonzero(np.diff(local.pair[order])) + 1
-    members = [part for part in np.split(order, cuts) if len(part) >= FEWEST_BLOCKS]
+    members = [part for part in np.split(order, cuts) if len(part) >= MIN_BLOCKS]
     fits = [_fit(local, part, (shapes[ends[local.pair[part[0]], 0]] - 1) / 2) for part in members]
     if not fits:
         return PairTurns(np.zeros((0, 2), np.int64), np.zeros((0, 4)), np.zeros((0, 4, 4)))
@@ -168,15 +171,26 @@ def _fit(
     design[:, 0, :2] = design[:, 1, 2:4] = place
     design[:, 0, 4] = design[:, 1, 5] = 1.0
     known, wanted = local.information[part], local.deviation_px[part]
-    trust = np.ones(len(part))
     ridge = np.diag([1e-6] * 6) * np.trace(known.sum(axis=0))
-    for _ in range(4):
-        weight = known * trust[:, None, None]
-        normal = np.einsum("bik,bij,bjl->kl", design, weight, design)
-        found = np.linalg.solve(normal + ridge, np.einsum("bik,bij,bj->k", design, weight, wanted))
+
+    def normal_matrix(trust: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(np.einsum("bik,bij,bjl->kl", design, known * trust[:, None, None], design))
+
+    def solve(trust: NDArray[np.float64]) -> NDArray[np.float64]:
+        right = np.einsum("bik,bij,bj->k", design, known * trust[:, None, None], wanted)
+        return np.linalg.solve(normal_matrix(trust) + ridge, right)
+
+    def squared(found: NDArray[np.float64]) -> NDArray[np.float64]:
         away = wanted - design @ found
-        squares = np.einsum("bi,bij,bj->b", away, known, away)
-        trust = 1 / (1 + squares / max(4 * float(np.median(squares)), 1e-12))
+        return np.asarray(np.einsum("bi,bij,bj->b", away, known, away))
+
+    def reweigh(found: NDArray[np.float64], number: int) -> NDArray[np.float64]:
+        squares = squared(found)
+        return 1 / (1 + squares / max(4 * float(np.median(squares)), 1e-12))
+
+    _, trust = irls(solve, reweigh, np.ones(len(part)), FIT_ROUNDS - 1)
+    found, normal = solve(trust), normal_matrix(trust)
+    squares = squared(found)
     fixed = normal[4:, 4:] + ridge[4:, 4:]
     information = normal[:4, :4] - normal[:4, 4:] @ np.linalg.solve(fixed, normal[4:, :4])
     freedom = max(1 - 3 / len(part), 0.25)  # six numbers were fitted to two per block

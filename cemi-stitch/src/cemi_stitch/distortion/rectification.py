@@ -1,4 +1,4 @@
-"""Turned frames straightened: matched again as they should have been recorded, and the layout solved anew."""
+"""Rectification: straightens turned frames, matches them again and solves the layout anew."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from cemi_core.model.corrections import CorrectedFrames
 from cemi_core.model.frame import Frame, FrameSource
 from cemi_core.model.layout import Layout, PairShift
+from cemi_core.numeric.significance import significance
 from cemi_stitch.distortion.frame_affine import corner_px
 from cemi_stitch.distortion.scan_geometry import with_geometry
-from cemi_stitch.frames.warp import UprightFrames
-from cemi_stitch.graph.acceptance import FINE_FLOOR, significance
+from cemi_stitch.graph.acceptance import FINE_FLOOR
 from cemi_stitch.graph.candidate_pairs import Window
-from cemi_stitch.matching.match_pairs import gated
+from cemi_stitch.matching.match_pairs import accepted
 from cemi_stitch.settings import KorniaSettings
 from cemi_stitch.solve.layout import solve_layout
 
 #: Rounds of straightening, and the change of a frame's corners, px, below which no more is worth it.
 ROUNDS, SETTLED_PX = 4, 0.05
-#: What straightening must add to the `gate.significance` of a frame's pairs, or the frame is left as it was.
+#: What straightening must add to the `significance` of a frame's pairs, or the frame is left as it was.
 CLEARLY = 6.0
 #: Half the window in which a pair of straightened frames is matched, px.
 REACH_PX = 12.0
 #: Turned frames that are named in a note.
-MOST_NAMED = 5
+MAX_NAMED = 5
 
 Rematch = Callable[[FrameSource, Sequence[Window]], list[PairShift]]
 
@@ -50,8 +51,10 @@ def with_upright_frames(
     half = (layout.shapes - 1) / 2
     before, total = layout, np.array(layout.affine)
     turned = _turned(total)
-    for number in range(ROUNDS if rematch is not None else 0):
-        upright = UprightFrames(source, None, total)
+    for number in range(ROUNDS):
+        if rematch is None:
+            break
+        upright = CorrectedFrames(source, None, total)
         solved = solve_layout(source.frames, _matched_again(upright, layout, turned, rematch), settings.tolerance)
         layout = with_geometry(upright, solved, settings.smoothing_px, turned)
         if number == 0:
@@ -92,7 +95,7 @@ def _matched_again(upright: FrameSource, layout: Layout, turned: Sequence[int], 
         windows.append(Window(pair.first, pair.second, (float(dy), float(dx)), (REACH_PX, REACH_PX)))
     pairs = list(layout.pairs)
     for n, fresh in zip(again, rematch(upright, windows), strict=True):
-        pairs[n] = gated(fresh, threshold)
+        pairs[n] = accepted(fresh, threshold)
     return pairs
 
 
@@ -102,8 +105,8 @@ def note_on_turned(frames: Sequence[Frame], layout: Layout, what: str) -> str:
     half = (layout.shapes - 1) / 2
     size = {n: corner_px(affine[n] - np.eye(2), half[n]) for n in range(len(layout))}
     turned = sorted((n for n in size if size[n] > 0), key=lambda n: -size[n])
-    named = [f"{frames[n].name} by {_turn(affine[n])} ({size[n]:.1f} px at its corners)" for n in turned[:MOST_NAMED]]
-    more = ", ..." if len(turned) > MOST_NAMED else ""
+    named = [f"{frames[n].name} by {_turn(affine[n])} ({size[n]:.1f} px at its corners)" for n in turned[:MAX_NAMED]]
+    more = ", ..." if len(turned) > MAX_NAMED else ""
     verb = "frame is" if len(turned) == 1 else "frames are"
     return f"{len(turned)} {verb} turned or distorted against the others: {', '.join(named)}{more}; {what}."
 

@@ -16,22 +16,25 @@ from numpy.typing import NDArray
 
 from cemi_core.model.frame import Frame, FrameSource
 from cemi_core.model.layout import Layout, ScanGeometry
+from cemi_core.numeric.robust import irls, lstsq_solver, mad_std, tukey_weights
 from cemi_stitch.correlation.block_shifts import LocalShifts, local_shifts
 from cemi_stitch.distortion.frame_affine import as_affine, frame_turns, suspicious_pairs
 from cemi_stitch.graph.candidate_pairs import nominal_positions
 
 #: Pairs whose local shifts are measured, at most and at least.
-MOST_PAIRS, FEWEST_PAIRS = 40, 6
+MAX_PAIRS, MIN_PAIRS = 40, 6
 #: Passes needed to tell the axes of stage and picture apart.
-FEWEST_PASSES = 3
+MIN_PASSES = 3
 #: Groups of frames that are left out one after the other to learn standard errors.
-MOST_GROUPS = 12
+MAX_GROUPS = 12
 #: A number is worth a sentence if it is this many standard errors from none and moves something in a frame this far.
 SURE, VISIBLE_PX = 4.0, 1.0
 #: Change of speed between two frames, as a share of the median speed, from which their shears can be told apart.
-LEAST_SPEED_CHANGE = 0.2
+MIN_SPEED_CHANGE = 0.2
+#: Rounds of a robust fit, and standard deviations from which on a point does not count at all (Tukey's 4.7).
+FIT_ROUNDS, OUTLIER = 8, 4.7
 #: Lines that blocks of an overlap must lie from its middle for its shear to show.
-LEAST_LINES = 8
+MIN_LINES = 8
 
 
 def with_geometry(source: FrameSource, layout: Layout, smoothing_px: float, turned: Sequence[int] = ()) -> Layout:
@@ -50,10 +53,10 @@ def with_geometry(source: FrameSource, layout: Layout, smoothing_px: float, turn
     known = layout.component == 0
     geometry = against_stage(source.frames, layout.positions_px, known)
     kept = [p for p in layout.pairs if p.kept and known[p.first]]
-    chosen = np.random.default_rng(0).permutation(len(kept))[:MOST_PAIRS]  # of all directions, whatever their order
+    chosen = np.random.default_rng(0).permutation(len(kept))[:MAX_PAIRS]  # of all directions, whatever their order
     picks = [kept[n] for n in np.sort(chosen).tolist()]
     affine = None
-    if len(picks) >= FEWEST_PAIRS:
+    if len(picks) >= MIN_PAIRS:
         drawn = {(pair.first, pair.second) for pair in picks}
         others = [p for p in suspicious_pairs(layout, turned) if (p.first, p.second) not in drawn]
         local = local_shifts(source, [*picks, *others], smoothing_px)
@@ -103,10 +106,10 @@ def against_stage(frames: Sequence[Frame], positions_px: NDArray[np.float64], kn
     passes = np.array([frame.row for frame in frames])[use]
     numbers = np.unique(passes)
     place, found = nominal[use], positions_px[use]
-    if len(numbers) < FEWEST_PASSES or len(place) < 3 * FEWEST_PASSES or np.ptp(place, axis=0).min() <= 0:
+    if len(numbers) < MIN_PASSES or len(place) < 3 * MIN_PASSES or np.ptp(place, axis=0).min() <= 0:
         return ScanGeometry()
     value = _axes(place, found)
-    scattered = np.random.default_rng(0).permutation(len(place)) % MOST_GROUPS
+    scattered = np.random.default_rng(0).permutation(len(place)) % MAX_GROUPS
     error = np.maximum(_jackknife(place, found, passes), _jackknife(place, found, scattered))
     scale_y, scale_x, rotation, shear = map(float, value)
     return ScanGeometry(
@@ -145,13 +148,12 @@ def _robust_fit(
     design: NDArray[np.float64], wanted: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the coefficients of ``design @ coefficients = wanted`` (Tukey's biweight) and the weights, shape (n,)."""
-    weight = np.ones(len(design))
-    for _ in range(8):
-        root = np.sqrt(weight)[:, None]
-        coefficients = np.linalg.lstsq(root * design, root * wanted, rcond=1e-9)[0]
+
+    def reweigh(coefficients: NDArray[np.float64], number: int) -> NDArray[np.float64]:
         away = np.linalg.norm(wanted - design @ coefficients, axis=1)
-        weight = np.clip(1 - (away / max(4.7 * 1.4826 * float(np.median(away)), 1e-6)) ** 2, 0, 1) ** 2
-    return coefficients, weight
+        return tukey_weights(away, max(float(mad_std(away, times=OUTLIER)), 1e-6))
+
+    return irls(lstsq_solver(design, wanted), reweigh, np.ones(len(design)), FIT_ROUNDS)
 
 
 def signed_speed(frames: Sequence[Frame], layout: Layout) -> NDArray[np.float64]:
@@ -199,10 +201,10 @@ def from_local_shifts(
     typical = float(np.nanmedian(np.abs(speed))) if np.isfinite(speed).any() else np.nan
     drift = speed / typical if typical > 0 else np.full(len(speed), np.nan)
     lines = (drift[ends[:, 1]] * second[:, 0] - drift[ends[:, 0]] * first[:, 0]) * half[0]
-    differ = np.abs(drift[ends[:, 1]] - drift[ends[:, 0]]) > LEAST_SPEED_CHANGE
+    differ = np.abs(drift[ends[:, 1]] - drift[ends[:, 0]]) > MIN_SPEED_CHANGE
     deviation = _centred(local.deviation_px, local.pair)
     lines = _centred(np.nan_to_num(lines)[:, None], local.pair)
-    tells = len(np.unique(local.pair[differ & (np.abs(lines[:, 0]) > LEAST_LINES)])) >= FEWEST_PAIRS
+    tells = len(np.unique(local.pair[differ & (np.abs(lines[:, 0]) > MIN_LINES)])) >= MIN_PAIRS
     if tells:
         bend = np.column_stack([bend, lines])
     if len(deviation) < 4 * bend.shape[1]:

@@ -1,1 +1,1 @@
-"""Frames made ready: filters, the cache, thumbnails, warps, what is fixed in all of them."""
+"""Frames made ready: filters, the cache, thumbnails, warps, fixed patterns."""

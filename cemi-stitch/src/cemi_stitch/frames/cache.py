@@ -1,4 +1,4 @@
-"""Frames as a matching task needs them: read once, smoothed, on the device, at full size and pooled."""
+"""Keeps the frames of a matching task: read once, smoothed, on the device, at full size and pooled."""
 
 from __future__ import annotations
 
@@ -46,12 +46,17 @@ class PreparedFrames:
     options : MatchOptions
     kept : int
         How many frames are kept.
+    keep_raw : bool
+        Whether `raw` is asked for.
     """
 
-    def __init__(self, source: FrameSource, options: MatchOptions, kept: int = FRAMES_KEPT) -> None:
+    def __init__(
+        self, source: FrameSource, options: MatchOptions, kept: int = FRAMES_KEPT, keep_raw: bool = False
+    ) -> None:
         self._source = source
         self._options = options
         self._most = kept
+        self._keep_raw = keep_raw
         self._kept: OrderedDict[int, dict[int, Tensor]] = OrderedDict()
 
     def shape(self, index: int, factor: int = 1) -> tuple[int, int]:
@@ -76,7 +81,7 @@ class PreparedFrames:
         return level.flip(self._options.mirror) if self._options.mirror else level
 
     def raw(self, index: int) -> Tensor:
-        """Return frame ``index`` without smoothing, which only the matcher ``phase`` keeps."""
+        """Return frame ``index`` without smoothing, which is kept on request only."""
         return self._levels(index)[0]
 
     def _levels(self, index: int) -> dict[int, Tensor]:
@@ -92,6 +97,6 @@ class PreparedFrames:
         if options.pattern is not None:
             frame = frame - options.pattern
         levels = {1: smoothed(frame, options.smoothing_px, options.device)}
-        if options.matcher == "phase":
+        if self._keep_raw:
             levels[0] = smoothed(frame, 0.0, options.device)
         return levels

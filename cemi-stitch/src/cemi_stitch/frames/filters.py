@@ -65,7 +65,8 @@ def pooled(picture: Tensor, factor: int) -> Tensor:
 
 def _block_means(image: NDArray[np.float32], step: int) -> NDArray[np.float32]:
     height, width = image.shape[0] // step, image.shape[1] // step
-    return cv2.resize(image[: height * step, : width * step], (width, height), interpolation=cv2.INTER_AREA)
+    whole = image[: height * step, : width * step]
+    return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), np.float32)
 
 
 def without_shading(picture: Tensor, sigma_px: float) -> Tensor:
@@ -148,4 +149,4 @@ def _slow_operator(side: int, step: int, sigma: float) -> NDArray[np.float32]:
     below = np.minimum(place.astype(int), max(blocks - 2, 0))
     above = np.minimum(below + 1, blocks - 1)
     share_above = (place - below)[:, None]
-    return ((1 - share_above) * blur[below] + share_above * blur[above]).astype(np.float32)
+    return np.asarray((1 - share_above) * blur[below] + share_above * blur[above], np.float32)

@@ -1,9 +1,9 @@
-"""What is fixed in the pixels, whatever the specimen does: detector pattern, dust, remains of a data bar.
+"""Finds a fixed pattern: what stays at the same pixels of all frames, such as dust or the remains of a data bar.
 
-It lies at the same place in all frames and so votes for "no shift". What all frames share is their mean; but where the
-specimen drifts by little, the mean shows the specimen too, only blurred. So it takes two rounds: frames as they are and
-frames less their mean give two layouts; the one that explains more of the frames, by a specimen that moves and a
-pattern that stays, tells the two apart.
+A fixed pattern correlates at "no shift". The mean of all frames shows it; but where the specimen drifts by little, the
+mean shows the specimen too, only blurred. So it takes two rounds: frames as they are and frames less their mean give
+two layouts, and the one that explains more of the frames, by a specimen that moves and a pattern that stays, tells the
+two apart.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def shared_picture(sums: FrameSums, smoothing_px: float) -> Picture | None:
     if sum(sums.counts) < MIN_FRAMES:
         return None
     halves = [_detail((total / count).astype(np.float32)) for total, count in zip(sums.sums, sums.counts, strict=True)]
-    if _agreement(*halves, smoothing_px) < MIN_AGREEMENT:
+    if _agreement(halves[0], halves[1], smoothing_px) < MIN_AGREEMENT:
         return None
     return ((sums.counts[0] * halves[0] + sums.counts[1] * halves[1]) / sum(sums.counts)).astype(np.float32)
 
@@ -144,10 +144,10 @@ def _told_apart(
             specimen += cv2.warpAffine(frame - pattern, move, wide, flags=flags)
         specimen /= np.maximum(seen, 1)
         rest = [f - cv2.warpAffine(specimen, m, shape[::-1], flags=flags) for f, m in zip(frames, back, strict=True)]
-        halves = [np.mean(rest[start::2], axis=0, dtype=np.float32) for start in (0, 1)]
+        halves = [np.asarray(np.mean(rest[start::2], axis=0, dtype=np.float32)) for start in (0, 1)]
         pattern = np.mean(rest, axis=0, dtype=np.float32)
     unexplained = float(np.mean([smoothed(part - pattern, smoothing_px, "cpu").var() for part in rest]))
-    if _agreement(*halves, smoothing_px) < MIN_AGREEMENT:
+    if _agreement(halves[0], halves[1], smoothing_px) < MIN_AGREEMENT:
         return Explanation(None, unexplained)
     return Explanation(_neutral(halves), unexplained)
 

@@ -1,4 +1,4 @@
-"""Thumbnails: small copies of all frames, small enough to keep in memory, for the coarse search and for brightness."""
+"""Thumbnails: copies of all frames, small enough to keep in memory, for the coarse search and for brightness."""
 
 from __future__ import annotations
 
@@ -9,10 +9,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-
-from cemi_core.model.frame import FrameSource
-from cemi_stitch.frames.fixed_pattern import FrameSums, summed
-from cemi_stitch.tasks import use_threads
 
 #: A thumbnail has at most this many pixels, ...
 MAX_PIXELS = 48_000
@@ -50,15 +46,6 @@ def thumbnail_factor(shapes: Sequence[tuple[int, int]]) -> int:
     largest = max(height * width for height, width in shapes)
     shortest = min(min(shape) for shape in shapes)
     return max(1, min(math.ceil(math.sqrt(largest / budget)), shortest // 8))
-
-
-def survey_frames(
-    source: FrameSource, indices: Sequence[int], factor: int, threads: int, add_up: bool = False
-) -> tuple[list[Thumbnail], FrameSums | None]:
-    """Read frames and return their thumbnails and, if asked for, their sums; a module-level function for executors."""
-    use_threads(threads)
-    frames = [source.read(index) for index in indices]
-    return [make_thumbnail(frame, factor) for frame in frames], summed(indices, frames) if add_up else None
 
 
 def make_thumbnail(image: NDArray[np.float32], factor: int) -> Thumbnail:

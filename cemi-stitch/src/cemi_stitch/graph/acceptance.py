@@ -1,4 +1,4 @@
-"""Gates: which measured shifts are believed, by a threshold from the data and by closing loops."""
+"""Decides which measured shifts are accepted: by a threshold from the data, and by whether loops close."""
 
 from __future__ import annotations
 
@@ -10,26 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemi_core.model.layout import PairShift
+from cemi_core.numeric.robust import mad
 
 #: Significance that chance reaches among the shifts of a window, whatever the specimen: 2 ln(10^5) standard deviations
 #: squared, one independent pixel in 28 (what a Gaussian of 1.5 px leaves) and in 9 (thumbnails, which are not
 #: smoothed).
 FINE_FLOOR, COARSE_FLOOR = 25.0, 14.0
-
-
-def significance(quality: NDArray[np.float64] | float, pixels: NDArray[np.float64] | float) -> NDArray[np.float64]:
-    """Return a correlation as Fisher's z times the root of the number of pixels, which overlaps of all sizes share.
-
-    ``atanh(r) * sqrt(n)`` has unit variance for n independent pixels; pixels of an image are not independent, but the
-    factor is the same for all overlaps of one specimen, so that a threshold from overlaps of one size holds for
-    another.
-    """
-    return np.arctanh(np.clip(quality, -0.9999, 0.9999)) * np.sqrt(pixels)
-
-
-def quality_at(threshold: float, pixels: float) -> float:
-    """Return the correlation whose `significance` is ``threshold`` in an overlap of ``pixels``."""
-    return math.tanh(threshold / math.sqrt(max(pixels, 1.0)))
 
 
 def permutation_threshold(false_matches: NDArray[np.float64], rate: float, floor: float) -> float:
@@ -57,8 +43,7 @@ def permutation_threshold(false_matches: NDArray[np.float64], rate: float, floor
     if len(found) < 3:
         return floor
     median = float(np.median(found))
-    deviation = float(np.median(np.abs(found - median)))
-    beta = deviation / 0.767  # median absolute deviation of Gumbel's distribution of scale 1
+    beta = float(mad(found, median)) / 0.767  # median absolute deviation of Gumbel's distribution of scale 1
     mode = median + beta * math.log(math.log(2))
     return max(floor, mode - beta * math.log(-math.log1p(-rate)))
 

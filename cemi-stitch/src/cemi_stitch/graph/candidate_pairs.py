@@ -1,4 +1,4 @@
-"""Which frames are compared, and where each comparison looks."""
+"""Chooses which frames are compared, and the window of shifts for each pair."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def consecutive_windows(frames: Sequence[Frame], min_overlap: float, tolerance: 
     overlap, and up to 40 frames are compared each with each.
     """
     nominal = nominal_positions(frames)
-    known = np.isfinite(nominal).all(axis=1)
+    known = np.asarray(np.isfinite(nominal).all(axis=1))
     pairs = [(i, i + 1) for i in range(len(frames) - 1)]
     if not known.all() and len(frames) <= MAX_FRAMES_FOR_ALL_PAIRS:
         pairs = [(i, j) for i in range(len(frames)) for j in range(i + 1, len(frames))]

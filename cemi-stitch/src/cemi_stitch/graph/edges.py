@@ -1,4 +1,4 @@
-"""What joins two frames beside a whole shift."""
+"""Shifts between two frames that are known in one direction only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loops of measured shifts: how far they are from closing, which tells their error without any truth."""
+"""Measures how far loops of shifts are from closing, which gives their error without any ground truth."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cemi_core.model.layout import PairShift
 
 #: Loops of one kind that are looked at, at most, spread evenly over the frames.
-MOST_LOOPS = 20_000
+MAX_LOOPS = 20_000
 
 
 def loop_closures(pairs: Sequence[PairShift]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -48,12 +48,13 @@ def loop_closures(pairs: Sequence[PairShift]) -> tuple[NDArray[np.float64], NDAr
     return _closures(_sample(three), step), _closures(_sample(four), step)
 
 
-def _sample(loops: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
-    return loops[:: -(-len(loops) // MOST_LOOPS)] if loops else loops
+def _sample(loops: Sequence[tuple[int, ...]]) -> Sequence[tuple[int, ...]]:
+    return loops[:: -(-len(loops) // MAX_LOOPS)] if loops else loops
 
 
 def _closures(
     loops: Sequence[tuple[int, ...]], step: dict[tuple[int, int], NDArray[np.float64]]
 ) -> NDArray[np.float64]:
-    gaps = [sum(step[pair] for pair in zip(loop, loop[1:] + loop[:1], strict=True)) for loop in loops]
-    return np.linalg.norm(np.reshape(gaps, (-1, 2)), axis=1)
+    none = np.zeros(2)
+    gaps = [sum((step[pair] for pair in zip(loop, loop[1:] + loop[:1], strict=True)), none) for loop in loops]
+    return np.asarray(np.linalg.norm(np.reshape(gaps, (-1, 2)), axis=1))

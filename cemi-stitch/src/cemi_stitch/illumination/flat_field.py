@@ -9,9 +9,9 @@ import numpy as np
 from numpy.polynomial.legendre import legvander
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix, csc_matrix, diags, hstack
-from scipy.sparse.linalg import splu
 
 from cemi_core.model.layout import PairShift
+from cemi_core.numeric.robust import absolute_weights, factorised, huber_weights, irls, mad_std, normal_solver
 from cemi_stitch.frames.thumbnails import Thumbnail
 from cemi_stitch.illumination.gain_offset import GAIN_SPREAD, overlap_slices
 
@@ -32,6 +32,9 @@ SIGNIFICANT, MIN_SHADING = 3.0, 0.002
 CELLS, MAX_PAIRS = 4, 2000
 #: No comparison of two cells is better than this (logarithm); darker cells ([0, 1] scale) are not compared.
 ERROR_FLOOR, MIN_BRIGHTNESS = 0.002, 0.02
+#: Rounds of solving for the shading and weighing cells anew, the error (logarithm) of cells that the first one assumes,
+#: and rounds for the leans.
+ROUNDS, FIRST_ERROR, LEAN_ROUNDS = 6, 0.02, 30
 #: Frames side by side that sample a specimen well enough to average it out; fewer do where a trend is reckoned with.
 MIN_SAMPLES, MIN_SAMPLES_LEAN = 5, 2
 
@@ -159,7 +162,7 @@ def _mean_shading(thumbnails: Sequence[Thumbnail], factor: int, positions_px: Ar
     if len(fits) < MIN_FRAMES:
         return np.zeros(len(orders)), np.zeros(len(orders))
     middle = np.median(fits, axis=0)
-    spread = np.maximum(1.4826 * np.median(np.abs(fits - middle), axis=0), 1e-4)
+    spread = np.maximum(mad_std(fits, middle, axis=0), 1e-4)
     inner = np.clip(fits, middle - 3 * spread, middle + 3 * spread)
     size = np.median([thumbnail.levels.shape for thumbnail in thumbnails], axis=0) * factor
     along_y, along_x = np.ptp(positions_px, axis=0) / size + 1  # frames that would lie side by side
@@ -201,15 +204,16 @@ def _solve(count: int, cells: Cells, mean: Array, precision: Array) -> tuple[Arr
     goal = np.concatenate([np.zeros(count), precision * mean])
     unit = np.zeros((count + terms, terms))
     unit[count:] = np.eye(terms)
-    error, robust = 0.02, np.ones(number)
-    for _ in range(6):
-        weight = diags(robust * (cells.share / error) ** 2)
-        factors = splu(csc_matrix(design.T @ weight @ design + diags(known)))
-        value = factors.solve(design.T @ (weight @ cells.ratio) + goal)
+
+    def reweigh(value: Array, round_number: int) -> Array:
         misfit = np.abs(design @ value - cells.ratio) * cells.share
-        if number:
-            error = max(1.4826 * float(np.median(misfit)), ERROR_FLOOR)
-        robust = 1 / np.maximum(misfit / (2 * error), 1.0)
+        error = max(float(mad_std(misfit)), ERROR_FLOOR) if number else FIRST_ERROR
+        return huber_weights(misfit, 2 * error) * (cells.share / error) ** 2
+
+    solve, prior = normal_solver(design, cells.ratio, diags(known), goal), diags(known)
+    _, weight = irls(solve, reweigh, (cells.share / FIRST_ERROR) ** 2, ROUNDS - 1)
+    factors = factorised(design, weight, prior)
+    value: Array = factors.solve(design.T @ (weight * cells.ratio) + goal)
     covariance: Array = factors.solve(unit)[count:]
     return value[count:], covariance
 
@@ -229,11 +233,15 @@ def _with_common_leans(value: Array, cells: Cells) -> Array:
     lean = _is_lean()
     shading = _basis(cells.first_place) - _basis(cells.second_place)
     rest = cells.ratio - shading[:, ~lean] @ value[~lean]
-    common, weight = np.zeros(2), cells.share**2
-    for _ in range(30):
+
+    def solve(weight: Array) -> Array:
         terms = shading[:, lean] * weight[:, None]
-        common = np.linalg.lstsq(terms.T @ shading[:, lean], terms.T @ rest, rcond=1e-9)[0]
-        weight = cells.share**2 / np.maximum(np.abs(rest - shading[:, lean] @ common), ERROR_FLOOR)
+        return np.asarray(np.linalg.lstsq(terms.T @ shading[:, lean], terms.T @ rest, rcond=1e-9)[0], np.float64)
+
+    def reweigh(common: Array, number: int) -> Array:
+        return absolute_weights(rest - shading[:, lean] @ common, ERROR_FLOOR, cells.share**2)
+
+    common, _ = irls(solve, reweigh, cells.share**2, LEAN_ROUNDS)
     result = value.copy()
     agree = np.sign(common) == np.sign(value[lean])
     result[lean] = np.where(agree, np.sign(common) * np.minimum(np.abs(common), np.abs(value[lean])), 0.0)

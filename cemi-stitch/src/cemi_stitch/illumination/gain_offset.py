@@ -1,4 +1,4 @@
-"""Exposure: a brightness gain and offset per frame, so that overlapping frames agree."""
+"""Finds a brightness gain and offset per frame, so that overlapping frames agree."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix, csc_matrix, diags, hstack
-from scipy.sparse.linalg import splu
 
-from cemi_core.model.flat_field import spread_over
+from cemi_core.model.corrections import spread_over
 from cemi_core.model.layout import PairShift
+from cemi_core.numeric.robust import huber_weights, irls, mad_std, normal_solver
 from cemi_stitch.frames.thumbnails import Thumbnail
 
 #: What is known of gains (as logarithm) and offsets before looking: standard deviations. They keep errors from adding
@@ -26,6 +26,8 @@ GAIN_SHADING_LEFT, OFFSET_SHADING_LEFT = 0.002, 0.001
 GAIN_FLOOR, OFFSET_FLOOR = 0.003, 0.0005
 #: Gains outside are taken as wrong and limited.
 GAIN_RANGE = (0.25, 4.0)
+#: Rounds of solving for gains or offsets and weighing overlaps anew.
+ROUNDS = 6
 #: Contrast (standard deviation on the [0, 1] scale) that an overlap needs to say something on the gain.
 MIN_CONTRAST = 0.003
 
@@ -123,14 +125,14 @@ def _solve(
     design = csc_matrix(hstack([incidence, csc_matrix(lean)]))
     goal = np.concatenate([centre, [0.0, 0.0]])
     prior = np.concatenate([np.full(count, known.spread**-2), np.full(2, known.shading**-2)])
-    error, robust, value = known.spread / 5, np.ones(len(edges)), goal
-    for _ in range(6):
-        weight = diags(robust * (share / error) ** 2)
-        normal = csc_matrix(design.T @ weight @ design + diags(prior))
-        value = splu(normal).solve(design.T @ (weight @ difference) + prior * goal)
+
+    def reweigh(value: NDArray[np.float64], number: int) -> NDArray[np.float64]:
         misfit = np.abs(design @ value - difference) * share
-        error = max(1.4826 * float(np.median(misfit)), known.floor)
-        robust = 1 / np.maximum(misfit / (3 * error), 1.0)
+        error = max(float(mad_std(misfit)), known.floor)
+        return huber_weights(misfit, 3 * error) * (share / error) ** 2
+
+    solve = normal_solver(design, difference, diags(prior), prior * goal)
+    value, _ = irls(solve, reweigh, (share / (known.spread / 5)) ** 2, ROUNDS)
     return value[:count]
 
 

@@ -1,4 +1,4 @@
-"""Many looks at once, as a GPU likes it: all pairs of a batch in one gather, one shading filter, one correlation."""
+"""Evaluates many pairs at once, as a GPU likes it: one gather, one shading filter, one correlation per batch."""
 
 from __future__ import annotations
 
@@ -11,42 +11,44 @@ from cemi_stitch.correlation.zncc import template_zncc
 from cemi_stitch.frames.cache import PreparedFrames
 from cemi_stitch.frames.filters import shading_block, shading_sigma_px, without_shading_by_torch
 from cemi_stitch.graph.candidate_pairs import Window
-from cemi_stitch.matching.evaluation import TOO_SMALL, Look, Pieces, Sight, pieces, sight
+from cemi_stitch.matching.evaluation import TOO_SMALL, Evaluation, Outcome, Pieces, outcome, pieces
 
-#: Looks that are correlated at once; each takes some 20 MB for a short while at full resolution.
-MOST_TOGETHER = 64
+#: Pairs that are correlated at once; each takes some 20 MB for a short while at full resolution.
+MAX_TOGETHER = 64
 
 Size = tuple[int, int]
 
 
-def seen_together(frames: PreparedFrames, windows: Mapping[int, Window], looks: Mapping[int, Look]) -> dict[int, Sight]:
-    """Return what each look at its window shows; looks that are alike are taken in one batch.
+def evaluated_together(
+    frames: PreparedFrames, windows: Mapping[int, Window], evaluations: Mapping[int, Evaluation]
+) -> dict[int, Outcome]:
+    """Return the outcome of each evaluation; those of like size share a batch.
 
     Parameters
     ----------
     frames : PreparedFrames
         With room for all frames of the windows.
-    windows, looks : mapping
-        By number; every number in ``looks`` has its window.
+    windows, evaluations : mapping
+        By number; every number in ``evaluations`` has its window.
     """
-    found: dict[int, Sight] = {}
-    alike: dict[tuple[object, ...], list[tuple[int, Pieces]]] = {}
-    for number, look in looks.items():
+    found: dict[int, Outcome] = {}
+    alike: dict[tuple[int, int, float, tuple[int, ...]], list[tuple[int, Pieces]]] = {}
+    for number, evaluation in evaluations.items():
         window = windows[number]
-        second = frames.shape(window.second, look.level)
-        cut = pieces(frames.shape(window.first, look.level), second, look)
+        second = frames.shape(window.second, evaluation.level)
+        cut = pieces(frames.shape(window.first, evaluation.level), second, evaluation)
         if cut is None:
             found[number] = TOO_SMALL
             continue
         sigma = shading_sigma_px(second)
-        blocks = tuple(shading_block(size, sigma) for size in (_patch_size(cut, look.reach), cut.size))
-        alike.setdefault((look.level, look.reach, sigma, blocks), []).append((number, cut))
+        blocks = tuple(shading_block(size, sigma) for size in (_patch_size(cut, evaluation.reach), cut.size))
+        alike.setdefault((evaluation.level, evaluation.reach, sigma, blocks), []).append((number, cut))
     for (level, reach, sigma, _), members in alike.items():
-        for start in range(0, len(members), MOST_TOGETHER):
-            some = members[start : start + MOST_TOGETHER]
+        for start in range(0, len(members), MAX_TOGETHER):
+            some = members[start : start + MAX_TOGETHER]
             surfaces = _surfaces(frames, [windows[n] for n, _ in some], [cut for _, cut in some], level, reach, sigma)
             for (number, cut), surface in zip(some, surfaces.cpu().numpy(), strict=True):
-                found[number] = sight(surface, cut.size[0] * cut.size[1])
+                found[number] = outcome(surface, cut.size[0] * cut.size[1])
     return found
 
 

@@ -1,7 +1,7 @@
-"""Pairs on which a place hangs alone: looked at again, whether the whole overlap says so or a few pixels at its edge.
+"""Re-checks bridge pairs, the only link between two groups of frames: does the whole overlap support the shift?
 
-A pair in a loop is confirmed by the others. One that no loop passes through decides alone where frames lie, and where
-the overlap shows no more than a particle that its edge cuts through, the particle may fit as well several pixels away.
+A loop confirms the pairs in it. A bridge decides alone where frames lie; and where its overlap shows no more than a
+particle that is cut by the edge, that particle may fit as well several pixels away.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ from numpy.typing import NDArray
 
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import PairShift
+from cemi_core.numeric.significance import significance
 from cemi_stitch.correlation.zncc import overlap_zncc
 from cemi_stitch.frames.filters import smoothed
-from cemi_stitch.graph.acceptance import significance
 from cemi_stitch.tasks import batches, spread, use_threads
 
-#: Pairs of a stated standard error below this, px, need no second look.
+#: Pairs of a stated standard error below this, px, need no re-check.
 SURE_PX = 0.12
-#: Half the window of the second look, how far a peak may lie from the shift, and from where on shifts are others, px.
+#: Half the window of the re-check, how far a peak may lie from the shift, and from where on shifts are others, px.
 REACH_PX, NEAR_PX, ELSEWHERE_PX = 10, 1.5, 2.5
-#: The shift must be more significant than any elsewhere by this: about what chance alone adds (`gate.significance` of
+#: The shift must be more significant than any elsewhere by this: about what chance alone adds (the `significance` of
 #: pictures smoothed with 1.5 px has a standard deviation of 5).
 CLEARLY = 6.0
-#: Pairs that one task looks at.
+#: Pairs that one task re-checks.
 PAIRS_PER_TASK = 8
 
 
-def looked_at_again(
+def checked_bridges(
     source: FrameSource,
     pairs: Sequence[PairShift],
     smoothing_px: float,
     threads: int = 1,
     executor: Executor | None = None,
 ) -> list[PairShift]:
-    """Return the pairs, those dropped on which a place hangs alone and which fit nearly as well elsewhere.
+    """Return the pairs; bridges that fit nearly as well at another shift are dropped.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""One look at a pair: the ZNCC of its overlap at the whole shifts around an expected one, on one level."""
+"""Evaluates a pair of frames: the ZNCC of the overlap at the whole shifts around an expected one, on one level."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ MAX_TEMPLATE_PIXELS = 300_000
 
 
 @dataclass(frozen=True)
-class Look:
-    """Where to look: shifts of ``middle`` give or take ``reach``, (y, x) in px of a level (a pooling factor)."""
+class Evaluation:
+    """Which shifts to try: ``middle`` give or take ``reach``, (y, x) in px of a level (a pooling factor)."""
 
     level: int
     middle: tuple[int, int]
@@ -34,44 +34,44 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a look shows: ZNCC at each shift, float32 (2 reach + 1, 2 reach + 1), from so many pixels of the level."""
+class Surface:
+    """ZNCC at each shift, ``surface``, float32 (2 reach + 1, 2 reach + 1), from so many pixels of the level."""
 
     surface: NDArray[np.float32]
     pixels: int
 
 
-#: A look that shows nothing says why.
-Sight = Seen | str
+#: What an evaluation gives: a surface, or the reason why there is none.
+Outcome = Surface | str
 TOO_SMALL, NO_CONTRAST = "overlap is too small", "overlap has no contrast"
 
 
 @dataclass(frozen=True)
 class Pieces:
-    """What a look compares: the corners (y, x) of patch and template in their frames, and the template's size."""
+    """What is compared: the corners (y, x) of patch and template in their frames, and the template's size."""
 
     patch: tuple[int, int]
     template: tuple[int, int]
     size: tuple[int, int]
 
 
-def pieces(first: Sequence[int], second: Sequence[int], look: Look) -> Pieces | None:
+def pieces(first: Sequence[int], second: Sequence[int], evaluation: Evaluation) -> Pieces | None:
     """Return the template in a frame of shape ``second`` and the patch, larger by the reach, in one of ``first``.
 
     Overlaps thinner than some smoothed edges keep theirs: a little wrong is better than nothing left. None where the
     overlap is too small.
     """
-    bounds, spared = [], THIN_FINE if look.level == 1 else THIN_COARSE
+    bounds, spared = [], THIN_FINE if evaluation.level == 1 else THIN_COARSE
     for axis in (0, 1):
-        start = max(0, look.reach - look.middle[axis])
-        stop = min(second[axis], first[axis] - look.reach - look.middle[axis])
+        start = max(0, evaluation.reach - evaluation.middle[axis])
+        stop = min(second[axis], first[axis] - evaluation.reach - evaluation.middle[axis])
         if stop - start < MIN_SIDE:
             return None
         # Smoothing saw nothing beyond the edge of a frame: what lies there differs between two frames.
         edge = EDGE_PX if stop - start >= spared * EDGE_PX else 0
         bounds.append((start + edge, stop - edge))
     (top, bottom), (left, right) = _middle(bounds)
-    corner = (top + look.middle[0] - look.reach, left + look.middle[1] - look.reach)
+    corner = (top + evaluation.middle[0] - evaluation.reach, left + evaluation.middle[1] - evaluation.reach)
     return Pieces(corner, (top, left), (bottom - top, right - left))
 
 
@@ -83,20 +83,20 @@ def _middle(bounds: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     return [(start + c, stop - c) for (start, stop), c in zip(bounds, cut, strict=True)]
 
 
-def seen_on_cpu(first: Tensor, second: Tensor, look: Look, every: int = 1) -> Sight:
-    """Look at two pictures (h, w) on the CPU; ``every`` so many rows and columns of the template are enough."""
-    cut = pieces(first.shape, second.shape, look)
+def evaluated(first: Tensor, second: Tensor, evaluation: Evaluation, every: int = 1) -> Outcome:
+    """Evaluate two frames (h, w) on the CPU; ``every`` so many rows and columns of the template are enough."""
+    cut = pieces(first.shape, second.shape, evaluation)
     if cut is None:
         return TOO_SMALL
     (height, width), sigma = cut.size, shading_sigma_px(second.shape)
-    patch = _part(first, cut.patch, (height + 2 * look.reach, width + 2 * look.reach))
-    patch, template = (without_shading(part, sigma).numpy() for part in (patch, _part(second, cut.template, cut.size)))
-    return sight(template_zncc_on_cpu(patch, template, every), height * width)
+    wide = _part(first, cut.patch, (height + 2 * evaluation.reach, width + 2 * evaluation.reach))
+    patch, template = (without_shading(part, sigma).numpy() for part in (wide, _part(second, cut.template, cut.size)))
+    return outcome(template_zncc_on_cpu(patch, template, every), height * width)
 
 
-def sight(surface: NDArray[np.float32], pixels: int) -> Sight:
-    """Return what a surface shows, or that it shows nothing."""
-    return Seen(surface, pixels) if surface.any() else NO_CONTRAST
+def outcome(surface: NDArray[np.float32], pixels: int) -> Outcome:
+    """Return a surface, or the reason why it tells nothing."""
+    return Surface(surface, pixels) if surface.any() else NO_CONTRAST
 
 
 def _part(picture: Tensor, corner: tuple[int, int], size: tuple[int, int]) -> Tensor:

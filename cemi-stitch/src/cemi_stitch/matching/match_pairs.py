@@ -1,4 +1,4 @@
-"""Matching at full resolution: windows in, shifts out, in batches over an executor, gated by what chance can give."""
+"""Matches pairs at full resolution, in batches over an executor, and accepts what chance alone would not give."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ import numpy as np
 
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import PairShift
+from cemi_core.model.progress import Progress, silent
+from cemi_core.model.stages import Journal
+from cemi_core.numeric.significance import correlation_at, significance
 from cemi_stitch.frames.cache import MatchOptions
-from cemi_stitch.graph.acceptance import FINE_FLOOR, permutation_threshold, quality_at, significance
+from cemi_stitch.graph.acceptance import FINE_FLOOR, permutation_threshold
 from cemi_stitch.graph.candidate_pairs import Window
-from cemi_stitch.matching.matchers import match_windows
-from cemi_stitch.tasks import Journal, Progress, batches, no_progress, spread
+from cemi_stitch.matching.matcher import match_windows
+from cemi_stitch.tasks import batches, spread
 
 #: Pairs that one task matches: a good 100 ms; and where a GPU takes all of them at once.
 PAIRS_PER_TASK, PAIRS_TOGETHER = 48, 256
@@ -44,7 +47,7 @@ class Matching:
     source: FrameSource
     options: MatchOptions
     executor: Executor | None = None
-    progress: Progress = no_progress
+    progress: Progress = silent
     journal: Journal | None = None
 
 
@@ -76,7 +79,7 @@ def matched_beyond_chance(matching: Matching, windows: Sequence[Window], false_m
         wide: _chance_threshold(matching, [window for window in windows if window.wide == wide], false_match_rate)
         for wide in {window.wide for window in windows}
     }
-    return [gated(pair, threshold[window.wide]) for pair, window in zip(measured, windows, strict=True)]
+    return [accepted(pair, threshold[window.wide]) for pair, window in zip(measured, windows, strict=True)]
 
 
 def _chance_threshold(matching: Matching, alike: Sequence[Window], false_match_rate: float) -> float:
@@ -90,9 +93,9 @@ def _chance_threshold(matching: Matching, alike: Sequence[Window], false_match_r
     return permutation_threshold(values, false_match_rate, FINE_FLOOR)
 
 
-def gated(pair: PairShift, threshold: float) -> PairShift:
+def accepted(pair: PairShift, threshold: float) -> PairShift:
     """Drop a shift whose `significance` is below ``threshold``."""
-    limit = quality_at(threshold, pair.overlap_px)
+    limit = correlation_at(threshold, pair.overlap_px)
     if pair.kept and pair.quality < limit:
         return pair.dropped(f"correlation {pair.quality:.2f} below the threshold {limit:.2f} found by permutation")
     return pair

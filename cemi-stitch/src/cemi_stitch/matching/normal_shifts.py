@@ -1,8 +1,8 @@
-"""Pairs that show straight lamellae: they tell their shift across the lamellae, and nothing along them.
+"""Normal shifts: pairs that show only straight lamellae tell their shift across them, and nothing along them.
 
-Such an overlap correlates all along a ridge, and so do overlaps that have nothing to do with each other, which is why
-its peak proves nothing. But where the stage is known to less than half a period, the phase of the lamellae tells the
-shift across them to a fraction of a pixel. That makes the picture whole; along the lamellae the stage decides.
+This is the aperture problem. Such an overlap correlates all along a ridge, and so do overlaps that have nothing in
+common, so its peak proves nothing. But where the stage is known to less than half a period, the phase of the lamellae
+gives the shift across them to a fraction of a pixel; along the lamellae the stage decides.
 """
 
 from __future__ import annotations
@@ -18,8 +18,11 @@ from numpy.typing import NDArray
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import Layout, PairShift
 from cemi_core.numeric.noise import noise_std
+from cemi_core.numeric.significance import significance
+from cemi_core.numeric.structure_tensor import mean_tensor, principal_axis
+from cemi_core.numeric.zncc import zncc
 from cemi_stitch.frames.filters import smoothed
-from cemi_stitch.graph.acceptance import FINE_FLOOR, significance
+from cemi_stitch.graph.acceptance import FINE_FLOOR
 from cemi_stitch.graph.edges import NormalShift
 from cemi_stitch.tasks import batches, spread, use_threads
 
@@ -29,16 +32,16 @@ UNSURE_PX = 0.5
 STRAIGHT = 0.01
 #: Pixels at the edge of an overlap that are left out (smoothing saw nothing beyond), the shortest side of what is left,
 #: and the most pixels that are compared.
-EDGE_PX, SHORTEST_PX, MOST_PIXELS = 4, 16, 60_000
+EDGE_PX, MIN_SIDE_PX, MAX_PIXELS = 4, 16, 60_000
 #: Least correlation, and the share of it that no other peak may reach.
-LEAST_QUALITY, RIVAL_SHARE = 0.2, 0.8
+MIN_QUALITY, RIVAL_SHARE = 0.2, 0.8
 #: Distance within which a parabola is laid through the correlation, and from which on peaks are others, px.
 NEAR_PX, ELSEWHERE_PX = 2.2, 3.0
 #: Lamellae whose directions differ by less run the same way, rad.
 SAME_WAY = 0.02
 #: Independent pixels: one in so many after a Gaussian of 1.5 px.
 PIXELS_PER_INDEPENDENT = 28
-#: Pairs that one task looks at.
+#: Pairs that one task measures.
 PAIRS_PER_TASK = 8
 
 
@@ -89,7 +92,7 @@ def show_straight_lamellae(
     return found
 
 
-def one_way_shifts(
+def measured_normal_shifts(
     source: FrameSource,
     expected: Sequence[tuple[int, int, tuple[float, float]]],
     reach_px: float,
@@ -185,14 +188,14 @@ def _across(
     best = int(np.argmax(quality))
     inside = abs(across[best] - np.dot(normal, expected)) < reach_px - 1
     near = np.abs(across - across[best]) <= NEAR_PX
-    if quality[best] < LEAST_QUALITY or not inside or near.sum() < 4 or not _is_lonely(across, quality, best):
+    if quality[best] < MIN_QUALITY or not inside or near.sum() < 4 or not _is_lonely(across, quality, best):
         return None
     bend, slope, _ = np.polyfit(across[near] - across[best], quality[near], 2)
     if bend >= 0:
         return None
     step, pixels = float(np.clip(-slope / (2 * bend), -NEAR_PX, NEAR_PX)), parts[0].size
-    doubt = 2 * max(1 - float(quality[best]), 1e-3) * PIXELS_PER_INDEPENDENT / (-2 * bend * pixels)
-    sigma = math.sqrt(doubt + (max(spread_squared, 0.0) + SAME_WAY**2 / 3) * reach_px**2 / 12)
+    variance = 2 * max(1 - float(quality[best]), 1e-3) * PIXELS_PER_INDEPENDENT / (-2 * bend * pixels)
+    sigma = math.sqrt(variance + (max(spread_squared, 0.0) + SAME_WAY**2 / 3) * reach_px**2 / 12)
     move = float(across[best]) + step - float(np.dot(normal, expected))
     shift = (expected[0] + move * normal[0], expected[1] + move * normal[1])
     return normal, shift, sigma, float(quality[best]), pixels, normal_sigma
@@ -215,12 +218,12 @@ def _shared(
     for axis in (0, 1):
         by = int(shift[axis])
         start, stop = max(0, by) + EDGE_PX, min(first.shape[axis], by + second.shape[axis]) - EDGE_PX
-        if stop - start < SHORTEST_PX:
+        if stop - start < MIN_SIDE_PX:
             return None
         in_first.append(slice(start, stop))
         in_second.append(slice(start - by, stop - by))
     parts = first[tuple(in_first)], second[tuple(in_second)]
-    keep = min(1.0, math.sqrt(MOST_PIXELS / parts[0].size))
+    keep = min(1.0, math.sqrt(MAX_PIXELS / parts[0].size))
     cut = [int(side * (1 - keep) / 2) for side in parts[0].shape]
     middle = tuple(slice(c, side - c) for c, side in zip(cut, parts[0].shape, strict=True))
     return parts[0][middle], parts[1][middle]
@@ -229,17 +232,14 @@ def _shared(
 def _lamellae(picture: NDArray[np.float32], noise: float) -> tuple[tuple[float, float], float, float]:
     """Return the normal (y, x) of lamellae, the square of the spread of their directions (rad^2), and its own error.
 
-    From the structure tensor (Bigün and Granlund, ICCV 1987) less the variance that noise gives to gradients.
+    From the structure tensor less the variance that noise gives to gradients.
     """
-    gy, gx = np.gradient(picture.astype(np.float64))
-    tensor = np.array([[np.mean(gy * gy), np.mean(gy * gx)], [np.mean(gy * gx), np.mean(gx * gx)]])
-    small, large = np.linalg.eigvalsh(tensor) - noise
-    normal = np.linalg.eigh(tensor)[1][:, 1]
-    normal = normal if normal[0] > 0 else -normal
+    normal, eigenvalues = principal_axis(mean_tensor(picture))
+    small, large = eigenvalues - noise
     if large <= noise:
-        return (float(normal[0]), float(normal[1])), 1.0, math.pi
+        return normal, 1.0, math.pi
     error = math.sqrt(noise / large * PIXELS_PER_INDEPENDENT / picture.size)
-    return (float(normal[0]), float(normal[1])), float(small / large), error
+    return normal, float(small / large), error
 
 
 def _whole_shifts(expected: tuple[float, float], normal: tuple[float, float], reach_px: float) -> NDArray[np.float64]:
@@ -252,8 +252,4 @@ def _whole_shifts(expected: tuple[float, float], normal: tuple[float, float], re
 
 
 def _correlation(parts: tuple[NDArray[np.float32], NDArray[np.float32]] | None) -> float:
-    if parts is None:
-        return -1.0
-    a, b = (part - part.mean() for part in parts)
-    norm = float(np.vdot(a, a)) * float(np.vdot(b, b))
-    return float(np.vdot(a, b)) / math.sqrt(norm) if norm > 0 else 0.0
+    return -1.0 if parts is None else zncc(*parts)

@@ -1,4 +1,4 @@
-"""The fine match: full-resolution shifts of pairs, one after the other on the CPU, all of a task together on a GPU."""
+"""Measures shifts at full resolution: one pair after the other on the CPU, all pairs of a task together on a GPU."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from cemi_core.model.layout import PairShift
-from cemi_stitch.correlation.zncc import overlap_zncc
+from cemi_stitch.correlation.zncc import overlap_zncc, significance
 from cemi_stitch.frames.cache import PreparedFrames
 from cemi_stitch.frames.filters import shading_sigma_px, without_shading
 from cemi_stitch.graph.candidate_pairs import Window, overlap_sides
-from cemi_stitch.matching.batched_evaluation import seen_together
-from cemi_stitch.matching.evaluation import MAX_TEMPLATE_PIXELS, MIN_SIDE, Look, seen_on_cpu
+from cemi_stitch.matching.batched_evaluation import evaluated_together
+from cemi_stitch.matching.evaluation import MAX_TEMPLATE_PIXELS, MIN_SIDE, Evaluation, evaluated
 from cemi_stitch.matching.pyramid_search import NO_PEAK, LevelMatch, Search, Shift, best_of, descent
 
 Peaks = list[LevelMatch]
@@ -46,10 +46,10 @@ def _answered(
 def _one(frames: PreparedFrames, window: Window, search: Search[Peaks]) -> Peaks | str:
     """Follow one search to its end on the CPU."""
     try:
-        look = next(search)
+        evaluation = next(search)
         while True:
-            first, second = frames.level(window.first, look.level), frames.second(window.second, look.level)
-            look = search.send(seen_on_cpu(first, second, look, frames.enough(look.level)))
+            first, second = frames.level(window.first, evaluation.level), frames.second(window.second, evaluation.level)
+            evaluation = search.send(evaluated(first, second, evaluation, frames.enough(evaluation.level)))
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]
 
@@ -57,15 +57,15 @@ def _one(frames: PreparedFrames, window: Window, search: Search[Peaks]) -> Peaks
 def _all_together(
     frames: PreparedFrames, windows: Sequence[Window], searches: Sequence[Search[Peaks]]
 ) -> list[PairShift]:
-    """Follow all searches at the same pace: in each round, one look for every search that is not at its end."""
-    looks: dict[int, Look] = {n: next(search) for n, search in enumerate(searches)}
+    """Follow all searches at the same pace: in each round, one evaluation for every search that is not at its end."""
+    evaluations: dict[int, Evaluation] = {n: next(search) for n, search in enumerate(searches)}
     found: dict[int, Peaks | str] = {}
     of_number = dict(enumerate(windows))
-    while looks:
-        sights, looks = seen_together(frames, of_number, looks), {}
-        for number, sight in sights.items():
+    while evaluations:
+        outcomes, evaluations = evaluated_together(frames, of_number, evaluations), {}
+        for number, outcome in outcomes.items():
             try:
-                looks[number] = searches[number].send(sight)
+                evaluations[number] = searches[number].send(outcome)
             except StopIteration as end:
                 found[number] = end.value
     return [_as_pair(window, found[number]) for number, window in of_number.items()]
@@ -91,7 +91,7 @@ def _searched(first: Tensor, second: Tensor, window: Window, level: int) -> Shif
     quality, count = overlap_zncc(
         _alike(first, second), _alike(second, first), torch.tensor([middle], device=first.device), reach, fewest
     )
-    score = torch.atanh(quality[0].clamp(-0.9999, 0.9999)) * count[0].sqrt()
+    score = significance(quality[0], count[0])
     row, column = divmod(int(score.argmax()), score.shape[1])
     return float(level * (middle[0] + row - reach[0])), float(level * (middle[1] + column - reach[1]))
 

@@ -1,7 +1,7 @@
-"""The way down to a shift: from a window on a coarse level to a fraction of a pixel at full resolution.
+"""Pyramid search: from a window on a coarse level to a shift at full resolution, to a fraction of a pixel.
 
-Each search is a generator that yields a `Look`, is sent what it shows, and goes on from there; so one after the other
-on the CPU and many together on a GPU follow the same way.
+Each search is a generator that yields an `Evaluation`, receives its `Outcome`, and continues from there. So the CPU,
+one pair after the other, and a GPU, many pairs together, follow the same steps.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from cemi_stitch.correlation.peaks import rival_peaks, subpixel_peak
-from cemi_stitch.graph.acceptance import FINE_FLOOR, significance
-from cemi_stitch.matching.evaluation import MIN_SIDE, Look, Seen, Sight
+from cemi_core.numeric.peak import quadratic_peak
+from cemi_core.numeric.significance import significance
+from cemi_stitch.correlation.peaks import rival_peaks
+from cemi_stitch.graph.acceptance import FINE_FLOOR
+from cemi_stitch.matching.evaluation import MIN_SIDE, Evaluation, Outcome, Surface
 
 #: Half the window on the coarsest level, on every finer one, and at most (where an overlap is too narrow for a coarser
 #: level), in px of that level.
-FIRST_REACH, NEXT_REACH, MOST_REACH = 6, 2, 24
+FIRST_REACH, NEXT_REACH, MAX_REACH = 6, 2, 24
 #: Each level is this many times finer than the one before.
 LEVEL_STEP = 4
 #: How often a peak on the border of a window is followed.
@@ -27,7 +29,7 @@ FOLLOWED = 2
 RIVAL_SHARE, DULL = 0.8, 0.5
 #: How many are kept, by how much one must be better than the peak that was followed, and half the window, at most, in
 #: px of the level that it is searched on. Peaks nearer than this are one.
-MOST_RIVALS, RIVAL_MARGIN, RIVAL_REACH, SAME_PEAK_PX = 4, 0.03, 14, 2.0
+MAX_RIVALS, RIVAL_MARGIN, RIVAL_REACH, SAME_PEAK_PX = 4, 0.03, 14, 2.0
 
 Shift = tuple[float, float]
 NO_PEAK = "no peak within the window"
@@ -49,8 +51,8 @@ class LevelMatch:
 
 
 Answer = TypeVar("Answer")
-#: Asks for looks and ends in an answer, or in the reason why there is none.
-Search = Generator[Look, Sight, Answer | str]
+#: Asks for evaluations and ends in an answer, or in the reason why there is none.
+Search = Generator[Evaluation, Outcome, Answer | str]
 
 
 def descent(shift: Shift, reach: float, side: float) -> Search[list[LevelMatch]]:
@@ -60,7 +62,7 @@ def descent(shift: Shift, reach: float, side: float) -> Search[list[LevelMatch]]
     """
     first_level, *finer = _levels(reach, side)
     # A window wider than a narrow overlap is searched by following the peak.
-    half = min(MOST_REACH, math.ceil(reach / first_level) + 1, max(NEXT_REACH, int(side / first_level) - MIN_SIDE))
+    half = min(MAX_REACH, math.ceil(reach / first_level) + 1, max(NEXT_REACH, int(side / first_level) - MIN_SIDE))
     found = coarse = yield from _best(shift, half, first_level)
     for level in finer:
         if isinstance(found, str):
@@ -107,7 +109,7 @@ def _with_rivals(found: LevelMatch, shift: Shift, reach: float) -> Search[list[L
             peaks.append(rival)
     peaks.sort(key=lambda peak: -peak.quality)
     first = peaks[0] if peaks[0].quality > found.quality + RIVAL_MARGIN else found
-    return [first, *(peak for peak in peaks if peak is not first)][: MOST_RIVALS + 1]
+    return [first, *(peak for peak in peaks if peak is not first)][: MAX_RIVALS + 1]
 
 
 def _best(shift_px: Shift, half: int, level: int, follow: bool = True) -> Search[LevelMatch]:
@@ -115,20 +117,21 @@ def _best(shift_px: Shift, half: int, level: int, follow: bool = True) -> Search
 
     A peak on the border is followed; if not to be followed, the best one off the border counts.
     """
-    look = Look(level, (round(shift_px[0] / level), round(shift_px[1] / level)), half)
+    evaluation = Evaluation(level, (round(shift_px[0] / level), round(shift_px[1] / level)), half)
     for _ in range(1 + FOLLOWED):
-        seen = yield look
-        if isinstance(seen, str):
-            return seen
-        row, column = _highest(seen, look.reach, border=follow)
+        answer = yield evaluation
+        if isinstance(answer, str):
+            return answer
+        seen = answer
+        row, column = _highest(seen, evaluation.reach, border=follow)
         if max(abs(row - half), abs(column - half)) < half:
-            return _peak(seen, look, (row, column))
-        look = Look(level, (look.middle[0] + row - half, look.middle[1] + column - half), half)
-    place = (float(level * look.middle[0]), float(level * look.middle[1]))
+            return _peak(seen, evaluation, (row, column))
+        evaluation = Evaluation(level, (evaluation.middle[0] + row - half, evaluation.middle[1] + column - half), half)
+    place = (float(level * evaluation.middle[0]), float(level * evaluation.middle[1]))
     return LevelMatch(place, float(seen.surface.max()), 0.0, seen.pixels, False)
 
 
-def _highest(seen: Seen, half: int, border: bool) -> tuple[int, int]:
+def _highest(seen: Surface, half: int, border: bool) -> tuple[int, int]:
     """Return (row, column) of the highest value, of those off the border if that is not to count."""
     if border:
         return divmod(int(seen.surface.argmax()), 2 * half + 1)
@@ -136,15 +139,15 @@ def _highest(seen: Seen, half: int, border: bool) -> tuple[int, int]:
     return row + 1, column + 1
 
 
-def _peak(seen: Seen, look: Look, best: tuple[int, int]) -> LevelMatch:
+def _peak(seen: Surface, evaluation: Evaluation, best: tuple[int, int]) -> LevelMatch:
     """Return the match at the highest value of a surface, to a fraction of a pixel."""
     row, column = best
-    corner = (look.middle[0] - look.reach, look.middle[1] - look.reach)
-    (offset,), (height,), (curvature,) = subpixel_peak(seen.surface[None, row - 1 : row + 2, column - 1 : column + 2])
-    place = [look.level * (start + at + float(by)) for start, at, by in zip(corner, best, offset, strict=True)]
+    corner = (evaluation.middle[0] - evaluation.reach, evaluation.middle[1] - evaluation.reach)
+    (offset,), (height,), (curvature,) = quadratic_peak(seen.surface[None, row - 1 : row + 2, column - 1 : column + 2])
+    place = [evaluation.level * (start + at + float(by)) for start, at, by in zip(corner, best, offset, strict=True)]
     rivals = tuple(
-        (float(look.level * (corner[0] + y)), float(look.level * (corner[1] + x)))
-        for y, x in rival_peaks(seen.surface, best, RIVAL_SHARE, MOST_RIVALS)
+        (float(evaluation.level * (corner[0] + y)), float(evaluation.level * (corner[1] + x)))
+        for y, x in rival_peaks(seen.surface, best, RIVAL_SHARE, MAX_RIVALS)
     )
     return LevelMatch((place[0], place[1]), min(float(height), 1.0), float(curvature), seen.pixels, True, rivals)
 
@@ -152,7 +155,7 @@ def _peak(seen: Seen, look: Look, best: tuple[int, int]) -> LevelMatch:
 def _levels(reach: float, side: float) -> list[int]:
     """Return the pooling factors, coarse to fine, ending in 1, for a window and the shorter side of its overlap."""
     level = max(1, min(math.ceil((reach + 1) / FIRST_REACH), int((side - reach) / (2 * MIN_SIDE))))
-    levels = [level, math.ceil(level / LEVEL_STEP)]  # the second look of a single level uses all of the overlap
+    levels = [level, math.ceil(level / LEVEL_STEP)]  # the second evaluation of a single level uses all of the overlap
     while levels[-1] > 1:
         levels.append(math.ceil(levels[-1] / LEVEL_STEP))
     return levels

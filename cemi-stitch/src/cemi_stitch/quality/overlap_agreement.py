@@ -1,6 +1,6 @@
-"""How well two placed frames agree where they overlap, and how well they could: measured anew, after the solve.
+"""Measures how well two placed frames agree where they overlap, and how well their noise would let them.
 
-Everything is read from small copies of the frames, so that the judgement costs a fraction of the matching.
+All of it is read from small copies of the frames, so it costs a fraction of the matching.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from scipy.ndimage import map_coordinates
 
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.mosaic import Box
+from cemi_core.numeric.noise import noise_std
+from cemi_core.numeric.peak import parabola_peak
+from cemi_core.numeric.significance import fisher_z
 from cemi_stitch.tasks import use_threads
 
 #: A small copy has at most this many pixels, all of them together at most `MAX_TOTAL_PIXELS` (one byte each), and a
@@ -134,24 +137,26 @@ def make_small_frames(source: FrameSource, indices: Sequence[int], factor: int, 
 def make_small_frame(image: NDArray[np.float32], factor: int) -> SmallFrame:
     """Return the small copy of ``image`` (float32, NaN allowed).
 
-    The noise is read from the second differences of the copy before smoothing (Immerkaer, Comput. Vis. Image Underst.
-    64 (1996) 300) by their median, so that edges hardly count; white noise is assumed.
+    The noise is read from the copy before smoothing, as if it were white (`noise_std`).
     """
     valid = np.isfinite(image)
     if not valid.all():
         image = np.where(valid, image, image[valid].mean() if valid.any() else 0).astype(np.float32)
     height, width = max(image.shape[0] // factor, 1), max(image.shape[1] // factor, 1)
     whole = np.ascontiguousarray(image[: height * factor, : width * factor], np.float32)
-    small = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA) if factor > 1 else whole
+    small = whole
+    if factor > 1:
+        small = np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), np.float32)
     kernel = cv2.getGaussianKernel(2 * math.ceil(3 * SMOOTHING) + 1, SMOOTHING)
-    flat = cv2.sepFilter2D(small, cv2.CV_32F, kernel, kernel, borderType=cv2.BORDER_REFLECT_101)
+    smooth = cv2.sepFilter2D(small, cv2.CV_32F, kernel, kernel, borderType=cv2.BORDER_REFLECT_101)
+    flat = np.asarray(smooth, np.float32)
     flat = flat - _slow(flat, max(2.0, SHADING_SCALE * min(small.shape)))
     deviation = float(flat.std())
     if deviation < 1e-6:
         return SmallFrame(np.full(flat.shape, 128, np.uint8), 0.0, 1.0, np.ones((2, 1)))
     scale = 127 / min(float(np.abs(flat).max()), 8 * deviation)
     levels = np.clip(np.rint(flat * scale + 128), 1, 255).astype(np.uint8)
-    noise = _noise(small) * float((kernel**2).sum()) * scale
+    noise = noise_std(small, lines=None) * float((kernel**2).sum()) * scale
     return SmallFrame(levels, noise, scale, _memory(levels))
 
 
@@ -161,14 +166,6 @@ def _slow(image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     shape = (max(image.shape[1] // step, 1), max(image.shape[0] // step, 1))
     coarse = cv2.GaussianBlur(cv2.resize(image, shape, interpolation=cv2.INTER_AREA), (0, 0), sigma / step)
     return np.asarray(cv2.resize(coarse, image.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
-
-
-def _noise(image: NDArray[np.float32]) -> float:
-    if min(image.shape) < 3:
-        return 0.0
-    kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
-    response = cv2.filter2D(image, cv2.CV_32F, kernel)[1:-1, 1:-1]
-    return 1.4826 * float(np.median(np.abs(response))) / 6
 
 
 def _memory(levels: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -240,12 +237,9 @@ def _peak(surface: NDArray[np.float64]) -> tuple[tuple[float, float], float]:
     place, height = [float(y), float(x)], float(surface[y, x])
     for axis, line, at in ((0, surface[:, x], y), (1, surface[y], x)):
         if 0 < at < len(line) - 1:
-            before, here, after = line[at - 1 : at + 2]
-            bend = before - 2 * here + after
-            if bend < -1e-12:
-                step = (before - after) / (2 * bend)
-                place[axis] += float(step)
-                height -= float(bend * step**2 / 2)
+            step, rise = parabola_peak(*line[at - 1 : at + 2]) or (0.0, 0.0)
+            place[axis] += step
+            height += rise
     return (place[0], place[1]), min(height, 1.0)
 
 
@@ -260,7 +254,7 @@ def _chance(a: SmallFrame, b: SmallFrame, pixels: int) -> float:
 def _verdict(agreement: float, best: float, allowed: float, chance: float, distance_px: float) -> Verdict:
     if best < BEYOND_CHANCE * chance:
         return "differs" if _should_agree(best, allowed, chance) else "unclear"
-    gain = math.atanh(min(best, 0.999)) - math.atanh(min(max(agreement, -0.999), 0.999))
+    gain = fisher_z(best, 0.999) - fisher_z(agreement, 0.999)
     return "misplaced" if distance_px > TOLERANCE_PX and gain > CLEARLY * chance else "agrees"
 
 

@@ -1,7 +1,7 @@
-"""How good a stitching is: a second look at every overlap of the finished layout, joined into one score.
+"""Scores a stitching: every overlap of the finished layout is compared anew, and all of them make one number.
 
-The look is independent of the matching: it takes every pair of frames that overlap at the solved places, kept or not,
-compared before or never, and asks whether the two pictures agree there as well as their noise allows.
+The comparison is independent of the matching: it takes every pair of frames that overlap at the solved positions, kept
+or not, compared before or never, and asks whether the two images agree there as well as their noise allows.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from cemi_core.model.frame import FrameSource
 from cemi_core.model.grid import Grid
 from cemi_core.model.layout import Layout
 from cemi_core.model.mosaic import Box
+from cemi_core.model.progress import Progress, silent
 from cemi_core.model.result import GridMap, Result, Table
 from cemi_stitch.graph.candidate_pairs import overlapping_pairs
 from cemi_stitch.graph.loop_closure import loop_closures
@@ -31,14 +32,14 @@ from cemi_stitch.quality.overlap_agreement import (
     make_small_frames,
     small_factor,
 )
-from cemi_stitch.quality.weak_overlaps import MOST_SHOWN, WeakPlace, show_place, weak_places
-from cemi_stitch.tasks import Progress, batches, no_progress, spread
+from cemi_stitch.quality.weak_overlaps import MAX_SHOWN, WeakPlace, show_place, weak_places
+from cemi_stitch.tasks import batches, spread
 
 FRAMES_PER_TASK, PAIRS_PER_TASK = 32, 96
 #: Smallest overlap that is judged, as a share of a frame.
 MIN_OVERLAP = 0.005
 #: A cell of the maps is half a frame, unless that makes more cells than this along an axis.
-MOST_CELLS = 256
+MAX_CELLS = 256
 #: Edges of the histogram's bins, px; the last bin is open.
 BINS_PX = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0)
 
@@ -83,7 +84,7 @@ def judge_layout(
         f"Weak place {number}: frames {place.overlap.first} and {place.overlap.second}": show_place(
             place, source, layout
         )
-        for number, place in enumerate(places[:MOST_SHOWN], start=1)
+        for number, place in enumerate(places[:MAX_SHOWN], start=1)
     }
     return Result(
         analyzer="stitch-quality",
@@ -103,7 +104,7 @@ def measure_overlaps(
     progress: Progress | None = None,
 ) -> list[Overlap]:
     """Return every overlap of placed frames, judged; small copies of all frames are held, at most 200 MB."""
-    show, total = progress or no_progress, len(layout)
+    show, total = progress or silent, len(layout)
     if total < 2:
         return []
     pairs = overlapping_pairs(layout.positions_px, layout.shapes, MIN_OVERLAP)
@@ -168,7 +169,7 @@ def _pair_residuals(layout: Layout) -> NDArray[np.float64]:
         return np.empty(0)
     ends = np.array([(pair.first, pair.second) for pair in kept])
     solved = layout.positions_px[ends[:, 1]] - layout.positions_px[ends[:, 0]]
-    return np.linalg.norm(solved - np.array([pair.shift_px for pair in kept]), axis=1)
+    return np.asarray(np.linalg.norm(solved - np.array([pair.shift_px for pair in kept]), axis=1))
 
 
 def _numbers(overlaps: Sequence[Overlap], layout: Layout) -> tuple[Table, Table, Table]:
@@ -237,7 +238,7 @@ def _maps(overlaps: Sequence[Overlap], layout: Layout) -> tuple[GridMap, GridMap
     """Return what the overlaps say in each cell, weighted by area; cells that no overlap touches are NaN."""
     cell = np.maximum(np.median(layout.shapes, axis=0) / 2, 1)
     shape = layout.mosaic_shape
-    rows, columns = (max(1, min(MOST_CELLS, round(shape[n] / cell[n]))) for n in (0, 1))
+    rows, columns = (max(1, min(MAX_CELLS, round(shape[n] / cell[n]))) for n in (0, 1))
     grid = Grid(rows, columns, shape)
     seen = [overlap for overlap in overlaps if math.isfinite(overlap.agreement)]
     judged = [overlap for overlap in overlaps if overlap.verdict != "unclear"]

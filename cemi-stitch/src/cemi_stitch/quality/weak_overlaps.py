@@ -1,4 +1,4 @@
-"""The places where a mosaic is weak: which overlaps are worst, which frame is to blame, and how it looks."""
+"""Lists the weak overlaps of a mosaic: which are worst, which frame is to blame, and what they look like."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cemi_core.model.corrections import adjusted
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import Layout
 from cemi_core.model.mosaic import Box
 from cemi_stitch.quality.overlap_agreement import REACH_PX, Overlap
 
 #: Places that are listed, those that are shown, and how many one frame may fill.
-MOST_LISTED, MOST_SHOWN, MOST_PER_FRAME = 24, 8, 2
+MAX_LISTED, MAX_SHOWN, MAX_PER_FRAME = 24, 8, 2
 #: Edge of a thumbnail's panels, px, and the gap between them.
 PANEL_PX, GAP_PX = 160, 4
 
@@ -39,7 +40,8 @@ class WeakPlace:
 
 def weak_places(overlaps: Sequence[Overlap], layout: Layout) -> list[WeakPlace]:
     """Return the worst overlaps, worst first: by how much of the suspect's judged area is wrong, then by area lost."""
-    bad, judged = defaultdict(float), defaultdict(float)
+    bad: defaultdict[int, float] = defaultdict(float)
+    judged: defaultdict[int, float] = defaultdict(float)
     for overlap in overlaps:
         for frame in (overlap.first, overlap.second):
             judged[frame] += overlap.area_px * (overlap.verdict != "unclear")
@@ -54,7 +56,7 @@ def weak_places(overlaps: Sequence[Overlap], layout: Layout) -> list[WeakPlace]:
     filled: Counter[int] = Counter()
     for _, _, suspect, overlap in sorted(found, key=lambda entry: entry[:3]):
         filled[suspect] += 1
-        if filled[suspect] <= MOST_PER_FRAME and len(places) < MOST_LISTED:
+        if filled[suspect] <= MAX_PER_FRAME and len(places) < MAX_LISTED:
             pair = matched.get((overlap.first, overlap.second))
             history = (
                 "never compared" if pair is None else "match kept" if pair.kept else f"match rejected: {pair.reason}"
@@ -97,8 +99,10 @@ def show_place(place: WeakPlace, source: FrameSource, layout: Layout) -> NDArray
     known = np.concatenate([part[np.isfinite(part)] for part in (first, seconds[0])])
     low, high = np.percentile(known, (1, 99)) if known.size else (0.0, 1.0)
     width = max(float(high - low), 1e-6)
-    panels = [(picture - low) / width for picture in (first, seconds[0])]
-    panels += [0.5 + (first - second) / width for second in seconds]
+    panels = [
+        *((image - low) / width for image in (first, seconds[0])),
+        *(0.5 + (first - second) / width for second in seconds),
+    ]
     gap = np.ones((box.height, GAP_PX), np.float32)
     row = [part for panel in panels for part in (panel, gap)][:-1]
     return np.asarray(np.clip(np.nan_to_num(np.hstack(row), nan=1.0) * 255, 0, 255), np.uint8)
@@ -111,7 +115,7 @@ def _middle(box: Box) -> Box:
 
 def _corrected(source: FrameSource, layout: Layout, index: int) -> NDArray[np.float32]:
     image = cv2.GaussianBlur(np.ascontiguousarray(source.read(index), np.float32), (0, 0), 1.0)
-    return np.asarray(image * np.float32(layout.gain[index]) + np.float32(layout.offset[index]), np.float32)
+    return adjusted(np.asarray(image, np.float32), float(layout.gain[index]), float(layout.offset[index]))
 
 
 def _crop(image: NDArray[np.float32], position: NDArray[np.float64], box: Box) -> NDArray[np.float32]:

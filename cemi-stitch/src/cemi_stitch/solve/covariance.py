@@ -1,4 +1,4 @@
-"""How well each place is known: standard errors from the normal equations of the solve, in bounded time."""
+"""Standard errors of the positions, from the normal equations of the solve, in bounded time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scipy.sparse import csc_matrix, diags
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 from scipy.sparse.linalg import splu
 
-from cemi_stitch.solve.least_squares import OneWayEquations, both_axes, components, incidence_matrix
+from cemi_stitch.solve.least_squares import NormalShiftEquations, both_axes, components, incidence_matrix
 
 #: Residuals are trusted against the stated standard errors as far as loops give more numbers than this.
 STATED_FREEDOM = 1.0
@@ -25,7 +25,7 @@ def position_sigma(
     residuals_px: NDArray[np.float64],
     prior_edges: NDArray[np.int64],
     prior_sigma_px: NDArray[np.float64],
-    one_way: OneWayEquations | None = None,
+    normal_shifts: NormalShiftEquations | None = None,
 ) -> NDArray[np.float64]:
     """Return the standard error of each place relative to the middle of the largest component.
 
@@ -46,7 +46,7 @@ def position_sigma(
         Shifts that the stage model gave.
     prior_sigma_px : ndarray of float, shape (k, 2)
         Their standard errors (y, x).
-    one_way : OneWayEquations, optional
+    normal_shifts : NormalShiftEquations, optional
         Shifts that are known in one direction; they join frames as the others do.
 
     Returns
@@ -55,19 +55,19 @@ def position_sigma(
         px; NaN for frames that nothing joins to the largest component.
     """
     edges, prior_edges = edges.reshape(-1, 2), prior_edges.reshape(-1, 2)
-    across = np.zeros((0, 2), np.int64) if one_way is None else one_way.edges
+    across = np.zeros((0, 2), np.int64) if normal_shifts is None else normal_shifts.edges
     main = components(count, np.concatenate([edges, across])) == 0
     every = np.concatenate([edges, prior_edges])
     joined = components(count, np.concatenate([every, across]))
     scale = _unit_variance(count, edges, sigma_px, residuals_px)
     result = np.full((count, 2), np.nan)
     weight = [np.concatenate([1 / (sigma_px**2 * scale[n]), 1 / prior_sigma_px[:, n] ** 2]) for n in (0, 1)]
-    if one_way is None:
+    if normal_shifts is None:
         incidence, group = incidence_matrix(count, every), components(count, every)
         variance = np.stack([_variances(incidence, weight[n], group, main) for n in (0, 1)], axis=1)
     else:
-        matrix = both_axes(count, every, one_way)
-        every_weight = np.concatenate([*weight, 1 / one_way.sigma_px**2])
+        matrix = both_axes(count, every, normal_shifts)
+        every_weight = np.concatenate([*weight, 1 / normal_shifts.sigma_px**2])
         axes = [
             _variances(matrix, every_weight, np.concatenate([joined, joined + count]), part)
             for part in (np.concatenate([main, 0 * main]), np.concatenate([0 * main, main]))
@@ -100,7 +100,7 @@ def _variances(
     normal = csc_matrix(matrix.T @ diags(weight) @ matrix + diags(pinned))
     to_mean = splu(normal).solve(main / main.sum())
     variance = inverse_diagonal(normal) - 2 * to_mean + to_mean[main.astype(bool)].mean()
-    return np.maximum(variance, 0.0)
+    return np.asarray(np.maximum(variance, 0.0))
 
 
 def inverse_diagonal(matrix: csc_matrix) -> NDArray[np.float64]:

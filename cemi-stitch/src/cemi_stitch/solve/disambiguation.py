@@ -1,4 +1,4 @@
-"""Which peak of each pair is the true one: on periodic structures the highest is often a period off, and loops tell.
+"""Chooses the true peak of each pair: on periodic structures the highest is often a period off, and loops tell.
 
 Straight lamellae correlate nearly as well one period further. Each pair then has several candidate shifts; the choice
 that lets the loops of all pairs close with the fewest second choices is a labelling problem on the graph of pairs, in
@@ -18,15 +18,16 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
 
 from cemi_core.model.layout import PairShift
+from cemi_core.numeric.robust import mad_std
 from cemi_stitch.solve.least_squares import components, solve_absolute
 
 #: Cost of a shift that no candidate explains, and of a candidate that is not the highest: at once, per 0.1 of
 #: correlation that it is lower, and at most. Of two choices that close all loops, the one with fewer and less bad
 #: second choices is the likelier.
-UNEXPLAINED, SECOND_CHOICE, PER_TENTH, MOST = 3.0, 0.5, 0.5, 2.0
+UNEXPLAINED, SECOND_CHOICE, PER_TENTH, MAX_COST = 3.0, 0.5, 0.5, 2.0
 #: Cost of a candidate one tolerance of the stage off the expected shift, and at most: less than a second choice, so
 #: that the stage settles what loops leave open, and no more.
-PRIOR_COST, PRIOR_MOST = 0.25, 0.45
+PRIOR_COST, MAX_PRIOR_COST = 0.25, 0.45
 #: Rounds of choosing and solving from each start.
 ROUNDS = 4
 #: Sweeps in which single frames are moved.
@@ -130,13 +131,13 @@ def _choices(
         cost[n, 0] = 0.0
         for k, (shift, quality) in enumerate(pair.candidates, 1):
             shifts[n, k] = shift
-            cost[n, k] = min(SECOND_CHOICE + PER_TENTH * max(pair.quality - quality, 0.0) / 0.1, MOST)
+            cost[n, k] = min(SECOND_CHOICE + PER_TENTH * max(pair.quality - quality, 0.0) / 0.1, MAX_COST)
     away = shifts - (nominal[edges[:, 1]] - nominal[edges[:, 0]])[:, None]
     known = np.isfinite(away[:, 0, 0])
     if known.any():  # the stage is often better than its tolerance: two standard deviations of what most pairs say
-        spread = 2 * 1.4826 * np.median(np.abs(away[known, 0]), axis=0)
+        spread = mad_std(away[known, 0], axis=0, times=2)
         away = ((away / np.clip(spread, 1.0, np.maximum(slack, 1.0))) ** 2).sum(axis=-1)
-        cost += np.nan_to_num(np.minimum(PRIOR_COST * away, PRIOR_MOST))
+        cost += np.nan_to_num(np.minimum(PRIOR_COST * away, MAX_PRIOR_COST))
     apart = np.linalg.norm(shifts[:, 1:] - shifts[:, :1], axis=-1)[np.isfinite(cost[:, 1:])]
     return Choices(edges, shifts, cost, min(tolerance, float(np.median(apart)) / 3))
 
@@ -153,7 +154,7 @@ def _starts(count: int, choices: Choices, nominal: NDArray[np.float64]) -> Itera
     likely = np.argmin(choices.cost, axis=1)
     yield solve_absolute(count, choices.edges, _taken(choices, likely))
     second = np.partition(choices.cost, 1, axis=1)[:, 1]
-    yield _along_tree(count, choices.edges, _taken(choices, likely), 1.0 + MOST - np.minimum(second, MOST))
+    yield _along_tree(count, choices.edges, _taken(choices, likely), 1.0 + MAX_COST - np.minimum(second, MAX_COST))
 
 
 def _along_tree(

@@ -1,4 +1,4 @@
-"""From measured shifts to a layout: loops, stage model, global solve, and what is weak said in words."""
+"""Turns measured shifts into a layout: loops, stage model, global solve, and notes on what is weak."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cemi_stitch.graph.candidate_pairs import nominal_positions, tolerance_px
 from cemi_stitch.graph.edges import NormalShift
 from cemi_stitch.solve.covariance import position_sigma
 from cemi_stitch.solve.disambiguation import choose_peaks
-from cemi_stitch.solve.least_squares import OneWayEquations, components, solve_positions, solve_with_one_way
+from cemi_stitch.solve.least_squares import NormalShiftEquations, components, solve_positions, solve_with_normal_shifts
 from cemi_stitch.solve.stage_prior import PriorShifts, stage_prior
 from cemi_stitch.solve.stage_statistics import describe, stage_motion
 from cemi_stitch.solve.unlinked_groups import islands_at_stage
@@ -34,7 +34,7 @@ def step_slack_px(frames: Sequence[Frame], tolerance: float) -> tuple[float, flo
 
 
 def solve_layout(
-    frames: Sequence[Frame], shifts: Sequence[PairShift], tolerance: float, one_way: Sequence[NormalShift] = ()
+    frames: Sequence[Frame], shifts: Sequence[PairShift], tolerance: float, normal_shifts: Sequence[NormalShift] = ()
 ) -> Layout:
     """Return the layout that the kept shifts agree on; frames that they do not reach are placed by the stage model.
 
@@ -45,10 +45,10 @@ def solve_layout(
         Measured; those with ``kept=False`` are passed on with their reasons.
     tolerance : float
         Expected error of a nominal step as a share of the frame's size.
-    one_way : sequence of NormalShift
+    normal_shifts : sequence of NormalShift
         Shifts across straight lamellae, of pairs that are not kept; the stage model says the rest.
     """
-    across = {(one.first, one.second): one for one in one_way}
+    across = {(one.first, one.second): one for one in normal_shifts}
     slack = step_slack_px(frames, tolerance)
     chosen = choose_peaks(len(frames), shifts, nominal_positions(frames), slack, LOOP_TOLERANCE_PX)
     pairs = drop_broken_loops(chosen, LOOP_TOLERANCE_PX)
@@ -58,9 +58,9 @@ def solve_layout(
     if changed:
         positions, prior = _solved(frames, pairs, sigma)
     equations = None
-    if one_way:
-        equations = _equations(one_way)
-        positions = _solved_one_way(pairs, prior, equations, len(frames))
+    if normal_shifts:
+        equations = _equations(normal_shifts)
+        positions = _solved_with_normal_shifts(pairs, prior, equations, len(frames))
         pairs = _filled_in(pairs, positions, across)
     group = components(len(frames), _edges(pairs))
     joined = components(len(frames), np.concatenate([_edges(pairs), prior.edges]))
@@ -86,7 +86,7 @@ def solve_layout(
         notes=(
             *_notes(frames, pairs, positions, group, joined),
             *_notes_on_peaks(shifts, chosen),
-            *_notes_on_one_way(one_way),
+            *_notes_on_normal_shifts(normal_shifts),
         ),
         sigma_px=sigma_px,
     )
@@ -106,13 +106,13 @@ def _sigma(
     pairs: Sequence[PairShift],
     positions: NDArray[np.float64],
     prior: PriorShifts,
-    one_way: OneWayEquations | None,
+    normal_shifts: NormalShiftEquations | None,
 ) -> NDArray[np.float64]:
     """Return the standard error of each place, (y, x), px."""
     edges = _edges(pairs)
     shifts = np.array([pair.shift_px for pair in pairs if pair.kept], np.float64).reshape(-1, 2)
     residuals = shifts - (positions[edges[:, 1]] - positions[edges[:, 0]])
-    return position_sigma(len(positions), edges, _errors(pairs), residuals, prior.edges, prior.spread_px, one_way)
+    return position_sigma(len(positions), edges, _errors(pairs), residuals, prior.edges, prior.spread_px, normal_shifts)
 
 
 def _solved(
@@ -126,25 +126,25 @@ def _solved(
     return positions, prior
 
 
-def _equations(one_way: Sequence[NormalShift]) -> OneWayEquations:
-    return OneWayEquations(
-        np.array([(one.first, one.second) for one in one_way], np.int64),
-        np.array([one.normal for one in one_way]),
-        np.array([np.dot(one.normal, one.shift_px) for one in one_way]),
-        np.hypot([one.sigma_px for one in one_way], FLOOR_SIGMA_PX),
+def _equations(normal_shifts: Sequence[NormalShift]) -> NormalShiftEquations:
+    return NormalShiftEquations(
+        np.array([(one.first, one.second) for one in normal_shifts], np.int64),
+        np.array([one.normal for one in normal_shifts]),
+        np.array([np.dot(one.normal, one.shift_px) for one in normal_shifts]),
+        np.hypot([one.sigma_px for one in normal_shifts], FLOOR_SIGMA_PX),
     )
 
 
-def _solved_one_way(
-    pairs: Sequence[PairShift], prior: PriorShifts, one_way: OneWayEquations, count: int
+def _solved_with_normal_shifts(
+    pairs: Sequence[PairShift], prior: PriorShifts, normal_shifts: NormalShiftEquations, count: int
 ) -> NDArray[np.float64]:
     shifts = np.array([pair.shift_px for pair in pairs if pair.kept], np.float64).reshape(-1, 2)
-    return solve_with_one_way(
+    return solve_with_normal_shifts(
         count,
         np.concatenate([_edges(pairs), prior.edges]),
         np.concatenate([shifts, prior.shifts_px]),
         np.concatenate([_errors(pairs), prior.sigma_px]),
-        one_way,
+        normal_shifts,
     )
 
 
@@ -171,7 +171,7 @@ def _misfits(pairs: Sequence[PairShift], positions: NDArray[np.float64]) -> NDAr
         return np.zeros(0)
     shifts = np.array([pair.shift_px for pair in pairs])
     first, second = np.array([(pair.first, pair.second) for pair in pairs]).T
-    return np.linalg.norm(positions[second] - positions[first] - shifts, axis=1)
+    return np.asarray(np.linalg.norm(positions[second] - positions[first] - shifts, axis=1))
 
 
 def _without_outliers(pairs: Sequence[PairShift], positions: NDArray[np.float64]) -> tuple[list[PairShift], bool]:
@@ -196,7 +196,7 @@ def _residuals(count: int, pairs: Sequence[PairShift], positions: NDArray[np.flo
         if pair.kept:
             total[[pair.first, pair.second]] += misfit**2
             number[[pair.first, pair.second]] += 1
-    return np.sqrt(np.divide(total, number, out=np.full(count, np.nan), where=number > 0))
+    return np.asarray(np.sqrt(np.divide(total, number, out=np.full(count, np.nan), where=number > 0)))
 
 
 def _side_by_side(
@@ -256,10 +256,10 @@ def _notes_on_peaks(measured: Sequence[PairShift], chosen: Sequence[PairShift]) 
     return (f"{changed} of {several} pairs that fit at several shifts take another than the best fit, to close loops.",)
 
 
-def _notes_on_one_way(one_way: Sequence[NormalShift]) -> tuple[str, ...]:
-    if not one_way:
+def _notes_on_normal_shifts(normal_shifts: Sequence[NormalShift]) -> tuple[str, ...]:
+    if not normal_shifts:
         return ()
     return (
-        f"{len(one_way)} pairs show straight lamellae and tell their shift across them only; along the lamellae frames "
-        "stand where the stage and other pairs say.",
+        f"{len(normal_shifts)} pairs show straight lamellae and tell their shift across them only; along the lamellae "
+        "frames stand where the stage and other pairs say.",
     )

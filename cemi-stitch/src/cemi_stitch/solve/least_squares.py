@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import block_array, block_diag, coo_matrix, csc_matrix, diags
 from scipy.sparse.csgraph import connected_components
-from scipy.sparse.linalg import splu
+
+from cemi_core.numeric.robust import absolute_weights, cauchy_weights, irls, normal_solver
 
 #: Scales in px of the Cauchy weight, from forgiving to strict: graduated non-convexity, so that the start does not
 #: matter (Black and Rangarajan, Int. J. Comput. Vis. 19 (1996) 57).
@@ -21,7 +22,7 @@ ABSOLUTE_FLOORS_PX = (16.0, 8.0, 4.0, 2.0, 2.0, 1.0, 1.0, 0.5, 0.5, 0.5)
 
 
 @dataclass(frozen=True)
-class OneWayEquations:
+class NormalShiftEquations:
     """Shifts that are known in one direction.
 
     Attributes
@@ -81,22 +82,22 @@ def solve_positions(
     base = 1.0 / np.concatenate([sigma_px, prior_sigma_px]) ** 2
     incidence = incidence_matrix(count, every_edge)
     anchors = _anchors(count, every_edge, base)
-    positions = np.zeros((count, 2))
-    weight = base.copy()
-    for robust_px in ROBUST_SCALES_PX if len(edges) else (1.0,):
-        normal = csc_matrix(incidence.T @ diags(weight) @ incidence + anchors)
-        positions = splu(normal).solve(incidence.T @ (weight[:, None] * every_shift))
+    scales = ROBUST_SCALES_PX if len(edges) else (1.0,)
+
+    def reweigh(positions: NDArray[np.float64], number: int) -> NDArray[np.float64]:
         distance = np.linalg.norm(incidence @ positions - every_shift, axis=1)[: len(edges)]
-        weight[: len(edges)] = base[: len(edges)] / (1.0 + (distance / (robust_px * scale)) ** 2)
-    return positions
+        measured = cauchy_weights(distance, scales[number] * scale, base[: len(edges)])
+        return np.concatenate([measured, base[len(edges) :]])
+
+    return irls(normal_solver(incidence, every_shift, anchors), reweigh, base, len(scales))[0]
 
 
-def solve_with_one_way(
+def solve_with_normal_shifts(
     count: int,
     edges: NDArray[np.int64],
     shifts_px: NDArray[np.float64],
     sigma_px: NDArray[np.float64],
-    one_way: OneWayEquations,
+    normal_shifts: NormalShiftEquations,
 ) -> NDArray[np.float64]:
     """Return positions as `solve_positions` does, by equations that know a shift in one direction as well.
 
@@ -108,34 +109,36 @@ def solve_with_one_way(
         Frames i, j of measured and prior shifts.
     shifts_px : ndarray of float, shape (m, 2)
     sigma_px : ndarray of float, shape (m,)
-    one_way : OneWayEquations
+    normal_shifts : NormalShiftEquations
 
     Returns
     -------
     ndarray of float64, shape (n, 2)
     """
-    matrix = both_axes(count, edges, one_way)
-    wanted = np.concatenate([shifts_px[:, 0], shifts_px[:, 1], one_way.across_px])
-    base = 1.0 / np.concatenate([sigma_px, sigma_px, one_way.sigma_px]) ** 2
-    every_edge = np.concatenate([edges, one_way.edges])
+    matrix = both_axes(count, edges, normal_shifts)
+    wanted = np.concatenate([shifts_px[:, 0], shifts_px[:, 1], normal_shifts.across_px])
+    base = 1.0 / np.concatenate([sigma_px, sigma_px, normal_shifts.sigma_px]) ** 2
+    every_edge = np.concatenate([edges, normal_shifts.edges])
     pins = _anchors(count, every_edge, base)
     anchors = block_diag([pins, pins])
-    weight, measured = base.copy(), len(edges)
-    for robust_px in ROBUST_SCALES_PX:
-        normal = csc_matrix(matrix.T @ diags(weight) @ matrix + anchors)
-        flat = splu(normal).solve(matrix.T @ (weight * wanted))
+    measured = len(edges)
+
+    def reweigh(flat: NDArray[np.float64], number: int) -> NDArray[np.float64]:
         miss = matrix @ flat - wanted
         distance = np.hypot(miss[:measured], miss[measured : 2 * measured])
         away = np.concatenate([distance, distance, np.abs(miss[2 * measured :])])
-        weight = base / (1.0 + (away / np.maximum(robust_px, ROBUST_SIGMAS / np.sqrt(base))) ** 2)
+        scale = np.maximum(ROBUST_SCALES_PX[number], ROBUST_SIGMAS / np.sqrt(base))
+        return np.asarray(cauchy_weights(away, scale, base))
+
+    flat, _ = irls(normal_solver(matrix, wanted, anchors), reweigh, base, len(ROBUST_SCALES_PX))
     return np.asarray(flat.reshape(2, count).T)
 
 
-def both_axes(count: int, edges: NDArray[np.int64], one_way: OneWayEquations) -> csc_matrix:
+def both_axes(count: int, edges: NDArray[np.int64], normal_shifts: NormalShiftEquations) -> csc_matrix:
     """Return the matrix, shape (2 m + k, 2 n), from all y and then all x to shifts in y, in x, and in one direction."""
     whole = incidence_matrix(count, edges)
-    part = incidence_matrix(count, one_way.edges)
-    across = [diags(one_way.normal[:, axis]) @ part for axis in (0, 1)]
+    part = incidence_matrix(count, normal_shifts.edges)
+    across = [diags(normal_shifts.normal[:, axis]) @ part for axis in (0, 1)]
     return block_array([[whole, None], [None, whole], across]).tocsc()
 
 
@@ -160,12 +163,12 @@ def solve_absolute(count: int, edges: NDArray[np.int64], shifts_px: NDArray[np.f
     """
     incidence = incidence_matrix(count, edges)
     anchors = _anchors(count, edges, np.ones(len(edges)))
-    weight = np.ones(len(edges))
-    for floor_px in ABSOLUTE_FLOORS_PX:
-        normal = csc_matrix(incidence.T @ diags(weight) @ incidence + anchors)
-        positions = splu(normal).solve(incidence.T @ (weight[:, None] * shifts_px))
-        weight = 1.0 / np.maximum(np.linalg.norm(incidence @ positions - shifts_px, axis=1), floor_px)
-    return np.asarray(positions)
+
+    def reweigh(positions: NDArray[np.float64], number: int) -> NDArray[np.float64]:
+        return absolute_weights(np.linalg.norm(incidence @ positions - shifts_px, axis=1), ABSOLUTE_FLOORS_PX[number])
+
+    solve = normal_solver(incidence, shifts_px, anchors)
+    return irls(solve, reweigh, np.ones(len(edges)), len(ABSOLUTE_FLOORS_PX))[0]
 
 
 def incidence_matrix(count: int, edges: NDArray[np.int64]) -> csc_matrix:
@@ -193,4 +196,4 @@ def components(count: int, edges: NDArray[np.int64]) -> NDArray[np.int64]:
     order = np.lexsort((first, -size))
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
-    return rank[label]
+    return np.asarray(rank[label])

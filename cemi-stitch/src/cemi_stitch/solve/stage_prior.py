@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemi_core.model.frame import Frame
+from cemi_core.numeric.robust import mad, mad_std
 
 #: Measured shifts between two passes from whose median the next one is expected.
 NEAREST = 5
 #: Measured shifts from which a spread or a backlash is estimated, at least.
-FEWEST = 4
+MIN_SAMPLES = 4
 #: No stage is known better than this, px.
-LEAST_SPREAD_PX = 0.5
+MIN_SPREAD_PX = 0.5
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,9 @@ Samples = dict[int, list[NDArray[np.float64]]]
 
 def _spread(misfits: Sequence[NDArray[np.float64]], otherwise_px: float) -> NDArray[np.float64]:
     """Return the robust standard deviation of misfits, (y, x); the tolerance of the stage where they are few."""
-    if len(misfits) < FEWEST:
+    if len(misfits) < MIN_SAMPLES:
         return np.full(2, otherwise_px)
-    found: NDArray[np.float64] = np.maximum(1.4826 * np.median(np.abs(misfits), axis=0), LEAST_SPREAD_PX)
+    found: NDArray[np.float64] = np.maximum(mad_std(misfits, axis=0), MIN_SPREAD_PX)
     return found
 
 
@@ -133,10 +134,10 @@ def _with_backlash(rows: NDArray[np.int64], expected: Expected, measured: dict[i
     """Return the expected steps, the first of each pass corrected by what first steps fall short of the others."""
     first = set((np.flatnonzero(np.diff(rows, prepend=rows[:1] - 1))).tolist())
     short = [measured[i] - shift for (i, _), shift in expected if i in first and i in measured]
-    if len(short) < FEWEST:
+    if len(short) < MIN_SAMPLES:
         return expected
     usual = [measured[i] - shift for (i, _), shift in expected if i not in first and i in measured]
-    spread = float(np.median(np.abs(usual))) if usual else 0.0
+    spread = float(mad(usual)) if usual else 0.0
     lost = _drawn_to_zero(short, spread)
     return [(pair, shift + lost if pair[0] in first else shift) for pair, shift in expected]
 
@@ -164,7 +165,7 @@ def _steps_between_passes(
     sigma: float,
 ) -> tuple[Expected, list[NDArray[np.float64]]]:
     """Return the shifts expected for frames that nothing joins to the next pass, and the spread of each."""
-    known = np.isfinite(nominal).all(axis=1)
+    known = np.asarray(np.isfinite(nominal).all(axis=1))
     numbers = np.unique(rows)
     next_number = dict(zip(numbers[:-1].tolist(), numbers[1:].tolist(), strict=True))
     measured: dict[int, list[tuple[int, NDArray[np.float64]]]] = {}

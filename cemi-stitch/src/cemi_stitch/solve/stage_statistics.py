@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemi_core.model.frame import Frame
+from cemi_core.numeric.robust import mad_std
 
 #: Steps that a statement about the stage needs at least.
-FEWEST_STEPS = 4
+MIN_STEPS = 4
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def stage_motion(frames: Sequence[Frame], positions_px: NDArray[np.float64], kno
     step, step_spread = _middle(length)
     pass_steps, starts = _between_passes(rows, positions_px, _nominal(frames), known, along)
     pass_step, pass_spread = _middle(pass_steps)
-    enough = first.sum() >= FEWEST_STEPS and (~first).sum() >= FEWEST_STEPS
+    enough = first.sum() >= MIN_STEPS and (~first).sum() >= MIN_STEPS
     return StageMotion(
         step_px=step,
         step_spread_px=step_spread,
@@ -86,7 +87,7 @@ def describe(motion: StageMotion) -> str:
         text += f" and {motion.pass_step_px:.1f} px (+- {motion.pass_step_spread_px:.1f}) from pass to pass"
     if np.isfinite(motion.start_spread_px):
         text += f"; passes start {motion.start_spread_px:.1f} px off (one standard deviation)"
-    if np.isfinite(motion.backlash_px) and motion.backlash_px > 3 * motion.step_spread_px / np.sqrt(FEWEST_STEPS):
+    if np.isfinite(motion.backlash_px) and motion.backlash_px > 3 * motion.step_spread_px / np.sqrt(MIN_STEPS):
         text += f"; the first step of a pass is {motion.backlash_px:.1f} px short (backlash)"
     return text + "."
 
@@ -109,7 +110,7 @@ def _middle(values: NDArray[np.float64]) -> tuple[float, float]:
     if len(values) < 2:
         return float("nan"), float("nan")
     median = float(np.median(values))
-    return median, 1.4826 * float(np.median(np.abs(values - median)))
+    return median, float(mad_std(values, median))
 
 
 def _between_passes(

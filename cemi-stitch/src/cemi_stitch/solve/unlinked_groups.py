@@ -1,4 +1,4 @@
-"""Frames that no measured shift joins to the others: back to where the stage says, where the stage can be believed."""
+"""Unlinked groups: frames that no measured shift joins to the others go to their nominal positions, if good."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 #: Degrees of freedom from which the stage's own error is judged, at least.
-FEWEST = 3
+MIN_FREEDOM = 3
 
 
 def islands_at_stage(
@@ -45,7 +45,7 @@ def islands_at_stage(
     sigma_px : ndarray, shape (2,), or None
         Standard error of the stage's places (y, x); None if nothing was moved.
     """
-    known = np.isfinite(nominal_px).all(axis=1)
+    known = np.asarray(np.isfinite(nominal_px).all(axis=1))
     main = (group == 0) & known
     if not len(edges) or main.all() or np.count_nonzero(main) < 2:
         return positions_px, None
@@ -57,7 +57,7 @@ def islands_at_stage(
     steps = (shifts_px - (nominal_px[edges[:, 1]] - nominal_px[edges[:, 0]]))[both]
     if not len(steps):
         return positions_px, None
-    if freedom < FEWEST:
+    if freedom < MIN_FREEDOM:
         if stated_px is None or (np.abs(steps) > 2 * stated_px).any():
             return positions_px, None
         variance = np.full(2, stated_px**2 / 3)  # of errors that are equally likely up to the largest

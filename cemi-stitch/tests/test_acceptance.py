@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from cemi_core.model.layout import PairShift
-from cemi_stitch.graph.acceptance import drop_broken_loops, permutation_threshold, quality_at, significance
+from cemi_stitch.graph.acceptance import drop_broken_loops, permutation_threshold
 
 
 def test_the_threshold_lets_the_wanted_share_of_chance_matches_pass() -> None:
@@ -30,11 +27,6 @@ def test_a_lower_rate_gives_a_higher_threshold_and_the_floor_holds() -> None:
     assert permutation_threshold(chance, 1e-4, 0.0) > permutation_threshold(chance, 1e-2, 0.0) + 10
     assert permutation_threshold(chance, 1e-2, 300.0) == 300.0
     assert permutation_threshold(chance[:2], 1e-2, 25.0) == 25.0
-
-
-@given(st.floats(-0.99, 0.99), st.floats(10, 1e6))
-def test_quality_at_undoes_significance(quality: float, pixels: float) -> None:
-    assert quality_at(float(significance(quality, pixels)), pixels) == pytest.approx(quality, abs=1e-6)
 
 
 def grid_pairs(rows: int, columns: int, rng: np.random.Generator) -> tuple[np.ndarray, list[PairShift]]:

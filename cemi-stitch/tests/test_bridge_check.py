@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from cemi_core.model.array_source import ArraySource
 from cemi_core.model.layout import PairShift
-from cemi_stitch.matching.bridge_check import bridges, looked_at_again
+from cemi_stitch.matching.bridge_check import bridges, checked_bridges
 from cemi_stitch.solve.least_squares import components
 
 SHAPE = (200, 300)
@@ -36,12 +36,12 @@ def pair_at(dy: float, dx: float, sigma_px: float = 0.3, **more: object) -> Pair
 @pytest.mark.parametrize("off", [(0.2, -0.3), (0.0, 0.0)])
 def test_a_pair_with_whole_particles_stays(off: tuple[float, float]) -> None:
     source = with_particles([(172, 60), (180, 200)])
-    assert looked_at_again(source, [pair_at(*off)], 1.5)[0].kept
+    assert checked_bridges(source, [pair_at(*off)], 1.5)[0].kept
 
 
 @pytest.mark.parametrize("off", [(-6.0, 1.0), (3.0, 0.0)])
 def test_a_particle_cut_by_the_edge_of_the_overlap_decides_nothing(off: tuple[float, float]) -> None:
-    (pair,) = looked_at_again(with_particles([(151, 120)]), [pair_at(*off)], 1.5)
+    (pair,) = checked_bridges(with_particles([(151, 120)]), [pair_at(*off)], 1.5)
     assert not pair.kept and "too little to go by" in pair.reason
 
 
@@ -50,9 +50,9 @@ def test_only_weak_pairs_that_no_loop_confirms_are_looked_at() -> None:
     sure = pair_at(-6.0, 1.0, sigma_px=0.05)
     several = pair_at(-6.0, 1.0, candidates=(((150.0, 4.0), 0.5),))
     for pair in (sure, several):
-        assert looked_at_again(source, [pair], 1.5) == [pair]
+        assert checked_bridges(source, [pair], 1.5) == [pair]
     loop = [pair_at(-6.0, 1.0), PairShift(0, 2, (0.0, 9.0), 0.9), PairShift(1, 2, (-150.0, 5.0), 0.9)]
-    assert looked_at_again(source, loop, 1.5) == loop
+    assert checked_bridges(source, loop, 1.5) == loop
 
 
 @given(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), max_size=14))

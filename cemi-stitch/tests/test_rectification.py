@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from cemi_core.model.array_source import ArraySource
+from cemi_core.model.corrections import straightened
 from cemi_core.model.mosaic import Box, Patch
 from cemi_stitch.correlation.block_shifts import LocalShifts
 from cemi_stitch.distortion.frame_affine import frame_turns
-from cemi_stitch.frames.warp import straightened
 from cemi_stitch.settings import KorniaSettings
 from cemi_stitch.stitcher import KorniaStitcher
 

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from cemi_stitch.matching.normal_shifts import straight_pairs
 from cemi_stitch.solve.covariance import position_sigma
-from cemi_stitch.solve.least_squares import OneWayEquations, solve_positions, solve_with_one_way
+from cemi_stitch.solve.least_squares import NormalShiftEquations, solve_positions, solve_with_normal_shifts
 from cemi_stitch.stitcher import KorniaStitcher
 
 Record = Callable[..., object]
@@ -78,9 +78,9 @@ def test_two_directions_are_as_good_as_a_shift() -> None:
     prior = (np.zeros((0, 2), np.int64), none)
     whole = solve_positions(4, edges, shifts, sigma, *prior, np.zeros(0))
     turned = np.array([[0.8, 0.6], [-0.6, 0.8]])
-    parts = OneWayEquations(np.repeat(edges[1:2], 2, axis=0), turned, turned @ shifts[1], np.full(2, sigma[1]))
+    parts = NormalShiftEquations(np.repeat(edges[1:2], 2, axis=0), turned, turned @ shifts[1], np.full(2, sigma[1]))
     others = np.array([0, 2, 3])
-    split = solve_with_one_way(4, edges[others], shifts[others], sigma[others], parts)
+    split = solve_with_normal_shifts(4, edges[others], shifts[others], sigma[others], parts)
     np.testing.assert_allclose(split - split[0], whole - whole[0], atol=2e-3)
     # Residuals of the loop as large as stated errors make them, and none without it: both believe what is stated.
     wrong = np.ones((4, 2)) * sigma[:, None] * 0.5
