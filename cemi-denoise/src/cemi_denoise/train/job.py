@@ -29,18 +29,20 @@ class DenoiserTraining:
 
     def plan(self) -> Mapping[str, Any]:
         """Return what would be trained, after opening everything that it needs."""
-        from cemi_denoise.network.networks import parameter_count
-        from cemi_denoise.train.sources import open_training_data, open_validation_data
-        from cemi_denoise.train.start import Machine, start_training
+        from cemi_denoise.train.task import DenoiserTask
+        from cemi_learn.bench.card import parameter_count
+        from cemi_learn.bench.learner import Learner
+        from cemi_learn.device import require_device
 
-        data, checked = open_training_data(self.recipe), open_validation_data(self.recipe)
-        training, architecture = start_training(self.recipe, Machine(self.runtime.device, self.runtime.weights_dir))
+        require_device(self.runtime.device)
+        task = DenoiserTask.opened(self.recipe, self.runtime.weights_dir)
+        learner = Learner(task, self.recipe.plan(), self.runtime.device)
         return {
             "stage": self.recipe.stage,
-            "network": architecture,
-            "parameters": parameter_count(training.network),
-            "data": list(data.summary),
-            "validation": list(checked.summary) if checked is not None else [],
+            "network": learner.architecture,
+            "parameters": parameter_count(learner.network),
+            "data": list(task.data.summary),
+            "validation": [] if task.examination is None else list(task.examination.summary),
             "steps": self.recipe.steps,
         }
 
@@ -48,8 +50,9 @@ class DenoiserTraining:
         """Train, or go on with it, and return how far it came and what the weights are worth."""
         import torch
 
-        from cemi_denoise.train.run import WEIGHTS, train
-        from cemi_denoise.train.start import Machine
+        from cemi_denoise.train.run import train
+        from cemi_learn.bench.run import WEIGHTS
+        from cemi_learn.device import Machine
 
         torch.set_num_threads(self.runtime.threads)
         machine = Machine(self.runtime.device, self.runtime.weights_dir)
@@ -59,9 +62,9 @@ class DenoiserTraining:
             "steps_done": outcome.step,
             "steps": outcome.steps,
             "seconds": round(outcome.seconds, 1),
-            "scores": outcome.scores,
+            "scores": dict(outcome.scores),
             "scores_of_noisy": outcome.noisy_scores,
-            "scores_of_start": outcome.start_scores,
+            "scores_of_start": dict(outcome.start_scores),
         }
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,15 +22,6 @@ log = logging.getLogger("cemi")
 #: Share of black and white pixels above which a picture tells nothing of grey levels.
 _MOST_SATURATED = 0.5
 _SMALLEST_FRAME_PX = 64
-
-
-def digest_of(arrays: Iterable[NDArray[Any]]) -> str:
-    """Return a hash of all pixels of some arrays, in order."""
-    found = hashlib.blake2b(digest_size=12)
-    for array in arrays:
-        found.update(f"{array.shape}{array.dtype}".encode())
-        found.update(np.ascontiguousarray(array).data)
-    return found.hexdigest()
 
 
 @dataclass(frozen=True)

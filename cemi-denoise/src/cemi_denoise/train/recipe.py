@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from cemi_core.model.settings import InputPath, InputPathOrName, Settings
+from cemi_learn.bench.settings import LARGEST_SEED, TrainingSettings
 
 
 def _between(low: float, high: float) -> AfterValidator:
@@ -30,7 +31,6 @@ _Scale = Annotated[tuple[float, float], _between(0.0, 100.0)]
 _BlurPx = Annotated[tuple[float, float], _between(0.05, 20.0)]
 _Factor = Annotated[tuple[float, float], _between(0.05, 20.0)]
 _Share = Annotated[float, Field(ge=0, le=1)]
-_LARGEST_SEED = 10**9
 
 
 class KindSettings(Settings):
@@ -153,7 +153,7 @@ class ValidationSettings(ModesSettings):
 
     batches: int = Field(2, ge=1, description="How many batches of patches.")
     batch: int = Field(16, ge=1, description="Patches of a batch.")
-    seed: int = Field(999, ge=0, le=_LARGEST_SEED, description="Seed of the patches and their noise.")
+    seed: int = Field(999, ge=0, le=LARGEST_SEED, description="Seed of the patches and their noise.")
     metrics: list[str] = Field(
         ["psnr", "ssim"],
         min_length=1,
@@ -218,17 +218,7 @@ class LossSettings(Settings):
     adversarial: float = Field(0.1, ge=0, description="What a discriminator says.")
 
 
-class EverySettings(Settings):
-    """How often something is written; none of it changes the weights."""
-
-    log: int = Field(100, ge=1, description="Steps between lines of log.csv, which hold means over these steps.")
-    validation: int = Field(500, ge=1, description="Steps between measurements on the pictures of 'validation'.")
-    samples: int = Field(1000, ge=1, description="Steps between pictures in samples/: noisy, denoised, target.")
-    checkpoint: int = Field(500, ge=1, description="Steps between checkpoints, from which the training goes on.")
-    checkpoint_minutes: float = Field(5.0, gt=0, description="Minutes after which a checkpoint is written anyway.")
-
-
-class TrainingRecipe(Settings):
+class TrainingRecipe(TrainingSettings):
     """How a denoiser is trained."""
 
     training: Literal[1] = Field(description="Version of the format.")
@@ -245,25 +235,8 @@ class TrainingRecipe(Settings):
     )
     data: DataSettings = Field(description="What is trained on.")
     validation: ValidationSettings | None = Field(None, description="What is measured during the training.")
-    seed: int = Field(0, ge=0, le=_LARGEST_SEED, description="Seed of the first weights, the patches and their noise.")
-    steps: int = Field(40_000, ge=1, description="Batches in all.")
-    batch: int = Field(8, ge=1, description="Patches of a batch.")
-    patch_px: int = Field(128, ge=16, multiple_of=8, description="Edge of a patch, px.")
-    learning_rate: float = Field(1e-4, gt=0, le=1, description="Step size of Adam.")
-    schedule: Literal["constant", "cosine"] = Field(
-        "constant", description="cosine: the learning rate falls to a fiftieth until the last step."
-    )
-    average: float = Field(
-        0.999, ge=0, lt=1, description="Share of the old weights in the moving average, which is what is used."
-    )
     losses: LossSettings = Field(LossSettings(), description="Weights of SEMGAN's losses.")
     discriminator_features: int = Field(64, ge=1, le=256, description="Channels of SEMGAN's discriminator.")
-    precision: Literal["float32", "bfloat16", "float16"] = Field(
-        "float32", description="Numbers inside the convolutions; weights and averages are always float32."
-    )
-    every: EverySettings = Field(EverySettings(), description="How often something is written.")
-    stored_as: Literal["float32", "float16"] = Field("float32", description="Numbers in weights.safetensors.")
-    tensorboard: bool = Field(True, description="Also write curves for TensorBoard, if it is installed.")
 
     @model_validator(mode="after")
     def _apart(self) -> Self:

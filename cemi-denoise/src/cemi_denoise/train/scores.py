@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from cemi_core.errors import InputError
-from cemi_core.images.write_image import write_image
 from cemi_core.model.frame import from_unit_range
 from cemi_denoise.judge.metrics import Metric, available_metrics
 from cemi_denoise.network.networks import DenoisingNetwork
 from cemi_denoise.train.batches import Batch
-from cemi_denoise.train.pictures import digest_of
+from cemi_learn.digest import digest_of
 
 _GAP_PX = 4
 _SHOWN = 4
@@ -90,14 +90,8 @@ def denoised(network: DenoisingNetwork, batch: Batch) -> Tensor:
         return network(batch.noisy.to(device), batch.noise.to(device)).float().cpu()
 
 
-def write_sample(path: Path, network: DenoisingNetwork, batch: Batch) -> None:
-    """Write a picture with a row for each of the first patches: noisy, denoised, target.
-
-    Raises
-    ------
-    StorageError
-        The disk is full.
-    """
+def sample_sheet(network: DenoisingNetwork, batch: Batch) -> NDArray[np.uint8]:
+    """Return an image with a row for each of the first patches: noisy, denoised, target."""
     first = Batch(batch.noisy[:_SHOWN], batch.target[:_SHOWN], batch.noise[:_SHOWN])
     columns = [part.numpy()[:, 0] for part in (first.noisy, denoised(network, first), first.target)]
     count, height, width = columns[0].shape
@@ -106,4 +100,4 @@ def write_sample(path: Path, network: DenoisingNetwork, batch: Batch) -> None:
         for row, patch in enumerate(patches):
             y, x = row * (height + _GAP_PX), column * (width + _GAP_PX)
             sheet[y : y + height, x : x + width] = np.clip(patch, 0, 1)
-    write_image(path, from_unit_range(sheet, np.dtype(np.uint8)))
+    return from_unit_range(sheet, np.dtype(np.uint8)).astype(np.uint8, copy=False)

@@ -14,8 +14,9 @@ from cemi_denoise.train.batches import Batches, DegradedPatches, MixedBatches, P
 from cemi_denoise.train.overlap_patches import OverlapPatches, split_overlaps
 from cemi_denoise.train.overlaps import open_overlaps
 from cemi_denoise.train.pairs import open_pairs
-from cemi_denoise.train.pictures import digest_of, noisy_frames, read_pictures, same_files
+from cemi_denoise.train.pictures import noisy_frames, read_pictures, same_files
 from cemi_denoise.train.recipe import ModesSettings, SemSettings, SyntheticSettings, TrainingRecipe
+from cemi_learn.digest import digest_of
 
 log = logging.getLogger("cemi")
 

@@ -63,7 +63,7 @@ class TrainLog:
             Time of the training so far.
         learning_rate : float
         scores : mapping
-            Metrics on the validation pictures, if they were measured at this step.
+            Metrics on the validation images, if they were measured at this step.
 
         Raises
         ------

@@ -1,7 +1,7 @@
 """Several processes that train one network, each on its own device, through the package accelerate.
 
-``accelerate launch --num_processes 4 -m cemi_run.cli train denoiser RECIPE --device cuda`` starts them. Each makes
-batches of its own; their gradients are averaged, so that all hold the same weights, and the first one writes.
+``accelerate launch --num_processes 4 -m cemi_run.cli train NAME RECIPE --device cuda`` starts them. Each makes batches of
+its own; their gradients are averaged, so that all hold the same weights, and the first one writes.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cemi_core.errors import MissingDependencyError
-from cemi_denoise.train.batches import Batch, Batches
+
+BatchT = TypeVar("BatchT")
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,16 @@ class Processes:
     accelerator: Any = None
 
     @property
-    def share_gradients(self) -> Callable[[Iterable[nn.Parameter]], None] | None:
-        """What averages gradients over the processes, or None for one process."""
-        return None if self.accelerator is None else self._average
+    def share_gradients(self) -> Callable[[nn.Module], None] | None:
+        """What averages the gradients of a network over the processes, or None for one process."""
+        return None if self.accelerator is None else self._share
 
-    def own(self, batches: Batches) -> Batches:
+    def own(self, batches: Callable[[int], BatchT]) -> Callable[[int], BatchT]:
         """Return the batches of this process: of as many in a row as there are processes, one."""
         if self.count == 1:
             return batches
 
-        def own(step: int) -> Batch:
+        def own(step: int) -> BatchT:
             return batches(step * self.count + self.rank)
 
         return own
@@ -58,19 +59,26 @@ class Processes:
         wishes = torch.tensor(float(wish), device=self.accelerator.device)
         return bool(self.accelerator.reduce(wishes, "sum") > 0)
 
-    def _average(self, parameters: Iterable[nn.Parameter]) -> None:
-        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    def _share(self, network: nn.Module) -> None:
+        gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+        self._average([*gradients, *_seen_by_norms(network)])
+
+    def _average(self, tensors: list[Tensor]) -> None:
         # one message for all of them: a network has hundreds of small tensors
-        mean = self.accelerator.reduce(torch.cat([gradient.reshape(-1) for gradient in gradients]), "mean")
+        mean = self.accelerator.reduce(torch.cat([tensor.reshape(-1) for tensor in tensors]), "mean")
         start = 0
-        for gradient in gradients:
-            gradient.copy_(mean[start : start + gradient.numel()].view_as(gradient))
-            start += gradient.numel()
+        for tensor in tensors:
+            tensor.copy_(mean[start : start + tensor.numel()].view_as(tensor))
+            start += tensor.numel()
 
 
-def only_follows() -> bool:
-    """Return whether another process, started together with this one, speaks for both."""
-    return os.environ.get("RANK", "0") != "0"
+def _seen_by_norms(network: nn.Module) -> Iterable[Tensor]:
+    """Yield the means and variances that batch normalisation has seen, which each process sees its own of."""
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training:
+            for seen in (module.running_mean, module.running_var):
+                if seen is not None:
+                    yield seen
 
 
 def join_processes(device: str) -> Processes:
@@ -92,7 +100,7 @@ def join_processes(device: str) -> Processes:
         from accelerate import Accelerator
     except ImportError as error:
         raise MissingDependencyError(
-            "several processes train one network through the package accelerate: pip install 'cemi-denoise[train]'"
+            "several processes train one network through the package accelerate: pip install 'cemi-learn[train]'"
         ) from error
     accelerator = Accelerator(cpu=torch.device(device).type == "cpu")
     return Processes(str(accelerator.device), accelerator.process_index, accelerator.num_processes, accelerator)

@@ -1,0 +1,1 @@
+"""Encoders: named backbones with their licence and the hash of their weights."""
