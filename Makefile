@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PACKAGES := cemi-core cemi-run cemi-report cemi-denoise cemi-stitch cemi-analyze plugins-contrib/cemi-specimens plugins-contrib/cemi-virtual-sem \
+PACKAGES := cemi-core cemi-run cemi-report cemi-learn cemi-denoise cemi-stitch cemi-analyze \
+	plugins-contrib/cemi-specimens plugins-contrib/cemi-virtual-sem \
 	plugins-contrib/cemi-stitch-ashlar plugins-contrib/cemi-stitch-opencv plugins-contrib/cemi-denoise-spandrel \
 	plugins-contrib/cemi-denoise-n2v plugins-contrib/cemi-denoise-bm3d
 STAMP := $(VENV)/.cemi-installed

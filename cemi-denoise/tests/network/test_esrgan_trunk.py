@@ -10,7 +10,7 @@ from cemi_core.errors import InputError
 from cemi_denoise.network.esrgan_trunk import NAME, find_esrgan, take_over_trunk
 from cemi_denoise.network.networks import RRDBNet, UNet
 from cemi_denoise.train.recipe import TrainingRecipe
-from cemi_denoise.train.start import Machine, start_training
+from cemi_denoise.train.start import start_networks
 
 FEATURES, GROWTH = 3, 1  # odd numbers, so that weights end between four bytes
 TINY = {"features": FEATURES, "growth": GROWTH, "blocks": 1, "tail": FEATURES}
@@ -49,9 +49,9 @@ def test_a_recipe_starts_from_it_by_name(file):
     recipe = TrainingRecipe.model_validate(
         {"training": 1, "network": TINY, "start_from": NAME, "data": {"images": "x", "sem": {}}}
     )
-    training, architecture = start_training(recipe, Machine(weights_dir=str(file.parent)))
-    assert architecture["features"] == FEATURES
-    assert int(training.network.after_trunk.bias[0]) == -16
+    begun = start_networks(recipe, str(file.parent))
+    assert begun.architecture["features"] == FEATURES
+    assert int(begun.by_name["network"].after_trunk.bias[0]) == -16
 
 
 def test_what_does_not_fit_is_one_sentence(file, tmp_path):

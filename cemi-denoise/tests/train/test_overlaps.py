@@ -13,7 +13,7 @@ from cemi_denoise.register.overlaps import find_overlaps
 from cemi_denoise.train.recipe import TrainingRecipe
 from cemi_denoise.train.run import train
 from cemi_denoise.train.sources import open_training_data, open_validation_data
-from cemi_denoise.train.start import plan_of
+from cemi_denoise.train.task import DenoiserTask
 from cemi_run.engine.folder import RunFolder, StepRecord
 from cemi_run.steps.place import load_layout
 from cemi_run.store.frames import FrameStore, StoredFrames
@@ -99,8 +99,9 @@ def test_what_is_measured_on_is_not_trained_on(run):
 
 def test_noisy_targets_get_the_squared_error_whose_minimum_is_the_mean(run):
     folder, _ = run
-    assert plan_of(recipe_of(folder)).grey_error == "squared"
-    assert plan_of(recipe_of(folder, losses={"grey_error": "absolute"})).grey_error == "absolute"
+    assert DenoiserTask.opened(recipe_of(folder)).grey_error == "squared"
+    absolute = recipe_of(folder, losses={"grey_error": "absolute"})
+    assert DenoiserTask.opened(absolute).grey_error == "absolute"
 
 
 def test_a_folder_without_a_run_is_one_sentence(tmp_path):

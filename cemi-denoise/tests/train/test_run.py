@@ -28,8 +28,11 @@ from cemi_denoise.network.weights import load_weights, save_weights
 from cemi_denoise.train.batches import Batch
 from cemi_denoise.train.recipe import TrainingRecipe
 from cemi_denoise.train.run import train
-from cemi_denoise.train.start import Machine, start_training
-from cemi_denoise.train.training import Plan, Training
+from cemi_denoise.train.start import start_networks
+from cemi_denoise.train.task import DenoiserTask
+from cemi_learn.bench.checkpoint import read_checkpoint, write_checkpoint
+from cemi_learn.bench.learner import Learner
+from cemi_learn.device import Machine
 from cemi_run.cli.main import run
 from cemi_run.engine.folder import RunFolder
 
@@ -95,6 +98,11 @@ def rows_of(folder):
         return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(stream)]
 
 
+def average_in(learner):
+    """Return the weights of the moving average in a checkpoint."""
+    return {name.removeprefix("module."): value for name, value in learner["average"].items() if name != "n_averaged"}
+
+
 class Slopes(nn.Module):
     """Stands for the perceptual loss where VGG19 would take too long."""
 
@@ -153,9 +161,9 @@ def test_the_last_step_is_in_the_table_however_short_the_training(recipe, tmp_pa
 
 
 def test_the_average_is_what_is_written(trained):
-    checkpoint = torch.load(trained / "checkpoint.pt", weights_only=True)["training"]
-    assert same(weights_of(trained), {k: v.contiguous() for k, v in checkpoint["average"].items()})
-    assert not same(checkpoint["average"], checkpoint["network"])
+    learner = read_checkpoint(trained / "checkpoint.safetensors")["learner"]
+    assert same(weights_of(trained), average_in(learner))
+    assert not same(average_in(learner), learner["networks"]["network"])
 
 
 @pytest.mark.parametrize("stage", ["semnet", "semgan"])
@@ -181,14 +189,14 @@ def test_scaled_gradients_of_16_bit_training_go_on_too(recipe, tmp_path):
 def test_a_training_that_dies_in_the_middle_of_a_step_goes_on_from_its_last_checkpoint(
     recipe, trained, tmp_path, monkeypatch, step
 ):
-    whole_step = Training._follow
+    whole_step = Learner._follow
 
     def die(self):
         if self.step_number == step:
             raise KeyboardInterrupt
         whole_step(self)
 
-    monkeypatch.setattr(Training, "_follow", die)
+    monkeypatch.setattr(Learner, "_follow", die)
     with pytest.raises(KeyboardInterrupt):
         train(recipe(), tmp_path / "killed")
     monkeypatch.undo()
@@ -202,7 +210,7 @@ def test_killed_without_warning_it_goes_on_to_the_same_weights(recipe, tmp_path)
     (tmp_path / "r.yaml").write_text(yaml.safe_dump(settings.model_dump(mode="json", exclude_unset=True)))
     call = [sys.executable, "-m", "cemi_run.cli", "train", "denoiser", "r.yaml", "--out", "killed", "--threads", "1"]
     process = subprocess.Popen(call, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not (tmp_path / "killed/checkpoint.pt").exists():
+    while not (tmp_path / "killed/checkpoint.safetensors").exists():
         assert process.poll() is None
         time.sleep(0.02)
     process.kill()
@@ -217,7 +225,7 @@ def test_killed_without_warning_it_goes_on_to_the_same_weights(recipe, tmp_path)
     assert same(weights_of(tmp_path / "whole"), weights_of(tmp_path / "killed"))
 
 
-@pytest.mark.parametrize("name", ["checkpoint.pt", "weights.safetensors"])
+@pytest.mark.parametrize("name", ["checkpoint.safetensors", "weights.safetensors"])
 def test_a_full_disk_ends_in_one_sentence_and_the_old_file_stays(recipe, tmp_path, monkeypatch, name):
     train(recipe(), tmp_path / "out", limits=TrainingLimits(steps=2))
     old = (tmp_path / "out" / name).read_bytes()
@@ -262,7 +270,7 @@ def test_a_finished_training_is_not_taken_for_one_from_newer_weights_of_the_same
     loaded = load_weights(str(start))
     loaded.network.last.bias.data += 0.01
     save_weights(start, loaded.network, loaded.architecture, loaded.card)
-    with pytest.raises(InputError, match="started from other weights of the name 'weights"):
+    with pytest.raises(InputError, match="started from other weights of the same name"):
         train(settings, tmp_path / "out")
 
 
@@ -282,19 +290,19 @@ def test_a_folder_with_something_else_is_left_alone(recipe, tmp_path):
 
 def test_a_damaged_checkpoint_is_named(recipe, tmp_path):
     train(recipe(), tmp_path / "out", limits=TrainingLimits(steps=1))
-    path = tmp_path / "out/checkpoint.pt"
+    path = tmp_path / "out/checkpoint.safetensors"
     path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(InputError, match=r"checkpoint.pt is no checkpoint, or damaged: remove it"):
+    with pytest.raises(InputError, match=r"checkpoint.safetensors is no checkpoint, or damaged: remove it"):
         train(recipe(), tmp_path / "out")
 
 
 def test_a_checkpoint_of_a_network_whose_parts_have_changed_is_named(recipe, tmp_path):
     train(recipe(), tmp_path / "out", limits=TrainingLimits(steps=1))
-    path = tmp_path / "out/checkpoint.pt"
-    content = torch.load(path, weights_only=True)
-    content["training"]["network"].popitem()
-    torch.save(content, path)
-    with pytest.raises(InputError, match=r"checkpoint.pt does not fit this network: remove it"):
+    path = tmp_path / "out/checkpoint.safetensors"
+    content = read_checkpoint(path)
+    content["learner"]["networks"]["network"].popitem()
+    write_checkpoint(path, content)
+    with pytest.raises(InputError, match=r"checkpoint.safetensors does not fit this network: remove it"):
         train(recipe(), tmp_path / "out")
 
 
@@ -307,19 +315,19 @@ def test_a_table_that_is_no_text_any_more_is_begun_again(recipe, tmp_path):
 
 def test_a_training_starts_from_other_weights_and_takes_over_their_network(recipe, trained):
     start = str(trained / "weights.safetensors")
-    training, architecture = start_training(recipe(network=None, start_from=start), Machine())
-    assert architecture["features"] == 8
-    assert same(training.network.state_dict(), weights_of(trained))
-    by_name, _ = start_training(recipe(network=None, start_from="weights"), Machine(weights_dir=str(trained)))
-    assert same(by_name.network.state_dict(), training.network.state_dict())
+    begun = start_networks(recipe(network=None, start_from=start), None)
+    assert begun.architecture["features"] == 8
+    assert same(begun.by_name["network"].state_dict(), weights_of(trained))
+    by_name = start_networks(recipe(network=None, start_from="weights"), str(trained))
+    assert same(by_name.by_name["network"].state_dict(), weights_of(trained))
 
 
 def test_detail_and_kernels_can_be_added_to_weights_to_start_from(recipe, trained):
     start = str(trained / "weights.safetensors")
     more = {key: value for key, value in TINY.items() if key not in ("detail", "kernels")}
-    training, architecture = start_training(recipe(network=more, start_from=start), Machine())
-    assert architecture["detail"] == 16
-    own = training.network.state_dict()
+    begun = start_networks(recipe(network=more, start_from=start), None)
+    assert begun.architecture["detail"] == 16
+    own = begun.by_name["network"].state_dict()
     assert len(own) > len(weights_of(trained))
     assert same({name: own[name] for name in weights_of(trained)}, weights_of(trained))
 
@@ -327,44 +335,43 @@ def test_detail_and_kernels_can_be_added_to_weights_to_start_from(recipe, traine
 def test_wrong_weights_to_start_from_are_one_sentence(recipe, trained, tmp_path):
     start = Path(shutil.copy(trained / "weights.safetensors", tmp_path))
     with pytest.raises(InputError, match=r"holds the network RRDBNet \(.*features 8.*asks for RRDBNet \(.*features 4"):
-        start_training(recipe(network={**TINY, "features": 4}, start_from=str(start)), Machine())
+        start_networks(recipe(network={**TINY, "features": 4}, start_from=str(start)), None)
     start.write_bytes(start.read_bytes()[:500])
     with pytest.raises(InputError, match="not a whole safetensors file"):
-        start_training(recipe(start_from=str(start)), Machine())
+        start_networks(recipe(start_from=str(start)), None)
     save_file({"x": torch.zeros(1)}, tmp_path / "foreign.safetensors")
     with pytest.raises(InputError, match="does not say which network it belongs to"):
-        start_training(recipe(start_from=str(tmp_path / "foreign.safetensors")), Machine())
+        start_networks(recipe(start_from=str(tmp_path / "foreign.safetensors")), None)
     with pytest.raises(InputError, match="there are no weights 'nowhere'"):
-        start_training(recipe(start_from="nowhere"), Machine())
+        start_networks(recipe(start_from="nowhere"), None)
 
 
-def test_a_device_that_is_not_there_is_one_sentence(recipe):
+def test_a_device_that_is_not_there_is_one_sentence(recipe, tmp_path):
     for device in ("cuda:77", "meta"):
         with pytest.raises(UsageError, match=f"--device {device} cannot be used here"):
-            start_training(recipe(), Machine(device=device))
+            train(recipe(), tmp_path / "out", Machine(device=device))
 
 
 def test_a_training_that_diverges_says_so_and_keeps_its_checkpoint(recipe, tmp_path):
-    network = start_training(recipe(), Machine())[0].network
-    training = Training(network, Plan(steps=2))
+    learner = Learner(DenoiserTask.opened(recipe()), recipe().plan())
     nothing = Batch(torch.zeros(1, 1, 32, 32), torch.full((1, 1, 32, 32), float("inf")), torch.zeros(1))
     with pytest.raises(InputError, match="diverged at step 0; lower the learning rate"):
-        training.step(nothing)
+        learner.step(nothing)
 
 
 def test_weights_that_are_no_numbers_are_never_written(recipe, tmp_path, monkeypatch):
-    whole_step = Training._follow
+    whole_step = Learner._follow
 
     def diverge(self):
         if self.step_number == 5:  # in the last step, after its loss is known
             self.network.last.bias.data[:] = float("nan")
         whole_step(self)
 
-    monkeypatch.setattr(Training, "_follow", diverge)
+    monkeypatch.setattr(Learner, "_follow", diverge)
     with pytest.raises(InputError, match="diverged at step 6; lower the learning rate"):
         train(recipe(validation=None, every={"checkpoint": 2, "samples": 99}), tmp_path / "out")
     assert not (tmp_path / "out/weights.safetensors").exists()
-    kept = torch.load(tmp_path / "out/checkpoint.pt", weights_only=True)["training"]
+    kept = read_checkpoint(tmp_path / "out/checkpoint.safetensors")["learner"]
     assert kept["step"] == 4 and all(bool(value.isfinite().all()) for value in kept["average"].values())
 
 
@@ -402,7 +409,7 @@ def test_a_training_that_spoils_the_weights_at_the_start_is_said_to_even_if_it_w
     said = f"PSNR {outcome.scores['psnr']:.2f} dB, and {at_start:.2f} dB at the start"
     assert f"the weights that it started from worse: {said}" in caplog.text
     card = (tmp_path / "bad/weights.md").read_text()
-    assert "noisy | at the start | denoised |" in card and f" | {at_start:.4g} | " in card
+    assert "without it | at the start | this network |" in card and f" | {at_start:.4g} | " in card
 
 
 def test_scores_at_the_start_are_of_the_weights_and_the_pictures_of_now(recipe, trained, tmp_path, pictures, caplog):
@@ -412,10 +419,10 @@ def test_scores_at_the_start_are_of_the_weights_and_the_pictures_of_now(recipe, 
     train(recipe(**settings), tmp_path / "out", limits=TrainingLimits(steps=1))
     others = {"images": str(pictures / "validate"), "sem": {}, "batches": 1, "batch": 2}
     assert train(recipe(**settings, validation=others), tmp_path / "out").start_scores == {}
-    path = tmp_path / "out/checkpoint.pt"
-    content = torch.load(path, weights_only=True)
-    del content["start_scores"]  # as earlier versions wrote it
-    torch.save(content, path)
+    path = tmp_path / "out/checkpoint.safetensors"
+    content = read_checkpoint(path)
+    del content["start_scores"]
+    write_checkpoint(path, content)
     outcome = train(recipe(**settings), tmp_path / "out")
     assert outcome.finished and outcome.start_scores == {}
 
@@ -433,7 +440,7 @@ def test_too_little_memory_says_what_to_lower(recipe, tmp_path, monkeypatch, err
     def full(self, batch):
         raise error
 
-    monkeypatch.setattr(Training, "step", full)
+    monkeypatch.setattr(Learner, "step", full)
     with pytest.raises(InputError, match="2 patches of 32 px does not fit into the memory of cpu; lower 'batch'"):
         train(recipe(), tmp_path / "out")
 
@@ -458,7 +465,7 @@ def test_without_tensorboard_one_line_says_so(recipe, tmp_path, monkeypatch, cap
             raise ImportError(name)
         return real(name, *more)
 
-    monkeypatch.setattr("cemi_denoise.train.log.importlib.import_module", missing)
+    monkeypatch.setattr("cemi_learn.bench.log.importlib.import_module", missing)
     with caplog.at_level("INFO", "cemi"):
         train(recipe(steps=1, tensorboard=True), tmp_path / "out")
     assert caplog.text.count("TensorBoard is not installed") == 1
@@ -488,7 +495,7 @@ def test_the_command_says_what_it_would_train_and_writes_nothing(recipe_file, tm
 def test_ctrl_c_finishes_the_step_and_leaves_a_checkpoint_that_the_same_command_goes_on_from(
     recipe_file, tmp_path, capsys, monkeypatch
 ):
-    take = Training.step
+    take = Learner.step
 
     def pressed(self, batch):
         losses = take(self, batch)
@@ -496,7 +503,7 @@ def test_ctrl_c_finishes_the_step_and_leaves_a_checkpoint_that_the_same_command_
             os.kill(os.getpid(), signal.SIGINT)
         return losses
 
-    monkeypatch.setattr(Training, "step", pressed)
+    monkeypatch.setattr(Learner, "step", pressed)
     call = ["train", "denoiser", str(recipe_file), "--out", str(tmp_path / "out"), "--threads", "1", "--json"]
     before = signal.getsignal(signal.SIGINT)
     assert run(call) == 130

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 
 from cemi_core.errors import InputError
-from cemi_core.files.atomic import atomic_path
 from cemi_denoise.network.networks import DenoisingNetwork, build_network
+from cemi_learn.weights.stored_network import read_network, rebuild, save_network
 
 _ARCHITECTURE = "architecture"
+#: The word after ``cemi train``.
+TASK = "denoiser"
+_OTHERS = "the plugin cemi-denoise-spandrel reads model files of other programs"
 #: Blocks, channels and filters of a network are no more; a file that claims more would only cost time and memory.
 _MOST = 1024
 
@@ -74,14 +76,7 @@ def save_weights(
     StorageError
         The disk is full; what was at ``path`` is still there.
     """
-    dtype = torch.float16 if half else torch.float32
-    tensors = {key: value.detach().to("cpu", dtype).contiguous() for key, value in network.state_dict().items()}
-    if not all(bool(value.isfinite().all()) for value in tensors.values()):
-        raise InputError(f"{path}: some weights are too large for 16 bits; set stored_as: float32")
-    metadata = {_ARCHITECTURE: json.dumps(dict(architecture)), "card": json.dumps(dict(card))}
-    with atomic_path(Path(path)) as partial:
-        # as bytes, because safetensors' own writer hides a full disk, and gives the file to its owner alone
-        partial.write_bytes(save(tensors, metadata))
+    save_network(path, network, architecture, card, task=TASK, half=half)
 
 
 def find_weights(name: str, weights_dir: str | Path | None = None) -> Path:
@@ -122,40 +117,16 @@ def load_weights(name: str, weights_dir: str | Path | None = None) -> LoadedWeig
         There is no such file, it is damaged, it does not say which network it belongs to (any file that this package
         did not write), or it does not fit that network.
     """
-    path = find_weights(name, weights_dir)
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, OSError, ValueError) as error:
-        raise InputError(f"{path}: not a whole safetensors file ({error}); copy or download it again") from error
-    try:
-        architecture = dict(json.loads(metadata[_ARCHITECTURE]))
-        card = dict(json.loads(metadata.get("card", "{}")))
-    except (KeyError, ValueError, TypeError, RecursionError) as error:
-        raise InputError(
-            f"{path}: does not say which network it belongs to; it was not written by 'cemi train denoiser' "
-            "(the plugin cemi-denoise-spandrel reads model files of other programs)"
-        ) from error
-    if _shapes_of(path, architecture) != {key: tuple(value.shape) for key, value in tensors.items()}:
-        raise InputError(f"{path}: its weights do not fit the network {architecture} that it names")
-    if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
-        raise InputError(f"{path}: some weights are no numbers; the training that made them diverged")
-    network = build_network(architecture)
-    network.load_state_dict(tensors)
-    return LoadedWeights(network.eval(), architecture, card)
+    stored = read_network(find_weights(name, weights_dir), TASK, _OTHERS)
+    return LoadedWeights(rebuild(stored, _built), stored.architecture, stored.card)
 
 
-def _shapes_of(path: Path, architecture: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the weights of a network that a file names, without making them."""
+def _built(architecture: Mapping[str, Any]) -> DenoisingNetwork:
+    """Return a network as a file names it, if it is not of a size that would only cost time and memory."""
     large = [name for name, value in architecture.items() if isinstance(value, int) and not 0 <= value <= _MOST]
     if large:
-        raise InputError(f"{path}: no network of this package has '{large[0]}' {architecture[large[0]]:.6g}")
-    try:
-        with torch.device("meta"):  # what a file says of itself must not fill the memory
-            return {key: tuple(value.shape) for key, value in build_network(architecture).state_dict().items()}
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise InputError(f"no network of this package has '{large[0]}' {architecture[large[0]]:.6g}")
+    return build_network(architecture)
 
 
 def weights_to_bytes(network: DenoisingNetwork, architecture: Mapping[str, Any]) -> bytes:

@@ -21,6 +21,7 @@ from cemi_denoise.network.networks import DenoisingNetwork
 from cemi_denoise.register.overlaps import OverlapSet, find_overlaps
 from cemi_denoise.train.batches import Batch
 from cemi_denoise.train.overlap_patches import OverlapPatches, split_overlaps
+from cemi_learn.bench.average import moving_average
 
 _PATCH_PX = 96
 _BATCH = 8
@@ -130,7 +131,7 @@ class _Tuning:
         self._judging = [judging(number) for number in range(_JUDGING_BATCHES)]
         self._floor = float(found.noise.sigma(0.5)) ** 2
         self._network = copy.deepcopy(network).to(self._device).train()
-        self._average = copy.deepcopy(self._network).eval().requires_grad_(False)
+        self._averaged = moving_average(self._network, _AVERAGE)
         self._optimizer = torch.optim.Adam(self._network.parameters(), rate)
         self._before = self._losses()
         self._best = (0.0, 0.0, copy.deepcopy(self._average))
@@ -162,10 +163,13 @@ class _Tuning:
         torch.nn.utils.clip_grad_norm_(self._network.parameters(), 1.0)
         self._optimizer.step()
         self.steps += 1
-        share = min(_AVERAGE, self.steps / (self.steps + 9))
-        with torch.no_grad():
-            for mean, new in zip(self._average.parameters(), self._network.parameters(), strict=True):
-                mean.lerp_(new, 1 - share)
+        self._averaged.update_parameters(self._network)
+
+    @property
+    def _average(self) -> DenoisingNetwork:
+        average = self._averaged.module
+        assert isinstance(average, DenoisingNetwork)
+        return average
 
     def result(self) -> tuple[DenoisingNetwork, float, float]:
         """Return the best weights, and the relative change of the held-out error with its standard error."""

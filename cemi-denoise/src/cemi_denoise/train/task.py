@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
@@ -109,9 +108,7 @@ class DenoiserTask(Task[Batch]):
         yield Objective(told_apart, {"discriminator": told_apart}, "discriminator")
 
     @staticmethod
-    def _seen(
-        networks: Mapping[str, nn.Module], output: Tensor, target: Tensor, step: Step
-    ) -> tuple[Tensor, Tensor]:
+    def _seen(networks: Mapping[str, nn.Module], output: Tensor, target: Tensor, step: Step) -> tuple[Tensor, Tensor]:
         """Return how VGG19 and how the discriminator see what the network made."""
         discriminator = networks["discriminator"].requires_grad_(False)
         with step.precision():
@@ -174,7 +171,9 @@ class DenoiserTask(Task[Batch]):
     def provenance(self) -> Provenance:
         """Return what the card says of the data, the losses and the start."""
         recipe = self.recipe
-        kept = {"stage", "batch", "patch_px"} | ({"losses", "discriminator_features"} if recipe.stage == "semgan" else set())
+        kept = {"stage", "batch", "patch_px"} | (
+            {"losses", "discriminator_features"} if recipe.stage == "semgan" else set()
+        )
         return Provenance(
             data=self.data.summary,
             measured_on=() if self.examination is None else self.examination.summary,
@@ -190,8 +189,8 @@ class DenoiserTask(Task[Batch]):
     def use(self) -> str:
         """Return how the weights are used in a recipe."""
         return (
-            f"In a recipe: `denoise: [{{use: {self.recipe.stage}, with: {{weights: PATH}}}}]`. It has learnt the kinds of "
-            "structure and noise named above; on others, compare a denoised image with a slow scan of the same field."
+            f"In a recipe: `denoise: [{{use: {self.recipe.stage}, with: {{weights: PATH}}}}]`. It has learnt the kinds "
+            "of structure and noise named above; on others, compare a denoised image with a slow scan of the same field."
         )
 
     def too_much(self, device: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,7 +31,9 @@ class Best:
     def __init__(self, task: Task[Any], rule: StopEarly) -> None:
         if rule.score not in task.score_names():
             there = ", ".join(task.score_names()) or "none, since nothing is set aside to measure on"
-            raise InputError(f"'stop_early' watches the score '{rule.score}', which is not measured; there are: {there}")
+            raise InputError(
+                f"'stop_early' watches the score '{rule.score}', which is not measured; there are: {there}"
+            )
         self._task, self._rule = task, rule
         self.step: int | None = None
         self.scores: Mapping[str, float] = {}
@@ -45,13 +48,12 @@ class Best:
     def look(self, step: int, scores: Mapping[str, float], network: nn.Module) -> None:
         """Take a measurement; a score that is no number is never better."""
         score = self._rule.score
-        new = scores.get(score, float("nan"))
-        if self.step is None or self._task.better(score, new, self.scores[score]):
-            if new == new:
-                self.step, self.scores, self.since = step, dict(scores), 0
-                self.weights = {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
-                return
-        self.since += 1
+        new = scores.get(score, math.nan)
+        if math.isfinite(new) and (self.step is None or self._task.better(score, new, self.scores[score])):
+            self.step, self.scores, self.since = step, dict(scores), 0
+            self.weights = {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
+        else:
+            self.since += 1
 
     def state(self) -> dict[str, Any]:
         """Return what belongs into a checkpoint."""

@@ -135,7 +135,9 @@ def read_network(path: str | Path, task: str = "", hint: str = "") -> StoredNetw
         ) from error
     found = metadata.get(_TASK, "")
     if task and found and found != task:
-        raise InputError(f"{path} holds a network of 'cemi train {found}', and one of 'cemi train {task}' is needed here")
+        raise InputError(
+            f"{path} holds a network of 'cemi train {found}', and one of 'cemi train {task}' is needed here"
+        )
     return StoredNetwork(Path(path), tensors, architecture, card, found)
 
 

@@ -15,10 +15,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from cemi_core.errors import InputError
@@ -86,44 +87,58 @@ def read_torch_file(path: str | Path) -> Any:
     """
     path = Path(path)
     try:
-        if zipfile.is_zipfile(path):
-            return _read_zip(path)
-        return _read_old(path)
-    except InputError:
-        raise
-    except _DAMAGED as error:
+        with path.open("rb") as stream:
+            return _read(stream, np.memmap(path, np.uint8, mode="c"), str(path))
+    except (OSError, ValueError) as error:  # one of no bytes cannot be mapped
         raise InputError(f"{path} cannot be read as weights: {error}") from error
 
 
-def _read_zip(path: Path) -> Any:
-    with zipfile.ZipFile(path) as archive:
-        names = {name.partition("/")[2]: name for name in archive.namelist()}
+def read_torch_bytes(data: bytes, name: str) -> Any:
+    """Return what ``torch.save`` wrote, from memory; see `read_torch_file`.
+
+    Parameters
+    ----------
+    data : bytes
+    name : str
+        Where they come from, for messages.
+    """
+    return _read(io.BytesIO(data), np.frombuffer(bytearray(data), np.uint8), name)
+
+
+def _read(stream: IO[bytes], whole: NDArray[np.uint8], name: str) -> Any:
+    try:
+        is_zip = zipfile.is_zipfile(stream)
+        stream.seek(0)
+        return _read_zip(stream, whole, name) if is_zip else _read_old(stream, whole, name)
+    except _DAMAGED as error:
+        raise InputError(f"{name} cannot be read as weights: {error}") from error
+
+
+def _read_zip(stream: IO[bytes], whole: NDArray[np.uint8], name: str) -> Any:
+    with zipfile.ZipFile(stream) as archive:
+        names = {entry.partition("/")[2]: entry for entry in archive.namelist()}
         told = archive.read(names["data.pkl"])
-        places = {key: archive.getinfo(name) for key, name in names.items() if key.startswith("data/")}
-    whole = np.memmap(path, np.uint8, mode="c")
+        places = {key: archive.getinfo(entry) for key, entry in names.items() if key.startswith("data/")}
 
     def stored(storage: _Storage) -> Tensor:
         entry = places[f"data/{storage.key}"]
         if entry.compress_type != zipfile.ZIP_STORED:
             raise ValueError("its tensors are compressed")
-        head = whole[entry.header_offset : entry.header_offset + 30]
-        lengths = int.from_bytes(head[26:28].tobytes(), "little"), int.from_bytes(head[28:30].tobytes(), "little")
+        head = whole[entry.header_offset : entry.header_offset + 30].tobytes()
+        lengths = int.from_bytes(head[26:28], "little"), int.from_bytes(head[28:30], "little")
         return _of_bytes(whole, entry.header_offset + 30 + sum(lengths), storage)
 
-    return _filled(_evaluated(io.BytesIO(told), path), stored)
+    return _filled(_evaluated(io.BytesIO(told), name), stored)
 
 
-def _read_old(path: Path) -> Any:
+def _read_old(stream: IO[bytes], whole: NDArray[np.uint8], name: str) -> Any:
     """Read a file of a torch before 1.6: five pickles, then each storage after its length."""
-    with path.open("rb") as stream:
-        if _evaluated(stream, path) != _OLD_MAGIC:
-            raise ValueError("it is no file of torch")
-        for _ in range(2):  # the version of the format, and the byte order of the machine
-            _evaluated(stream, path)
-        content, keys = _evaluated(stream, path), _evaluated(stream, path)
-        start = stream.tell()
-    sizes = {storage.key: storage for storage in _storages(content)}
-    whole, places = np.memmap(path, np.uint8, mode="c"), {}
+    if _evaluated(stream, name) != _OLD_MAGIC:
+        raise ValueError("it is no file of torch")
+    for _ in range(2):  # the version of the format, and the byte order of the machine
+        _evaluated(stream, name)
+    content, keys = _evaluated(stream, name), _evaluated(stream, name)
+    start, sizes, places = stream.tell(), {storage.key: storage for storage in _storages(content)}, {}
     for key in keys:
         storage = sizes[key]
         if int.from_bytes(whole[start : start + 8].tobytes(), "little") != storage.count:
@@ -133,7 +148,7 @@ def _read_old(path: Path) -> Any:
     return _filled(content, lambda storage: _of_bytes(whole, places[storage.key], storage))
 
 
-def _of_bytes(whole: np.ndarray[Any, Any], start: int, storage: _Storage) -> Tensor:
+def _of_bytes(whole: NDArray[np.uint8], start: int, storage: _Storage) -> Tensor:
     end = start + storage.count * storage.dtype.itemsize
     if end > len(whole):
         raise ValueError("it is cut short")
@@ -166,9 +181,9 @@ def _storages(content: Any) -> list[_Storage]:
     return [storage for part in parts for storage in _storages(part)]
 
 
-def _evaluated(stream: Any, path: Path) -> Any:
+def _evaluated(stream: IO[bytes], name: str) -> Any:
     """Return what one pickle describes, from its instructions alone."""
-    machine = _Reader(path)
+    machine = _Reader(name)
     for instruction, argument, _ in pickletools.genops(stream):
         machine.take(instruction.name, argument)
     return machine.stack.pop()
@@ -177,8 +192,8 @@ def _evaluated(stream: Any, path: Path) -> Any:
 class _Reader:
     """Follows the instructions that plain data and tensors need, and refuses all others."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, name: str) -> None:
+        self.name = name
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
 
@@ -209,7 +224,7 @@ class _Reader:
     def refused(self, what: str) -> InputError:
         """Return what is said of a file that holds more than tensors."""
         return InputError(
-            f"{self.path} holds more than tensors ({what}), and code from files is not run; save its state_dict as "
+            f"{self.name} holds more than tensors ({what}), and code from files is not run; save its state_dict as "
             ".safetensors with the program that it came from"
         )
 
@@ -273,8 +288,26 @@ _PUSHES: Mapping[str, Callable[[], Any]] = {
     "NEWFALSE": lambda: False,
 }
 _VALUES = frozenset(
-    "INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 STRING "
-    "BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES".split()
+    [
+        "INT",
+        "BININT",
+        "BININT1",
+        "BININT2",
+        "LONG",
+        "LONG1",
+        "LONG4",
+        "FLOAT",
+        "BINFLOAT",
+        "UNICODE",
+        "BINUNICODE",
+        "SHORT_BINUNICODE",
+        "BINUNICODE8",
+        "STRING",
+        "BINSTRING",
+        "SHORT_BINSTRING",
+        "BINBYTES",
+        "SHORT_BINBYTES",
+    ]
 )
 _BUILDS: Mapping[str, Callable[[_Reader], None]] = {
     "POP": lambda reader: reader.stack.__delitem__(-1),

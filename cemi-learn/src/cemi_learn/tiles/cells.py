@@ -1,4 +1,4 @@
-"""A picture is cut into cells for a network: aligned to the picture, with context around them, and blended again."""
+"""An image is cut into cells for a network: aligned to the image, with context around them, and blended again."""
 
 from __future__ import annotations
 
