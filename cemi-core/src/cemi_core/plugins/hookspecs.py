@@ -10,6 +10,7 @@ from cemi_core.plugins.types import (
     AnalyzerPlugin,
     CommandPlugin,
     DenoiserPlugin,
+    EncoderPlugin,
     ExporterPlugin,
     MetricPlugin,
     RelationPlugin,
@@ -154,4 +155,16 @@ def cemi_commands() -> Iterable[CommandPlugin]:  # type: ignore[empty-body]
     >>> @hookimpl
     ... def cemi_commands():
     ...     yield CommandPlugin("hello", "Say hello.", command="my_package.cli:hello")
+    """
+
+
+@hookspec
+def cemi_encoders() -> Iterable[EncoderPlugin]:  # type: ignore[empty-body]
+    """Yield backbones that networks are built on, with where their weights come from.
+
+    Examples
+    --------
+    >>> @hookimpl
+    ... def cemi_encoders():
+    ...     yield EncoderPlugin("tiny", "Three convolutions.", factory="my_package.tiny:make")
     """

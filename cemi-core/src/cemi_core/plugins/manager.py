@@ -21,6 +21,7 @@ from cemi_core.plugins.types import (
     AnalyzerPlugin,
     CommandPlugin,
     DenoiserPlugin,
+    EncoderPlugin,
     ExporterPlugin,
     MetricPlugin,
     Plugin,
@@ -50,6 +51,7 @@ KIND_OF_STAGE: dict[str, type[Plugin[Any]] | type[CommandPlugin]] = {
         SpecimenPlugin,
         TrainingPlugin,
         CommandPlugin,
+        EncoderPlugin,
     )
 }
 STAGES = tuple(KIND_OF_STAGE)
@@ -65,6 +67,7 @@ HOOK_OF_STAGE = {
     "specimen": "cemi_specimens",
     "train": "cemi_trainings",
     "command": "cemi_commands",
+    "encoder": "cemi_encoders",
 }
 #: The word for one plugin of a stage in a message.
 NOUN_OF_STAGE = {
@@ -79,6 +82,7 @@ NOUN_OF_STAGE = {
     "specimen": "specimen",
     "train": "training",
     "command": "command",
+    "encoder": "encoder",
 }
 
 
@@ -238,6 +242,11 @@ class Plugins:
     def commands(self) -> Registry[CommandPlugin]:
         """The commands."""
         return self._registry(CommandPlugin)
+
+    @property
+    def encoders(self) -> Registry[EncoderPlugin]:
+        """The backbones of networks."""
+        return self._registry(EncoderPlugin)
 
     def of_stage(self, stage: str) -> Registry[Plugin[object]]:
         """Return the plugins of a stage that is known by name only.

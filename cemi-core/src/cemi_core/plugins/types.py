@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # the contracts that the classes below name as text, since Nu
     from numpy.typing import NDArray
     from pydantic import BaseModel
 
+    from cemi_core.model.encoder import Encoder  # noqa: F401
     from cemi_core.model.finished_run import Reporter  # noqa: F401
     from cemi_core.model.frame import FrameSource, StreamSource  # noqa: F401
     from cemi_core.model.specimen import Specimen  # noqa: F401
@@ -231,6 +232,17 @@ class SpecimenPlugin(Plugin["Specimen"]):
     """
 
     stage: ClassVar[str] = "specimen"
+
+
+@dataclass(frozen=True)
+class EncoderPlugin(Plugin["Encoder"]):
+    """A backbone for networks: ``factory(settings, runtime) -> Encoder``.
+
+    In a recipe ``NAME`` picks it, or ``NAME:WHICH`` where it stands for a family, such as ``smp:resnet34``: then its
+    settings have a field ``which``.
+    """
+
+    stage: ClassVar[str] = "encoder"
 
 
 @dataclass(frozen=True)

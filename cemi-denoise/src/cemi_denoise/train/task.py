@@ -143,7 +143,7 @@ class DenoiserTask(Task[Batch]):
 
     def better(self, score: str, new: float, old: float) -> bool:
         """Return whether a metric is better, as its description says; a ratio is the better the nearer it is to 1."""
-        wanted = registry().get("metric", score).description.better
+        wanted = registry().metrics.get(score).description.better
         if wanted == "1":
             return abs(new - 1) < abs(old - 1)
         return new > old if wanted == "higher" else new < old
