@@ -80,12 +80,10 @@ class Stages(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Return the features of each stage; of one that is missing, features of no channels."""
+        count, _, height, width = x.shape
         features = []
-        for stride, width, stage in zip(STRIDES, self.channels, self.stages, strict=True):
-            if not width:
-                scale = STRIDES.index(stride) + 1
-                features.append(x.new_zeros(x.shape[0], 0, x.shape[-2] >> scale, x.shape[-1] >> scale))
-                continue
-            x = stage(x)
-            features.append(x)
+        for stride, channels, stage in zip(STRIDES, self.channels, self.stages, strict=True):
+            if channels:
+                x = stage(x)
+            features.append(x if channels else x.new_zeros(count, 0, height // stride, width // stride))
         return features

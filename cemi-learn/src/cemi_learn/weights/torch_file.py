@@ -251,9 +251,10 @@ class _Reader:
 
     def storage(self) -> None:
         """Take the description of a storage."""
-        kind, typename, key, _, count, *_ = self.stack.pop()
-        if kind != "storage" or not isinstance(typename, _Name) or typename.name not in _TYPES:
-            raise self.refused(f"a storage of {typename}")
+        told = self.stack.pop()
+        if told[0] != "storage" or not isinstance(told[1], _Name) or told[1].name not in _TYPES:
+            raise self.refused(f"a {told[0]}")
+        _, typename, key, _, count, *_ = told
         self.stack.append(_Storage(_TYPES[typename.name], str(key), int(count)))
 
     def call(self) -> None:

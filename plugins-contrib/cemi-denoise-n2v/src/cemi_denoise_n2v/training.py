@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from cemi_core.errors import InputError
+from cemi_core.model.training import TrainingLimits
 from cemi_denoise.noise.model import estimate_noise_model
 from cemi_denoise_n2v.masks import hide_pixels
 from cemi_denoise_n2v.network import BlindSpotNetwork
+from cemi_learn.bench.plan import Plan
+from cemi_learn.bench.run import learn
+from cemi_learn.bench.task import MAIN, Networks, Objective, Step, Task
 
 log = logging.getLogger("cemi")
 
@@ -74,29 +79,69 @@ def train(pictures: Sequence[Picture], schedule: Schedule, device: str = "cpu") 
     if not usable:
         raise InputError(f"Noise2Void has no picture of {_LEAST_EDGE_PX} px a side and more to learn from")
     along_px = correlation_length_px(usable) if schedule.along_px is None else schedule.along_px
-    torch.manual_seed(schedule.seed)
-    generator = torch.Generator().manual_seed(schedule.seed)
-    network = BlindSpotNetwork().to(device)
-    optimizer = torch.optim.Adam(network.parameters(), _LEARNING_RATE)
-    decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, schedule.steps, _LEARNING_RATE / 50)
-    start, done = time.monotonic(), 0
-    while done < schedule.steps and time.monotonic() - start < 60 * schedule.minutes:
-        patches, known = _draw(usable, generator)
-        hidden, guessed = hide_pixels(patches, along_px, generator)
-        wanted = (guessed & known).to(device)
-        scale = patches.std().clamp_min(1e-4).to(device)
-        error = (network(hidden.to(device)) - patches.to(device)) / scale
-        loss = (error.square() * wanted).sum() / wanted.sum().clamp_min(1)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        decay.step()
-        done += 1
-    spent = time.monotonic() - start
-    log.info("n2v: %d steps on %d picture(s) in %.0f s, masks of %d px", done, len(usable), spent, 2 * along_px + 1)
+    task = N2vTask(usable, along_px, schedule.seed)
+    plan = Plan(schedule.steps, _LEARNING_RATE, "cosine", average=0.0, seed=schedule.seed)
+    started = time.monotonic()
+    learner = learn(task, plan, device, TrainingLimits(seconds=60 * schedule.minutes))
+    spent, done = time.monotonic() - started, learner.step_number
+    log.info("n2v: %d steps on %d image(s) in %.0f s, masks of %d px", done, len(usable), spent, 2 * along_px + 1)
     if done < schedule.steps:
         log.warning("n2v: the time of %g min ended after %d of %d steps", schedule.minutes, done, schedule.steps)
-    return save({name: value.cpu().contiguous() for name, value in network.state_dict().items()})
+    return save({name: value.cpu().contiguous() for name, value in learner.network.state_dict().items()})
+
+
+@dataclass(frozen=True)
+class Guessed:
+    """What one step sees.
+
+    Attributes
+    ----------
+    hidden, patches : tensor, shape (n, 1, h, w)
+        Patches with and without hidden pixels.
+    wanted : tensor of bool, shape (n, 1, h, w)
+        Pixels that are guessed, and that were imaged.
+    """
+
+    hidden: Tensor
+    patches: Tensor
+    wanted: Tensor
+
+
+@dataclass(frozen=True)
+class N2vTask(Task[Guessed]):
+    """A network that learns to guess hidden pixels from those around them.
+
+    Attributes
+    ----------
+    pictures : sequence of ndarray of float32, shape (h, w)
+    along_px : int
+        How far the noise is correlated along the line, px.
+    seed : int
+    """
+
+    name: ClassVar[str] = "n2v"
+
+    pictures: Sequence[Picture]
+    along_px: int
+    seed: int
+
+    def build(self) -> Networks:
+        """Return the network with drawn weights."""
+        return Networks({MAIN: BlindSpotNetwork()}, {"name": "BlindSpotNetwork"})
+
+    def batch(self, step: int) -> Guessed:
+        """Return patches with hidden pixels."""
+        generator = torch.Generator().manual_seed(int(np.random.default_rng((self.seed, step)).integers(1 << 62)))
+        patches, known = _draw(self.pictures, generator)
+        hidden, guessed = hide_pixels(patches, self.along_px, generator)
+        return Guessed(hidden, patches, guessed & known)
+
+    def objectives(self, networks: Mapping[str, nn.Module], batch: Guessed, step: Step) -> Iterator[Objective]:
+        """Yield the squared error of what is guessed, on the scale of the patches' spread."""
+        scale = batch.patches.std().clamp_min(1e-4)
+        error = (networks[MAIN](batch.hidden) - batch.patches) / scale
+        loss = (error.square() * batch.wanted).sum() / batch.wanted.sum().clamp_min(1)
+        yield Objective(loss, {"loss": loss})
 
 
 def correlation_length_px(pictures: Sequence[Picture]) -> int:
