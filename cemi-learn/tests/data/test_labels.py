@@ -176,7 +176,7 @@ def test_a_batch_depends_on_its_step_alone_and_mask_and_image_stay_together():
     assert images.shape == (6, 1, 32, 32) and classes.shape == (6, 32, 32) and classes.dtype == torch.int64
     assert torch.equal(images, again) and not torch.equal(images, others)
     assert torch.equal((images[:, 0] > 0.5).long(), classes)
-    assert 0 <= float(images.min()) and float(images.max()) <= 1
+    assert float(images.min()) >= 0 and float(images.max()) <= 1
 
 
 def test_of_what_is_added_to_an_image_smaller_than_a_patch_nothing_is_said():

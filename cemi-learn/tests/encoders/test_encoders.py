@@ -1,4 +1,4 @@
-"""Claims about encoders: the weights are the published ones, their origin is told, and what is missing is one sentence."""
+"""Claims about encoders: their weights are the published ones, they tell whose, and what is missing is one sentence."""
 
 import hashlib
 import pickle
@@ -86,9 +86,7 @@ def test_mobilenet_answers_as_torchvision_does():
     models = pytest.importorskip("torchvision.models", reason=NOT_HERE)
     pytest.importorskip(SHIPPED["mobilenet-v2"], reason=NOT_HERE)
     whole = models.mobilenet_v2(weights=None).eval()
-    whole.load_state_dict(
-        read_torch_file(file_in_package(SHIPPED["mobilenet-v2"], "", "weights/*.pth", ""))
-    )
+    whole.load_state_dict(read_torch_file(file_in_package(SHIPPED["mobilenet-v2"], "", "weights/*.pth", "")))
     backbone = find_encoder("mobilenet-v2").network(1).eval()
     grey = image()
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])

@@ -1,4 +1,4 @@
-"""Claims about a network on images larger than its cells: no seam, bounded memory, and an answer to memory that is full."""
+"""Claims about a network on images larger than its cells: no seam, bounded memory, an answer to memory that is full."""
 
 from __future__ import annotations
 

@@ -66,7 +66,9 @@ class Harm:
 
 def test_code_in_a_file_is_named_and_not_run(saved, tmp_path):
     path = saved({"x": Harm(tmp_path / "harm")})
-    with pytest.raises(InputError, match=r"w.pth holds more than tensors \(a call of posix.mkdir\), and code from files"):
+    with pytest.raises(
+        InputError, match=r"w.pth holds more than tensors \(a call of posix.mkdir\), and code from files"
+    ):
         read_torch_file(path)
     assert not (tmp_path / "harm").exists()
     (tmp_path / "plain.pkl").write_bytes(pickle.dumps(Harm(tmp_path / "harm")))

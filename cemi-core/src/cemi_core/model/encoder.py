@@ -51,19 +51,19 @@ class Encoder(Protocol):
     """
 
     @property
-    def name(self) -> str: ...  # noqa: D102 - as above
+    def name(self) -> str: ...
     @property
-    def strides(self) -> tuple[int, ...]: ...  # noqa: D102
+    def strides(self) -> tuple[int, ...]: ...
     @property
-    def channels(self) -> tuple[int, ...]: ...  # noqa: D102
+    def channels(self) -> tuple[int, ...]: ...
     @property
-    def input_channels(self) -> int: ...  # noqa: D102
+    def input_channels(self) -> int: ...
     @property
-    def mean(self) -> tuple[float, ...]: ...  # noqa: D102
+    def mean(self) -> tuple[float, ...]: ...
     @property
-    def std(self) -> tuple[float, ...]: ...  # noqa: D102
+    def std(self) -> tuple[float, ...]: ...
     @property
-    def origin(self) -> WeightsOrigin: ...  # noqa: D102
+    def origin(self) -> WeightsOrigin: ...
 
     def network(self, in_channels: int = 1, pretrained: bool = True) -> Any:
         """Return the backbone as a ``torch.nn.Module``.

@@ -21,22 +21,34 @@ _DIRECTIONS = 8
 _SPOTS_PX = (0.5, 0.8, 1.2, 2.0)
 
 
+def _clear(values: Tensor | None) -> None:
+    """Fill constants with 0, where a layer has any."""
+    if values is not None:
+        nn.init.zeros_(values)
+
+
+def _dtype_of(layer: nn.Module) -> torch.dtype:
+    """Return the number type that a layer computes in."""
+    return next(layer.parameters()).dtype
+
+
 class _DenseBlock(nn.Module):
     """Five convolutions, each of which sees all before it (ESRGAN, arXiv:1809.00219, fig. 4)."""
 
     def __init__(self, features: int, growth: int, initial: float) -> None:
         super().__init__()
-        self.convolutions = nn.ModuleList(
+        convolutions = [
             nn.Conv2d(features + index * growth, growth if index < 4 else features, 3, padding=1) for index in range(5)
-        )
-        for convolution in self.convolutions:
+        ]
+        for convolution in convolutions:
             nn.init.kaiming_normal_(convolution.weight)
             convolution.weight.data *= initial
-            nn.init.zeros_(convolution.bias)
+            _clear(convolution.bias)
+        self.convolutions = nn.ModuleList(convolutions)
 
     def forward(self, x: Tensor) -> Tensor:
         # where the convolutions are in bfloat16, the sum that runs through all blocks stays in float32
-        seen = x.to(self.convolutions[0].weight.dtype)
+        seen = x.to(_dtype_of(self.convolutions[0]))
         for convolution in self.convolutions[:-1]:
             seen = torch.cat((seen, functional.leaky_relu(convolution(seen), 0.2)), 1)
         return x + 0.2 * self.convolutions[-1](seen)
@@ -164,7 +176,7 @@ class _Kernels(nn.Module):
         self.bank = nn.Conv2d(1, count, self.EDGE_PX, bias=False)
         self.weigh = nn.Conv2d(channels, count, 3, padding=1)
         nn.init.zeros_(self.weigh.weight)
-        nn.init.zeros_(self.weigh.bias)
+        _clear(self.weigh.bias)
         along = torch.arange(self.EDGE_PX) - self.EDGE_PX // 2
         y, x = torch.meshgrid(along, along, indexing="ij")
         for index in range(count):
@@ -172,7 +184,7 @@ class _Kernels(nn.Module):
             turned = x * math.cos(angle) + y * math.sin(angle), x * math.sin(angle) - y * math.cos(angle)
             spot = _SPOTS_PX[index % len(_SPOTS_PX)]
             lengths = (2.0, 0.5) if index < _DIRECTIONS else (spot, spot)
-            bell = sum((t / length) ** 2 for t, length in zip(turned, lengths, strict=True))
+            bell = (turned[0] / lengths[0]) ** 2 + (turned[1] / lengths[1]) ** 2
             kernel = torch.exp(-0.5 * bell)
             self.bank.weight.data[index, 0] = kernel / kernel.sum()
 
@@ -257,7 +269,7 @@ class RRDBNet(DenoisingNetwork):
         self.kernels = _Kernels(tail, kernels) if kernels else None
         # a network that has learnt nothing leaves the picture as it is
         nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        _clear(self.last.bias)
 
     def body(self, x: Tensor) -> Tensor:
         """Return the mended picture (n, 1, h, w) for (n, 1 or 2, h, w)."""
@@ -284,7 +296,7 @@ class RRDBNet(DenoisingNetwork):
         if not self.upward:
             told = next(details)(told, x) if self.details else told
         for convolution in self.upward:
-            told = functional.interpolate(told.to(convolution.weight.dtype), scale_factor=2.0, mode="nearest")
+            told = functional.interpolate(told.to(_dtype_of(convolution)), scale_factor=2.0, mode="nearest")
             told = functional.leaky_relu(convolution(told), 0.2)
             detail = next(details, None)
             told = told if detail is None else detail(told, x)
@@ -327,7 +339,7 @@ class UNet(DenoisingNetwork):
         )
         self.last = nn.Conv2d(features, 2, 1)
         nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        _clear(self.last.bias)
 
     def body(self, x: Tensor) -> Tensor:
         """Return the mended picture (n, 1, h, w) for (n, 1 or 2, h, w)."""

@@ -33,13 +33,8 @@ class _WholeMultiples(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, picture: Tensor, noise: Tensor) -> Tensor:
-        return self.network.body(self.network.told(picture, noise))
-
-
-class _WithoutNoise(_WholeMultiples):
-    def forward(self, picture: Tensor) -> Tensor:
-        return self.network.body(picture)
+    def forward(self, picture: Tensor, noise: Tensor | None = None) -> Tensor:
+        return self.network.body(picture if noise is None else self.network.told(picture, noise))
 
 
 def export_onnx(
@@ -111,7 +106,7 @@ def _export(network: DenoisingNetwork, path: Path) -> None:
     inputs = (picture, torch.full_like(picture, 0.1)) if network.noise_channel else (picture,)
     names = ["picture", "noise"][: len(inputs)]
     size = {0: "n", 2: "height", 3: "width"}
-    wrapped = (_WholeMultiples if network.noise_channel else _WithoutNoise)(network).eval()
+    wrapped = _WholeMultiples(network).eval()
     with warnings.catch_warnings():
         # the newer exporter needs one more package and writes the same; the older one says what it does not simplify
         warnings.simplefilter("ignore", DeprecationWarning)

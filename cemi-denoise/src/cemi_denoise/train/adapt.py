@@ -109,14 +109,16 @@ def adapt_to_overlaps(
         tuning = _Tuning(network, found, seed, device, learning_rate)
         while (progress := tuning.progress(time.monotonic() - start, 60 * minutes, steps)) < 1:
             tuning.step(progress)
-        best, change, error = tuning.result()
-    used = change + _BEYOND_CHANCE * error < 0
+        best, change, spread = tuning.result()
+    used = change + _BEYOND_CHANCE * spread < 0
     where = f"{tuning.steps} steps on {tuning.trained_on} overlaps, judged on {tuning.judged_on} others"
-    difference = f"the mean squared difference to the second view changed by {change:+.2%} (standard error {error:.2%})"
+    difference = (
+        f"the mean squared difference to the second view changed by {change:+.2%} (standard error {spread:.2%})"
+    )
     if used:
-        return Adaptation(best, True, tuning.steps, change, error, f"Adapted to the frames: {where}; {difference}.")
+        return Adaptation(best, True, tuning.steps, change, spread, f"Adapted to the frames: {where}; {difference}.")
     note = f"The weights are not adapted, since that did not help: {where}; {difference}."
-    return Adaptation(kept, False, tuning.steps, change, error, note)
+    return Adaptation(kept, False, tuning.steps, change, spread, note)
 
 
 class _Tuning:

@@ -206,8 +206,8 @@ class PairedPatches:
         noisy, target, noise = zip(*(self._patch(self.pairs[int(index)], rng) for index in chosen), strict=True)
         told = np.array(noise) * np.exp(self.told_error * rng.standard_normal(self.batch))
         told *= rng.random(self.batch) >= self.told_nothing
-        stacked = (torch.from_numpy(np.stack(patches)[:, None]) for patches in (noisy, target))
-        return Batch(*stacked, torch.from_numpy(told.astype(np.float32)))
+        seen, wanted = (torch.from_numpy(np.stack(patches)[:, None]) for patches in (noisy, target))
+        return Batch(seen, wanted, torch.from_numpy(told.astype(np.float32)))
 
     def _patch(
         self, pair: SeenTwice, rng: np.random.Generator

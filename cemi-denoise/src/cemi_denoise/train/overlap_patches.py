@@ -74,5 +74,5 @@ class OverlapPatches:
             float(self.noise.sigma(float(patch.mean()))) * math.exp(self.told_error * rng.standard_normal())
             for patch in noisy
         ]
-        stacked = (torch.from_numpy(np.stack(part)[:, None]) for part in (noisy, target))
-        return Batch(*stacked, torch.tensor(told, dtype=torch.float32))
+        seen, wanted = (torch.from_numpy(np.stack(part)[:, None]) for part in (noisy, target))
+        return Batch(seen, wanted, torch.tensor(told, dtype=torch.float32))

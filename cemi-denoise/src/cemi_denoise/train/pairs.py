@@ -30,8 +30,8 @@ def open_pairs(settings: PairsSettings, smallest_px: int, fewest: int) -> list[S
     InputError
         The files do not make pairs, or too few pairs are left.
     """
-    files = [find_files(path, IMAGE_SUFFIXES, "images") for path in (settings.ld, settings.hd)]
-    found = load_pairs(*files, settings.distortion)
+    ld, hd = (find_files(path, IMAGE_SUFFIXES, "images") for path in (settings.ld, settings.hd))
+    found = load_pairs(ld, hd, settings.distortion)
     kept = [
         SeenTwice(pair.ld, pair.hd.clip(0, 1), pair.noise) for pair in found.pairs if min(pair.ld.shape) >= smallest_px
     ]

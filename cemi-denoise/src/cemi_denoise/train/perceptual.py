@@ -11,6 +11,7 @@ import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -200,16 +201,17 @@ class Vgg19Features(nn.Module):
 
     def __init__(self, weights: Vgg19Weights) -> None:
         super().__init__()
-        mode = "reflect" if weights.mirrored else "zeros"
+        mode: Literal["reflect", "zeros"] = "reflect" if weights.mirrored else "zeros"
         below = (3, *_CHANNELS[:-1])
-        self.convolutions = nn.ModuleList(
+        convolutions = [
             nn.Conv2d(before, after, 3, padding=1, padding_mode=mode)
             for before, after in zip(below, _CHANNELS, strict=True)
-        )
-        with torch.no_grad():
-            for convolution, kernel, bias in zip(self.convolutions, weights.kernels, weights.biases, strict=True):
-                convolution.weight.copy_(kernel)
-                convolution.bias.copy_(bias)
+        ]
+        for convolution, kernel, bias in zip(convolutions, weights.kernels, weights.biases, strict=True):
+            convolution.load_state_dict({"weight": kernel, "bias": bias})
+        self.convolutions = nn.ModuleList(convolutions)
+        self.mean: Tensor
+        self.std: Tensor
         self.scales = weights.scales
         self.register_buffer("mean", torch.tensor(weights.mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(weights.std).view(1, 3, 1, 1))

@@ -190,7 +190,8 @@ class DenoiserTask(Task[Batch]):
         """Return how the weights are used in a recipe."""
         return (
             f"In a recipe: `denoise: [{{use: {self.recipe.stage}, with: {{weights: PATH}}}}]`. It has learnt the kinds "
-            "of structure and noise named above; on others, compare a denoised image with a slow scan of the same field."
+            "of structure and noise named above; on others, compare a denoised image with a slow scan of the same "
+            "field."
         )
 
     def too_much(self, device: str) -> str:

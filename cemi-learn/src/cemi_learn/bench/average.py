@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
@@ -22,7 +24,7 @@ def moving_average(network: nn.Module, share: float) -> AveragedModel:
     """
 
     @torch.no_grad()
-    def follow(kept: list[Tensor], new: list[Tensor], count: Tensor) -> None:
+    def follow(kept: Sequence[Tensor], new: Sequence[Tensor], count: Tensor | int) -> None:
         old = min(share, int(count) / (9 + int(count)))
         for average, weights in zip(kept, new, strict=True):
             average.lerp_(weights, 1 - old)

@@ -1,6 +1,6 @@
 """Where a training stands, in one safetensors file that is either the old one or the new one, whatever happens.
 
-The file holds tensors and, as JSON, how they belong together; a checksum over both is looked at when it is read, so that
+The file holds tensors and, as JSON, how they belong together. A checksum over both is compared when it is read, so that
 a bit that fell over on the disk never becomes part of a network. Nothing is unpickled.
 """
 

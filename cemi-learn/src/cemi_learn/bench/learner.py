@@ -46,7 +46,8 @@ class Learner:
         built = task.build()
         self.architecture = dict(built.architecture)
         self.networks = {
-            name: network.to(self.device, memory_format=torch.channels_last) for name, network in built.by_name.items()
+            name: network.to(self.device).to(memory_format=torch.channels_last)
+            for name, network in built.by_name.items()
         }
         self.trained = {name: net for name, net in self.networks.items() if _wants_gradients(net)}
         for network in self.trained.values():

@@ -1,7 +1,7 @@
 """Several processes that train one network, each on its own device, through the package accelerate.
 
-``accelerate launch --num_processes 4 -m cemi_run.cli train NAME RECIPE --device cuda`` starts them. Each makes batches of
-its own; their gradients are averaged, so that all hold the same weights, and the first one writes.
+``accelerate launch --num_processes 4 -m cemi_run.cli train NAME RECIPE --device cuda`` starts them. Each makes batches
+of its own; their gradients are averaged, so that all hold the same weights, and the first one writes.
 """
 
 from __future__ import annotations

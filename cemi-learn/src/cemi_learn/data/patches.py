@@ -55,9 +55,7 @@ class LabelledPatches:
         images, masks = (np.stack(parts) for parts in zip(*patches, strict=True))
         return torch.from_numpy(images), torch.from_numpy(masks.astype(np.int64))
 
-    def _patch(
-        self, image: LabelledImage, rng: np.random.Generator
-    ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    def _patch(self, image: LabelledImage, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         edge = self.patch_px
         y, x = (int(rng.integers(max(size - edge, 0) + 1)) for size in image.shape)
         where = slice(y, y + edge), slice(x, x + edge)

@@ -85,5 +85,7 @@ def _found(path: Path, specimen: str | None) -> str:
         return path.name
     match = re.search(specimen, path.name)
     if match is None or not match.groups():
-        raise InputError(f"'{specimen}' finds no specimen in the name '{path.name}'; it needs one group, as ^(S[0-9]+)_")
+        raise InputError(
+            f"'{specimen}' finds no specimen in the name '{path.name}'; it needs one group, as ^(S[0-9]+)_"
+        )
     return match.group(1)

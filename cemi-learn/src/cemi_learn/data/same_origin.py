@@ -20,7 +20,7 @@ MIN_COMMON = 3
 def marks_of(pixels: NDArray[Any]) -> frozenset[int]:
     """Return hashes of some windows of 16 x 16 px of an image, the same for every crop that holds them.
 
-    A window is chosen by its own hash (as in content-defined chunking), so that the marks of two overlapping crops agree
+    A window is chosen by its own hash (content-defined chunking), so that the marks of two overlapping crops agree
     wherever they overlap (by some 40 px a side). Windows of less than 16 grey levels, such as a saturated corner or a
     drawn edge, are alike in many images and left out. Images that were scaled, filtered or saved with losses have no
     marks in common.
@@ -39,9 +39,7 @@ def marks_of(pixels: NDArray[Any]) -> frozenset[int]:
     mixed = whole ^ (whole >> np.uint64(29))
     chosen = np.argwhere(mixed % np.uint64(_ONE_IN) == 0)
     return frozenset(
-        int(whole[y, x])
-        for y, x in chosen
-        if len(np.unique(plane[y : y + _EDGE_PX, x : x + _EDGE_PX])) >= _MIN_LEVELS
+        int(whole[y, x]) for y, x in chosen if len(np.unique(plane[y : y + _EDGE_PX, x : x + _EDGE_PX])) >= _MIN_LEVELS
     )
 
 

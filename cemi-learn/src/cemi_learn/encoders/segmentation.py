@@ -89,7 +89,9 @@ def segmentation_network(
     with _REGISTERING:
         known[word] = {"encoder": lambda **named: backbone, "params": {}, "pretrained_settings": {}}
         try:
-            network = getattr(smp, DECODERS[decoder])(word, encoder_weights=None, in_channels=in_channels, classes=classes)
+            network = getattr(smp, DECODERS[decoder])(
+                word, encoder_weights=None, in_channels=in_channels, classes=classes
+            )
         finally:
             del known[word]
     del backbone.set_in_channels

@@ -189,7 +189,7 @@ def to_device(network: nn.Module, device: str) -> nn.Module:
     """Return a copy of a network on a device, images last in memory; on a CPU, freed memory is kept for it."""
     if torch.device(device).type == "cpu":
         keep_freed_memory()
-    return copy.deepcopy(network).to(device, memory_format=torch.channels_last)
+    return copy.deepcopy(network).to(device).to(memory_format=torch.channels_last)
 
 
 @lru_cache(maxsize=1)

@@ -154,7 +154,7 @@ def _of_bytes(whole: NDArray[np.uint8], start: int, storage: _Storage) -> Tensor
         raise ValueError("it is cut short")
     if not storage.count:
         return torch.empty(0, dtype=storage.dtype)
-    return torch.frombuffer(memoryview(whole), dtype=storage.dtype, count=storage.count, offset=start)
+    return torch.frombuffer(whole.data, dtype=storage.dtype, count=storage.count, offset=start)
 
 
 def _filled(content: Any, stored: Callable[[_Storage], Tensor]) -> Any:
