@@ -71,8 +71,13 @@ def test_without_ashlar_the_error_says_what_to_install() -> None:
         "import sys; sys.modules['ashlar'] = None\n"
         "from cemi_stitch_ashlar import AshlarStitcher\n"
         "from cemi_core.errors import MissingDependencyError\n"
-        "try:\n    AshlarStitcher()\n"
-        "except MissingDependencyError as error:\n    print(error)"
+        "from cemi_core.model.array_source import ArraySource\n"
+        "from cemi_core.testing import cut_tiles\n"
+        "tiles, stitcher = cut_tiles(), AshlarStitcher()\n"
+        "source = ArraySource(list(tiles.arrays), positions_px=tiles.positions_px.tolist())\n"
+        "for use in (stitcher.prepare, lambda: stitcher.place(source)):\n"
+        "    try:\n        use()\n"
+        "    except MissingDependencyError as error:\n        print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "pip install 'cemi-stitch-ashlar[ashlar]'" in done.stdout
+    assert done.stdout.count("pip install 'cemi-stitch-ashlar[ashlar]'") == 2

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from cemi_core.errors import PluginError
 from cemi_core.model.stages import Prepares
-from cemi_core.plugins.manager import Registered
+from cemi_core.plugins.manager import Registered, missing_packages_named
 from cemi_core.plugins.types import owner_of
 
 Contract = TypeVar("Contract")
@@ -47,4 +47,6 @@ def prepared(made: Any, plugin: Registered[Any], prepares: bool) -> None:
         Something cannot be used.
     """
     if prepares:
-        with_ability(made, Prepares, plugin, "prepares").prepare()
+        trying = with_ability(made, Prepares, plugin, "prepares")
+        with missing_packages_named(plugin):
+            trying.prepare()
