@@ -5,35 +5,29 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cemi_analyze import BccFraction, LamellaFraction, LamellaWidth, PearsonRelation, SrPhase
 from cemi_analyze.plugin import cemi_analyzers, cemi_relations
 from cemi_core.model.stages import Analyzer, RelationMethod, Runtime
 from cemi_core.testing import AnalyzerTests, RelationTests
 
 
 class TestBccFraction(AnalyzerTests):
-    def make(self):
-        return BccFraction()
+    name = "bcc-fraction"
 
 
 class TestLamellaWidth(AnalyzerTests):
-    def make(self):
-        return LamellaWidth()
+    name = "lamella-width"
 
 
 class TestLamellaFraction(AnalyzerTests):
-    def make(self):
-        return LamellaFraction()
+    name = "lamella-fraction"
 
 
 class TestSrPhase(AnalyzerTests):
-    def make(self):
-        return SrPhase()
+    name = "sr-phase"
 
 
 class TestPearson(RelationTests):
-    def make(self):
-        return PearsonRelation()
+    name = "pearson"
 
 
 @pytest.mark.parametrize("plugin", [*cemi_analyzers(), *cemi_relations()], ids=lambda plugin: plugin.name)

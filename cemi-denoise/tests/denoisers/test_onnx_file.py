@@ -44,12 +44,11 @@ def model(tmp_path):
 
 
 class TestOnnx(DenoiserTests):
+    name = "onnx"
+
     @pytest.fixture(autouse=True)
     def _written(self, model):
-        self.model = model
-
-    def make(self):
-        return make_plugin("denoise", "onnx", model=self.model)
+        self.settings = {"model": model}
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -11,7 +11,7 @@ import pytest
 
 from cemi_core.errors import MissingDependencyError
 from cemi_core.model.mosaic import Box
-from cemi_core.testing import DenoiserTests, make_plugin, textured_image
+from cemi_core.testing import DenoiserTests, Kit, make_plugin, textured_image
 from cemi_denoise_bm3d.denoiser import _say_licence
 from cemi_denoise_bm3d.windows import filter_in_windows
 
@@ -20,16 +20,21 @@ def needs_bm3d():
     return pytest.importorskip("bm3d", reason="not installed (non-commercial): pip install cemi-denoise-bm3d[bm3d]")
 
 
+class TestBm3dIsWhatItSays(Kit):
+    """Also where the package ``bm3d`` is not installed."""
+
+    stage, name = "denoise", "bm3d"
+
+
 class TestBm3d(DenoiserTests):
+    name = "bm3d"
+
     @pytest.fixture(autouse=True)
     def _installed(self):
         needs_bm3d()
 
     def image(self):
         return super().image()[:80, :90]
-
-    def make(self):
-        return make_plugin("denoise", "bm3d")
 
 
 def test_measured_noise_removes_as_much_as_told_noise():

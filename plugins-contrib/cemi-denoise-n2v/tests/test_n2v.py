@@ -51,6 +51,9 @@ def learnt():
 
 
 class TestN2v(DenoiserTests):
+    name = "n2v"
+    more_settings = ({"learn_from": "*.png"},)
+
     @pytest.fixture(autouse=True)
     def _learnt(self, learnt):
         self.learnt = learnt

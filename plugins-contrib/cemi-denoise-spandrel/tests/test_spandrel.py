@@ -55,12 +55,11 @@ def model(tmp_path):
 
 
 class TestSpandrel(DenoiserTests):
+    name = "spandrel"
+
     @pytest.fixture(autouse=True)
     def _written(self, model):
-        self.model = model
-
-    def make(self):
-        return make_plugin("denoise", "spandrel", model=self.model)
+        self.settings = {"model": model}
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -10,7 +10,7 @@ import pytest
 
 from cemi_core.errors import InputError, MissingDependencyError
 from cemi_core.model.array_source import ArraySource
-from cemi_core.testing import StitcherTests, make_plugin
+from cemi_core.testing import Kit, StitcherTests
 from cemi_core.testing.samples import cut_tiles
 from cemi_stitch_ashlar.stitcher import AshlarStitcher
 from cemi_stitch_ashlar.without_java import ashlar_alignment
@@ -23,12 +23,16 @@ except MissingDependencyError as error:
 needs_ashlar = pytest.mark.skipif(bool(MISSING), reason=MISSING or "ASHLAR is installed")
 
 
+class TestAshlarIsWhatItSays(Kit):
+    """Also where ASHLAR is not installed."""
+
+    stage, name = "stitch", "ashlar"
+
+
 @needs_ashlar
 class TestAshlarStitcher(StitcherTests):
+    name = "ashlar"
     tolerance_px = 0.5
-
-    def make(self) -> AshlarStitcher:
-        return make_plugin("stitch", "ashlar")
 
 
 @needs_ashlar

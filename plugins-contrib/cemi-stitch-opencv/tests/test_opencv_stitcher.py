@@ -10,16 +10,14 @@ import pytest
 from cemi_core.errors import InputError, MissingDependencyError
 from cemi_core.model.array_source import ArraySource
 from cemi_core.model.frame import GreyFrames
-from cemi_core.testing import StitcherTests, make_plugin
+from cemi_core.testing import StitcherTests
 from cemi_core.testing.samples import cut_tiles
 from cemi_stitch_opencv.stitcher import OpencvStitcher, may_overlap
 
 
 class TestOpencvStitcher(StitcherTests):
+    name = "opencv"
     tolerance_px = 1.0
-
-    def make(self) -> OpencvStitcher:
-        return make_plugin("stitch", "opencv")
 
 
 def test_tiles_of_unknown_place_are_found_by_comparing_all_with_all() -> None:

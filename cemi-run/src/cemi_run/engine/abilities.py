@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from cemi_core.errors import PluginError
 from cemi_core.model.stages import Prepares
 from cemi_core.plugins.manager import Registered, missing_packages_named
-from cemi_core.plugins.types import owner_of
+from cemi_core.plugins.types import methods_of, owner_of
 
 Contract = TypeVar("Contract")
 
@@ -31,10 +31,9 @@ def with_ability(made: object, contract: type[Contract], plugin: Registered[Any]
     """
     if isinstance(made, contract):
         return made
-    methods = " and ".join(sorted(name for name in vars(contract) if not name.startswith("_")))
     raise PluginError(
         f"'{plugin.name}' of {plugin.package} {plugin.version} declares the ability '{ability}', and {owner_of(made)} "
-        f"has no {methods}"
+        f"has no {methods_of(contract)}"
     )
 
 
