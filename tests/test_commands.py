@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 
@@ -309,3 +310,7 @@ def test_a_new_plugin_passes_its_own_test(cemi, tmp_path, stage):
         cwd=package,
     )
     assert done.returncode == 0, done.stdout[-3000:]
+    for path in package.rglob("*.py"):  # as a formatter leaves them: two empty lines stand before definitions only
+        assert not re.search(r"\n\n\n(?!@|def |class |_?[A-Z])|\n\n\n\n|import \w+\n\n\n_?[A-Z]", path.read_text()), (
+            path
+        )

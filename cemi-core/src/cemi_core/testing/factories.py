@@ -38,6 +38,8 @@ HEAVY = (
 )
 _CODE = tuple(all_suffixes())
 _MACHINE = ("/proc", "/sys", "/dev")
+#: Folders of compiled code, and of what distributions say of themselves, which pydantic reads for every first model.
+_OF_IMPORTS = ("__pycache__", ".dist-info", ".egg-info")
 
 
 def costs_of_making(plugin: Plugin[Any], settings: Mapping[str, Any], files_allowed: bool = False) -> list[str]:
@@ -105,7 +107,8 @@ def _note(opened: list[str], path: Any) -> None:
     name = os.path.abspath(os.fsdecode(path))  # noqa: PTH100 - Path would ask the disk
     if name.endswith(_CODE) or name.startswith(_MACHINE):
         return
-    if _importing() and ("__pycache__" in name or name.startswith((sys.prefix, sys.base_prefix))):
+    of_libraries = name.startswith((sys.prefix, sys.base_prefix)) or any(part in name for part in _OF_IMPORTS)
+    if of_libraries and _importing():
         return
     opened.append(name)
 

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemi_core.model.array_source import ArraySource
+from cemi_core.model.frame import FrameSource
 from cemi_core.model.grid import Grid
 from cemi_core.model.mosaic import Box, Patch
 from cemi_core.model.objects import Objects
@@ -335,6 +336,11 @@ class SourceTests(Kit):
 
     stage = "source"
     opens_files = True
+
+    def test_says_all_that_a_source_says(self) -> None:
+        source = self.make()
+        missing = [name for name in dir(FrameSource) if not name.startswith("_") and name not in dir(source)]
+        assert not missing, f"{owner_of(source)} has no {', '.join(missing)}; derive it from GreyFrames"
 
     def test_frames_are_numbered_in_order_and_read_as_they_say(self) -> None:
         source = self.make()
