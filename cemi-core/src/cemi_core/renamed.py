@@ -110,7 +110,8 @@ class _Finder(MetaPathFinder):
         if new is None:
             return None
         warnings.warn(f"{fullname} is {new} now", DeprecationWarning, stacklevel=2)
-        return ModuleSpec(fullname, _NewModule(new), is_package=hasattr(sys.modules.get(new), "__path__"))
+        is_package = hasattr(sys.modules.get(new), "__path__")  # no plugin
+        return ModuleSpec(fullname, _NewModule(new), is_package=is_package)
 
 
 _FINDER = _Finder()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from cemi_core.errors import PluginError
-from cemi_core.model.stages import Prepares
+from cemi_core.model.stages import CONTRACTS, Prepares
 from cemi_core.plugins.manager import Registered, missing_packages_named
 from cemi_core.plugins.types import methods_of, owner_of
 
@@ -37,15 +37,30 @@ def with_ability(made: object, contract: type[Contract], plugin: Registered[Any]
     )
 
 
-def prepared(made: Any, plugin: Registered[Any], prepares: bool) -> None:
-    """Let an object try what it needs before the work, if its description says that it can.
+def require_declared(made: object, plugin: Registered[Any], abilities: object) -> None:
+    """Require of an object all that its description declares.
 
     Raises
     ------
+    PluginError
+        It lacks a method.
+    """
+    for ability, contract in CONTRACTS[type(abilities)].items():
+        if vars(abilities)[ability]:
+            with_ability(made, contract, plugin, ability)
+
+
+def prepared(made: object, plugin: Registered[Any], abilities: object) -> None:
+    """Require of an object what its description declares, and let it try what it needs before the work if it can.
+
+    Raises
+    ------
+    PluginError
+        It lacks a method.
     CemiError
         Something cannot be used.
     """
-    if prepares:
-        trying = with_ability(made, Prepares, plugin, "prepares")
+    require_declared(made, plugin, abilities)
+    if vars(abilities)["prepares"]:
         with missing_packages_named(plugin):
-            trying.prepare()
+            with_ability(made, Prepares, plugin, "prepares").prepare()
