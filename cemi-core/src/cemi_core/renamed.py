@@ -84,7 +84,7 @@ class _NewModule(Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         new = import_module(self._new)
-        if self._new in _NAMES and not hasattr(new, "__getattr__"):
+        if self._new in _NAMES and not hasattr(new, "__getattr__"):  # no plugin
             new.__getattr__ = partial(old_name, self._new)  # type: ignore[method-assign]
         sys.modules[module.__name__] = new
 
