@@ -11,7 +11,7 @@ HERE := $(CURDIR)
 JOBS ?= 2
 
 .PHONY: demo test lint bench bench-stitching bench-peers bench-denoising bench-denoising-peers bench-training \
-	kill-test realism docs clean help
+	kill-test realism docs public-names clean help
 
 help:
 	@echo "make demo | test | lint | bench | bench-peers | bench-denoising | bench-denoising-peers | bench-training |" \
@@ -39,6 +39,7 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tools/no_probes.py cemi-*/src plugins-contrib/*/src
 
 bench: bench-stitching
 
@@ -89,6 +90,10 @@ docs: setup
 	$(BIN)/python -c "from cemi_core.plugins.manager import registry; \
 	from cemi_run.recipe.settings_table import settings_markdown; \
 	print(settings_markdown(registry()), end='')" > docs/settings.md
+
+# What plugins may lean on: run it when a public name is added, renamed or taken away on purpose.
+public-names: setup
+	$(BIN)/python cemi-core/tests/test_public_names.py > cemi-core/tests/public_names.txt
 
 clean:
 	rm -rf $(VENV) runs build dist

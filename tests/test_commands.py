@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 
@@ -309,3 +310,33 @@ def test_a_new_plugin_passes_its_own_test(cemi, tmp_path, stage):
         cwd=package,
     )
     assert done.returncode == 0, done.stdout[-3000:]
+    for path in package.rglob("*.py"):  # as a formatter leaves them: two empty lines stand before definitions only
+        assert not re.search(r"\n\n\n(?!@|def |class |_?[A-Z])|\n\n\n\n|import \w+\n\n\n_?[A-Z]", path.read_text()), (
+            path
+        )
+
+
+PLANS = """\
+import sys
+opened = []
+sys.addaudithook(lambda event, about: opened.append(str(about[0])) if event == "open" else None)
+from cemi_run.cli.main import run
+code = run(sys.argv[1:])
+heavy = [name for name in ("torch", "onnxruntime", "kornia") if name in sys.modules]
+weights = [name for name in opened if name.endswith((".safetensors", ".onnx", ".pth"))]
+print(code, heavy, weights, file=sys.stderr)
+"""
+
+
+def test_a_plan_with_networks_reads_no_weights_and_imports_no_torch(tile_folder, tmp_path):
+    folder, positions, _ = tile_folder
+    (tmp_path / "r.yaml").write_text(
+        f"recipe: 1\nsource: {{use: images, with: {{path: {folder}, positions: {positions}}}}}\n"
+        "denoise: [{use: semnet}, {use: n2v}, {use: semgan, with: {adapt: overlaps}}]\nstitch: {use: kornia}\n"
+    )
+    command = [sys.executable, "-c", PLANS, "recipe", tmp_path / "r.yaml", "--out", tmp_path / "run", "--dry-run"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert "denoise-1-n2v" in done.stdout, done.stderr
+    assert "layout-for-denoise-2-semgan" in done.stdout
+    assert done.stderr.splitlines()[-1] == "0 [] []", done.stderr
+    assert not (tmp_path / "run").exists()

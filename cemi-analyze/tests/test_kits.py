@@ -5,40 +5,38 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cemi_analyze import BccFraction, LamellaFraction, LamellaWidth, PearsonRelation, SrPhase
 from cemi_analyze.plugin import cemi_analyzers, cemi_relations
 from cemi_core.model.stages import Analyzer, RelationMethod, Runtime
 from cemi_core.testing import AnalyzerTests, RelationTests
 
 
 class TestBccFraction(AnalyzerTests):
-    def make(self):
-        return BccFraction()
+    name = "bcc-fraction"
 
 
 class TestLamellaWidth(AnalyzerTests):
-    def make(self):
-        return LamellaWidth()
+    name = "lamella-width"
 
 
 class TestLamellaFraction(AnalyzerTests):
-    def make(self):
-        return LamellaFraction()
+    name = "lamella-fraction"
 
 
 class TestSrPhase(AnalyzerTests):
-    def make(self):
-        return SrPhase()
+    name = "sr-phase"
 
 
 class TestPearson(RelationTests):
-    def make(self):
-        return PearsonRelation()
+    name = "pearson"
+
+
+#: Settings that have no default.
+NEEDED = {"regions": {"darker_than": 0.4}}
 
 
 @pytest.mark.parametrize("plugin", [*cemi_analyzers(), *cemi_relations()], ids=lambda plugin: plugin.name)
-def test_every_plugin_is_made_from_its_default_settings(plugin):
-    made = plugin.load_factory()(plugin.load_settings()(), Runtime(seed=3))
+def test_every_plugin_is_made_from_its_settings(plugin):
+    made = plugin.load_factory()(plugin.load_settings()(**NEEDED.get(plugin.name, {})), Runtime(seed=3))
     assert isinstance(made, Analyzer | RelationMethod)
     if isinstance(made, Analyzer):
         assert made.name == plugin.name

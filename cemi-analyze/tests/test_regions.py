@@ -8,7 +8,7 @@ from skimage.draw import disk
 from cemi_analyze.regions import RegionsSettings, make
 from cemi_core.model.grid import Grid
 from cemi_core.model.stages import Runtime
-from cemi_core.testing import AnalyzerTests, make_plugin
+from cemi_core.testing import AnalyzerTests
 
 
 def pores(shape=(240, 320), radius=7.0, noise=0.02, seed=0):
@@ -24,8 +24,8 @@ def pores(shape=(240, 320), radius=7.0, noise=0.02, seed=0):
 
 
 class TestRegions(AnalyzerTests):
-    def make(self):
-        return make_plugin("analyze", "regions", darker_than=0.4, called="pores")
+    name = "regions"
+    settings = {"darker_than": 0.4, "called": "pores"}
 
     def image(self):
         return pores()[0]

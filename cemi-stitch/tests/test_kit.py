@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from cemi_core.testing import StitcherTests
-from cemi_stitch.stitcher import KorniaStitcher
 
 
 class TestKorniaStitcher(StitcherTests):
+    name = "kornia"
+    more_settings = ({"blend": "average"},)
     tolerance_px = 0.1
-
-    def make(self) -> KorniaStitcher:
-        return KorniaStitcher()

@@ -84,7 +84,7 @@ class _NewModule(Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         new = import_module(self._new)
-        if self._new in _NAMES and not hasattr(new, "__getattr__"):
+        if self._new in _NAMES and not hasattr(new, "__getattr__"):  # no plugin
             new.__getattr__ = partial(old_name, self._new)  # type: ignore[method-assign]
         sys.modules[module.__name__] = new
 
@@ -110,7 +110,8 @@ class _Finder(MetaPathFinder):
         if new is None:
             return None
         warnings.warn(f"{fullname} is {new} now", DeprecationWarning, stacklevel=2)
-        return ModuleSpec(fullname, _NewModule(new), is_package=hasattr(sys.modules.get(new), "__path__"))
+        is_package = hasattr(sys.modules.get(new), "__path__")  # no plugin
+        return ModuleSpec(fullname, _NewModule(new), is_package=is_package)
 
 
 _FINDER = _Finder()

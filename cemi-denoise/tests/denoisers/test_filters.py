@@ -17,7 +17,7 @@ from scipy.ndimage import gaussian_filter
 from cemi_core.errors import InputError
 from cemi_core.model.mosaic import Box
 from cemi_core.model.stages import BlockInfo, Denoiser
-from cemi_core.testing.kits import DenoiserTests, make_plugin
+from cemi_core.testing.kits import DenoiserTests
 from cemi_denoise.denoisers.gaussian import GaussianDenoiser
 from cemi_denoise.denoisers.median import MedianDenoiser
 from cemi_denoise.denoisers.nonlocal_means import NlmDenoiser
@@ -67,9 +67,6 @@ class TestAsPlugins(DenoiserTests):
     @pytest.fixture(autouse=True)
     def _named(self, name):
         self.name = name
-
-    def make(self):
-        return make_plugin("denoise", self.name)
 
 
 @each

@@ -21,7 +21,7 @@ from cemi_core.errors import InputError, UsageError
 from cemi_core.model.mosaic import Box
 from cemi_core.model.stages import BlockInfo, Denoiser, Runtime
 from cemi_core.numeric.tiles import denoise_box, denoise_image
-from cemi_core.testing.kits import DenoiserTests, make_plugin
+from cemi_core.testing.kits import DenoiserTests
 from cemi_core.testing.samples import textured_image
 from cemi_denoise.denoisers.neural import (
     SemganDenoiser,
@@ -66,10 +66,9 @@ def noisy(image, sigma=0.08, seed=1):
 class TestAsPlugins(DenoiserTests):
     @pytest.fixture(autouse=True)
     def _named(self, name, tiny_weights):
-        self.name, self.weights = name, tiny_weights
+        self.name, self.settings = name, {"weights": tiny_weights}
 
-    def make(self):
-        return make_plugin("denoise", self.name, weights=self.weights)
+    more_settings = ({"adapt": "overlaps"},)
 
 
 def test_a_detector_that_uses_a_part_of_the_range_gets_the_same_answer(tiny):
@@ -100,10 +99,10 @@ def test_of_a_known_noise_no_more_is_taken_away_than_that():
 class TestShippedWeights(DenoiserTests):
     @pytest.fixture(autouse=True)
     def _named(self, name):
-        self.name = name
+        self.weights = name
 
     def make(self):
-        return SemganDenoiser(weights=self.name, dtype="float32")
+        return SemganDenoiser(weights=self.weights, dtype="float32")
 
     @pytest.mark.parametrize("correlation", [0.0, 0.3], ids=["white", "smeared along the line"])
     @pytest.mark.parametrize("sigma", [0.05, 0.15])

@@ -10,6 +10,7 @@ import pytest
 from scipy.ndimage import uniform_filter
 
 from cemi_core.errors import InputError, MissingDependencyError, UsageError
+from cemi_core.numeric.tiles import denoise_image
 from cemi_core.testing import DenoiserTests, make_plugin, textured_image
 from cemi_denoise.denoisers.onnx_file import run_session
 from cemi_denoise.denoisers.picture_model import ModelFile
@@ -43,12 +44,11 @@ def model(tmp_path):
 
 
 class TestOnnx(DenoiserTests):
+    name = "onnx"
+
     @pytest.fixture(autouse=True)
     def _written(self, model):
-        self.model = model
-
-    def make(self):
-        return make_plugin("denoise", "onnx", model=self.model)
+        self.settings = {"model": model}
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -64,7 +64,7 @@ def test_a_model_with_a_noise_input_is_told_the_noise(tmp_path):
     flat = np.full((64, 64), 0.5, np.float32)
     np.testing.assert_allclose(make_plugin("denoise", "onnx", model=path, noise=0.1)(flat), 0.6, atol=1e-6)
     with pytest.raises(InputError, match="wants to be told the noise"):
-        make_plugin("denoise", "onnx", model=path)
+        make_plugin("denoise", "onnx", model=path).prepare()
 
 
 def test_a_file_that_does_not_fit_is_refused_in_a_sentence(tmp_path):
@@ -75,8 +75,11 @@ def test_a_file_that_does_not_fit_is_refused_in_a_sentence(tmp_path):
         write_mean_model(tmp_path / "half.onnx", stride=2): "keeps the size",
     }
     for path, reason in cases.items():
+        denoiser = make_plugin("denoise", "onnx", model=path)
         with pytest.raises(InputError, match=reason):
-            make_plugin("denoise", "onnx", model=path)
+            denoiser.prepare()
+        with pytest.raises(InputError, match=reason):
+            denoise_image(denoiser, textured_image())
 
 
 def test_a_model_that_makes_no_numbers_is_refused(tmp_path):
@@ -98,7 +101,7 @@ def test_a_model_that_gives_no_picture_is_refused(tmp_path):
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.save(model, tmp_path / "list.onnx")
     with pytest.raises(InputError, match=r"gives seq\(tensor\(float\)\); a denoiser gives a picture"):
-        make_plugin("denoise", "onnx", model=str(tmp_path / "list.onnx"))
+        make_plugin("denoise", "onnx", model=str(tmp_path / "list.onnx")).prepare()
 
 
 @pytest.mark.parametrize("device", ["cuda:x", "mps", "cuda"])
@@ -125,12 +128,15 @@ def test_a_file_that_is_no_model_is_one_sentence(tmp_path, monkeypatch, content,
         monkeypatch.setitem(sys.modules, "onnxruntime", stand_in)
     (tmp_path / "odd.onnx").write_bytes(content)
     with pytest.raises(InputError, match=r"odd\.onnx cannot be read as an ONNX model: .") as told:
-        make_plugin("denoise", "onnx", model=str(tmp_path / "odd.onnx"))
+        make_plugin("denoise", "onnx", model=str(tmp_path / "odd.onnx")).prepare()
     assert "\n" not in str(told.value)
 
 
 def test_without_onnxruntime_one_sentence_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     (tmp_path / "m.onnx").write_bytes(b"")
+    denoiser = make_plugin("denoise", "onnx", model=str(tmp_path / "m.onnx"))
     with pytest.raises(MissingDependencyError, match=r"pip install 'cemi-denoise\[onnx\]'"):
-        make_plugin("denoise", "onnx", model=str(tmp_path / "m.onnx"))
+        denoiser.prepare()
+    with pytest.raises(MissingDependencyError, match=r"pip install 'cemi-denoise\[onnx\]'"):
+        denoise_image(denoiser, textured_image())

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 MISSING = "–"
 
 
@@ -99,7 +101,7 @@ def column_text(cells: Sequence[Any]) -> tuple[list[str], bool]:
 
     Numbers of one column share their decimals: enough for four digits of the largest. NaN and None become a dash.
     """
-    plain = [cell.item() if hasattr(cell, "item") and getattr(cell, "size", 1) == 1 else cell for cell in cells]
+    plain = [cell.item() if isinstance(cell, np.generic | np.ndarray) and cell.size == 1 else cell for cell in cells]
     numbers = [cell for cell in plain if _is_number(cell)]
     numeric = bool(numbers) and all(_is_number(cell) or cell is None for cell in plain)
     whole = all(isinstance(number, int) for number in numbers)

@@ -16,6 +16,7 @@ from cemi_core.errors import InputError, UsageError
 from cemi_core.files.atomic import atomic_path, write_json_atomically
 from cemi_core.model.progress import Progress
 from cemi_core.model.settings import Settings
+from cemi_core.model.stages import CONTRACTS
 from cemi_core.plugins.manager import make
 from cemi_core.plugins.types import AnalyzerPlugin, DenoiserPlugin, SourcePlugin, StitcherPlugin
 from cemi_run.engine.abilities import prepared
@@ -116,10 +117,10 @@ def _prepare(
     choice: Choice[SourcePlugin] | Choice[DenoiserPlugin] | Choice[StitcherPlugin] | Choice[AnalyzerPlugin],
     machine: Machine,
 ) -> None:
-    """Let a plugin that can say so try, before any work, whether its files, weights and device can be used."""
-    prepares = choice.plugin.description.abilities_of(choice.settings).prepares
-    if prepares:
-        prepared(make(choice.plugin, choice.settings, machine.runtime()), choice.plugin, prepares)
+    """Look, before any work, whether a plugin has what it declares, and let it try its files, weights and device."""
+    abilities = choice.plugin.description.abilities_of(choice.settings)
+    if any(vars(abilities)[ability] for ability in CONTRACTS[type(abilities)]):
+        prepared(make(choice.plugin, choice.settings, machine.runtime()), choice.plugin, abilities)
 
 
 def _add_frame_denoisers(recipe: CheckedRecipe, described: Any, steps: list[Step]) -> tuple[str, list[Step]]:

@@ -104,7 +104,11 @@ class Silent(Learner):
 
 def test_the_report_says_so_if_neither_before_nor_after_learning_there_is_a_check(run, tiny_registry):
     made = DenoiserPlugin(
-        "learner", "Learns.", lambda s, r: Silent(s.learn, s.model), LearnerSettings, abilities_of_learner
+        "learner",
+        "Learns.",
+        lambda s, r: Silent(s.learn, s.model),
+        LearnerSettings,
+        lambda s: DenoiserAbilities(learns=s.learn, needs_layout=s.learn),
     )
     tiny_registry.plugins[-1] = Registered(made, "tiny", "1.0")
     run(LEARN)

@@ -1,4 +1,7 @@
-"""The base of stitchers that compare overlapping frames in pairs: everything but the comparison."""
+"""The base of stitchers that compare overlapping frames in pairs: everything but the comparison.
+
+What needs torch is imported when frames are placed: making a stitcher is cheap, and workers that blend go without.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,19 +24,18 @@ from cemi_core.model.progress import Progress, silent
 from cemi_core.model.result import Result
 from cemi_core.model.stages import Journal, PlaceContext, Runtime
 from cemi_stitch.blending.blender import Blender
-from cemi_stitch.distortion.rectification import Rematch, note_on_turned, with_upright_frames
-from cemi_stitch.distortion.scan_geometry import with_geometry
-from cemi_stitch.frames.survey import Survey, take_survey
 from cemi_stitch.graph.candidate_pairs import may_stand_still
 from cemi_stitch.illumination.flat_field import MIN_FRAMES, estimate_flat_field
 from cemi_stitch.illumination.gain_offset import equalised
-from cemi_stitch.matching.bridge_check import checked_bridges
-from cemi_stitch.matching.normal_shifts import AMBIGUOUS, measured_normal_shifts, straight_pairs
 from cemi_stitch.methods import BLENDERS
 from cemi_stitch.quality.score import judge_layout
 from cemi_stitch.settings import KorniaSettings
 from cemi_stitch.solve.layout import solve_layout, step_slack_px
 from cemi_stitch.tasks import require_device
+
+if TYPE_CHECKING:
+    from cemi_stitch.distortion.rectification import Rematch
+    from cemi_stitch.frames.survey import Survey
 
 #: Work where it is asked for, without a word.
 _HERE = PlaceContext()
@@ -90,6 +92,8 @@ class OverlapStitcher(ABC):
 
         Frames that look turned against the others have a map in ``affine``; `place` straightens them.
         """
+        from cemi_stitch.distortion.scan_geometry import with_geometry
+
         source = as_frames(frames)
         layout = solve_layout(source.frames, shifts, self.settings.tolerance)
         return with_geometry(source, layout, self.settings.smoothing_px)
@@ -117,12 +121,17 @@ class OverlapStitcher(ABC):
         return self.equalise(source, layout, executor, progress=progress, survey=survey)
 
     def _with_bridges_checked(self, source: FrameSource, layout: Layout, executor: Executor | None) -> Layout:
+        from cemi_stitch.matching.bridge_check import checked_bridges
+
         pairs = checked_bridges(source, layout.pairs, self.settings.smoothing_px, self.runtime.threads, executor)
         return layout if pairs == list(layout.pairs) else self.solve(source, pairs)
 
     def _with_normal_shifts(self, source: FrameSource, layout: Layout, executor: Executor | None) -> Layout:
         if any(pair.kept for pair in layout.pairs):  # where some pairs tell all of their shift, they decide alone
             return layout
+        from cemi_stitch.distortion.scan_geometry import with_geometry
+        from cemi_stitch.matching.normal_shifts import AMBIGUOUS, measured_normal_shifts, straight_pairs
+
         settings, threads, frames = self.settings, self.runtime.threads, source.frames
         straight = straight_pairs(source, layout, settings.smoothing_px, threads, executor)
         if not straight:
@@ -148,6 +157,8 @@ class OverlapStitcher(ABC):
     def _upright(self, source: FrameSource, layout: Layout, executor: Executor | None, progress: Progress) -> Layout:
         if layout.affine is None:
             return layout
+        from cemi_stitch.distortion.rectification import note_on_turned, with_upright_frames
+
         if self.settings.turned_frames == "report":
             note = note_on_turned(source.frames, layout, "straightened by turned_frames: straighten")
             return replace(layout, affine=None, notes=(*layout.notes, note))
@@ -201,6 +212,8 @@ class OverlapStitcher(ABC):
 
     def survey(self, frames: Frames, executor: Executor | None = None, *, progress: Progress = silent) -> Survey:
         """Read all frames once: their thumbnails and, where "no shift" is a possible answer, their sums."""
+        from cemi_stitch.frames.survey import take_survey
+
         source = as_frames(frames)
         add_up = may_stand_still(source.frames, self.settings.min_overlap, self.settings.tolerance)
         return take_survey(source, add_up, self.runtime.threads, executor, progress)

@@ -1,4 +1,4 @@
-"""The stitcher ``kornia``: which pairs are compared, and how."""
+"""The stitcher ``kornia``: which pairs are compared, and how; what needs torch is imported when they are."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,19 +14,17 @@ from cemi_core.model.frame import Frame, FrameSource
 from cemi_core.model.layout import Layout, PairShift
 from cemi_core.model.progress import Progress, silent
 from cemi_core.model.stages import Journal, Runtime
-from cemi_stitch.coarse.coarse_layout import place_coarsely
-from cemi_stitch.coarse.thumbnail_search import ThumbnailSearch
-from cemi_stitch.distortion.rectification import Rematch
-from cemi_stitch.frames.cache import MatchOptions
-from cemi_stitch.frames.fixed_pattern import Picture, explained, shared_picture
-from cemi_stitch.frames.survey import Survey
 from cemi_stitch.graph.acceptance import FINE_FLOOR
 from cemi_stitch.graph.candidate_pairs import Window, consecutive_windows, overlapping_pairs
-from cemi_stitch.matching.match_pairs import Matching, accepted, matched, matched_beyond_chance
-from cemi_stitch.matching.matcher import make_matcher
 from cemi_stitch.overlap_stitcher import Frames, OverlapStitcher, as_frames
 from cemi_stitch.settings import KorniaSettings
 from cemi_stitch.solve.layout import solve_layout, step_slack_px
+
+if TYPE_CHECKING:
+    from cemi_stitch.distortion.rectification import Rematch
+    from cemi_stitch.frames.cache import MatchOptions
+    from cemi_stitch.frames.fixed_pattern import Picture
+    from cemi_stitch.frames.survey import Survey
 
 __all__ = ["KorniaStitcher", "OverlapStitcher", "make_kornia"]
 
@@ -57,6 +56,8 @@ class KorniaStitcher(OverlapStitcher):
         survey: Survey | None = None,
     ) -> list[PairShift]:
         """Return the shifts of all pairs that overlap; see `OverlapStitcher.match`."""
+        from cemi_stitch.matching.match_pairs import Matching, matched_beyond_chance
+
         source, show = as_frames(frames), progress or silent
         if len(source.frames) < 2:
             return []
@@ -68,6 +69,7 @@ class KorniaStitcher(OverlapStitcher):
 
     def rematch(self, executor: Executor | None, progress: Progress) -> Rematch:
         """Return how pairs of straightened frames are matched anew; see `OverlapStitcher.rematch`."""
+        from cemi_stitch.matching.match_pairs import Matching, matched
 
         def match_again(source: FrameSource, windows: Sequence[Window]) -> list[PairShift]:
             return matched(Matching(source, self._options(), executor, progress), windows, "matching upright frames")
@@ -75,6 +77,8 @@ class KorniaStitcher(OverlapStitcher):
         return match_again
 
     def _options(self, pattern: Picture | None = None) -> MatchOptions:
+        from cemi_stitch.frames.cache import MatchOptions
+
         settings, machine = self.settings, self.runtime
         return MatchOptions(
             settings.smoothing_px,
@@ -87,6 +91,8 @@ class KorniaStitcher(OverlapStitcher):
 
     def solve(self, frames: Frames, shifts: Sequence[PairShift]) -> Layout:
         """Return the layout that all shifts give, with what the matcher has to say on it."""
+        from cemi_stitch.matching.matcher import make_matcher
+
         layout = super().solve(frames, shifts)
         kept = [pair for pair in layout.pairs if pair.kept]
         picks = kept[:: math.ceil(len(kept) / NOTED_PAIRS) or 1]
@@ -103,6 +109,9 @@ class KorniaStitcher(OverlapStitcher):
         journal: Journal | None,
     ) -> Picture | None:
         """Return what is fixed in the pixels of all frames; None where it is nothing or could not be mistaken."""
+        from cemi_stitch.frames.fixed_pattern import explained, shared_picture
+        from cemi_stitch.matching.match_pairs import Matching, accepted, matched
+
         smoothing = self.settings.smoothing_px
         shared = None if survey.sums is None else shared_picture(survey.sums, smoothing)
         if shared is None:
@@ -121,6 +130,9 @@ class KorniaStitcher(OverlapStitcher):
 
     def _windows(self, frames: Sequence[Frame], survey: Survey, pattern: Picture | None = None) -> list[Window]:
         """Return narrow windows for all pairs that overlap, from the coarse layout."""
+        from cemi_stitch.coarse.coarse_layout import place_coarsely
+        from cemi_stitch.coarse.thumbnail_search import ThumbnailSearch
+
         settings, factor = self.settings, survey.factor
         search = ThumbnailSearch(survey.thumbnails, factor, settings.min_overlap, self.runtime.device, pattern)
         follow = consecutive_windows(frames, settings.min_overlap, settings.tolerance)

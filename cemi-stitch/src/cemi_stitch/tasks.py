@@ -8,7 +8,6 @@ from concurrent.futures import Executor, Future
 from typing import Any, TypeVar
 
 import cv2
-import torch
 
 from cemi_core.errors import UsageError
 
@@ -40,6 +39,8 @@ def spread(
 
 def use_threads(threads: int) -> None:
     """Let torch and OpenCV use so many threads in the calling task; beyond that they would fight over the cores."""
+    import torch
+
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
     if cv2.getNumThreads() != threads:
@@ -59,6 +60,8 @@ def require_device(device: str) -> None:
     UsageError
         It is none of torch's, or this machine does not have it.
     """
+    import torch
+
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:

@@ -11,7 +11,8 @@ import pytest
 
 from cemi_core.errors import MissingDependencyError
 from cemi_core.model.mosaic import Box
-from cemi_core.testing import DenoiserTests, make_plugin, textured_image
+from cemi_core.testing import DenoiserTests, Kit, make_plugin, textured_image
+from cemi_denoise_bm3d.denoiser import _say_licence
 from cemi_denoise_bm3d.windows import filter_in_windows
 
 
@@ -19,16 +20,21 @@ def needs_bm3d():
     return pytest.importorskip("bm3d", reason="not installed (non-commercial): pip install cemi-denoise-bm3d[bm3d]")
 
 
+class TestBm3dIsWhatItSays(Kit):
+    """Also where the package ``bm3d`` is not installed."""
+
+    stage, name = "denoise", "bm3d"
+
+
 class TestBm3d(DenoiserTests):
+    name = "bm3d"
+
     @pytest.fixture(autouse=True)
     def _installed(self):
         needs_bm3d()
 
     def image(self):
         return super().image()[:80, :90]
-
-    def make(self):
-        return make_plugin("denoise", "bm3d")
 
 
 def test_measured_noise_removes_as_much_as_told_noise():
@@ -43,15 +49,19 @@ def test_measured_noise_removes_as_much_as_told_noise():
 
 def test_the_licence_is_said_at_use(caplog):
     needs_bm3d()
+    _say_licence.cache_clear()
     with caplog.at_level(logging.WARNING):
-        make_plugin("denoise", "bm3d")
+        make_plugin("denoise", "bm3d").prepare()
     assert "non-commercial" in caplog.text
 
 
 def test_without_the_package_one_sentence_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "bm3d", None)
+    noisy = np.random.default_rng(0).random((40, 50)).astype(np.float32)
     with pytest.raises(MissingDependencyError, match=r"non-commercial.*pip install 'cemi-denoise-bm3d\[bm3d\]'"):
-        make_plugin("denoise", "bm3d")
+        make_plugin("denoise", "bm3d").prepare()
+    with pytest.raises(MissingDependencyError, match=r"non-commercial.*pip install 'cemi-denoise-bm3d\[bm3d\]'"):
+        make_plugin("denoise", "bm3d")(noisy)
 
 
 def test_windows_do_not_depend_on_the_block_that_they_come_in():

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,14 +14,17 @@ import torch
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from cemi_core.errors import InputError
+from cemi_core.errors import InputError, UsageError
 from cemi_core.model.array_source import ArraySource
-from cemi_core.model.stages import BlockInfo
+from cemi_core.model.stages import BlockInfo, Runtime
 from cemi_core.numeric.tiles import denoise_image
+from cemi_core.plugins.manager import make_named
 from cemi_core.testing import DenoiserTests, make_plugin
+from cemi_denoise_n2v import training
 from cemi_denoise_n2v.masks import hide_pixels
-from cemi_denoise_n2v.network import REACH_PX, BlindSpotNetwork
-from cemi_denoise_n2v.training import correlation_length_px
+from cemi_denoise_n2v.network import BlindSpotNetwork
+from cemi_denoise_n2v.reach import REACH_PX
+from cemi_denoise_n2v.training import correlation_length_px, train
 
 
 def specimen(shape=(160, 180), seed=0):
@@ -46,6 +51,9 @@ def learnt():
 
 
 class TestN2v(DenoiserTests):
+    name = "n2v"
+    more_settings = ({"learn_from": "*.png"},)
+
     @pytest.fixture(autouse=True)
     def _learnt(self, learnt):
         self.learnt = learnt
@@ -117,17 +125,60 @@ def test_what_was_not_imaged_is_neither_learnt_nor_changed():
     np.testing.assert_array_equal(np.isnan(result), np.isnan(image))
 
 
-def test_pictures_to_learn_from_can_be_named(tmp_path):
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder with two noisy pictures."""
     for number in range(2):
         pixels = np.rint(noisy(specimen(), seed=number).clip(0, 1) * 255).astype(np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+    return tmp_path
+
+
+def test_pictures_to_learn_from_can_be_named(pictures):
+    frames = ArraySource([noisy(specimen(seed=5))])
     named, again, other = (
-        make_plugin("denoise", "n2v", steps=2, learn_from=str(tmp_path / pattern))
+        make_plugin("denoise", "n2v", steps=2, learn_from=str(pictures / pattern)).adapt(frames, None)
         for pattern in ("*.png", "*", "0.png")
     )
     assert named.weights == again.weights != other.weights
+    assert named.notes == ("n2v learnt from 2 image(s) in 2 steps and hid 1 px at a time.",)
+
+
+def test_named_pictures_are_learnt_from_once_by_all_threads_and_anew_when_they_change(pictures, monkeypatch):
+    count = 0
+
+    def counted(*args):
+        nonlocal count
+        count += 1
+        return train(*args)
+
+    monkeypatch.setattr(training, "train", counted)
+    learner = make_plugin("denoise", "n2v", steps=3, learn_from=str(pictures / "1.png"))
+    image = noisy(specimen(seed=3))
+    tile = BlockInfo(core=(slice(0, 64), slice(0, 64)))
+    with ThreadPoolExecutor(4) as executor:
+        results = list(executor.map(lambda _: learner(image, tile), range(4)))
+    assert count == 1
+    for result in results:
+        np.testing.assert_array_equal(result, learner.adapt(ArraySource([image]), None)(image, tile))
+    os.utime(pictures / "1.png", (1, 1))
+    learner(image, tile)
+    assert count == 2
+
+
+def test_pictures_that_cannot_be_learnt_from_are_told_before_the_work(pictures):
     with pytest.raises(InputError, match="pictures to learn from"):
-        make_plugin("denoise", "n2v", learn_from=str(tmp_path / "*.tif"))
+        make_plugin("denoise", "n2v", learn_from=str(pictures / "*.tif")).prepare()
+    Image.fromarray(np.zeros((8, 200), np.uint8)).save(pictures / "thin.png")
+    learner = make_plugin("denoise", "n2v", learn_from=str(pictures / "thin.png"))
+    for use in (learner.prepare, lambda: learner(noisy(specimen()))):
+        with pytest.raises(InputError, match="no picture of 16 px"):
+            use()
+
+
+def test_a_device_that_is_not_there_is_one_sentence_before_the_work():
+    with pytest.raises(UsageError, match="--device cuda:9 cannot be used here"):
+        make_named("denoise", "n2v", Runtime(device="cuda:9")).prepare()
 
 
 def test_the_time_ends_the_training_and_it_is_said(caplog):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -11,8 +13,12 @@ import torch
 from safetensors.torch import save_file
 from scipy.ndimage import uniform_filter
 
-from cemi_core.errors import InputError
+from cemi_core.errors import InputError, UsageError
+from cemi_core.model.stages import Runtime
+from cemi_core.numeric.tiles import denoise_image
+from cemi_core.plugins.manager import make_named
 from cemi_core.testing import DenoiserTests, make_plugin, textured_image
+from cemi_denoise.denoisers import picture_model
 
 LAYERS = 9
 
@@ -49,12 +55,11 @@ def model(tmp_path):
 
 
 class TestSpandrel(DenoiserTests):
+    name = "spandrel"
+
     @pytest.fixture(autouse=True)
     def _written(self, model):
-        self.model = model
-
-    def make(self):
-        return make_plugin("denoise", "spandrel", model=self.model)
+        self.settings = {"model": model}
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -81,7 +86,7 @@ class RunsCode:
 def test_a_file_that_would_run_code_is_refused_before_it_does(tmp_path, capsys):
     torch.save({"model.0.weight": RunsCode()}, tmp_path / "bad.pth")
     with pytest.raises(InputError, match="holds Python objects, which may run code"):
-        make_plugin("denoise", "spandrel", model=str(tmp_path / "bad.pth"))
+        make_plugin("denoise", "spandrel", model=str(tmp_path / "bad.pth")).prepare()
     assert "this ran" not in capsys.readouterr().out
 
 
@@ -109,8 +114,32 @@ def test_a_file_that_does_not_fit_is_refused_in_a_sentence(tmp_path):
         "model.bin": "is not .safetensors",
     }
     for name, reason in cases.items():
+        denoiser = make_plugin("denoise", "spandrel", model=str(tmp_path / name))
         with pytest.raises(InputError, match=reason):
-            make_plugin("denoise", "spandrel", model=str(tmp_path / name))
+            denoiser.prepare()
+        with pytest.raises(InputError, match=reason):
+            denoise_image(denoiser, textured_image())
+
+
+def test_a_device_that_is_not_there_is_one_sentence_before_the_work(model):
+    with pytest.raises(UsageError, match="cannot run on the device 'cuda:9'"):
+        make_named("denoise", "spandrel", Runtime(device="cuda:9"), model=model).prepare()
+
+
+def test_how_far_it_looks_is_tried_out_once_for_all_threads(model, monkeypatch):
+    asked = []
+
+    def measured(run, multiple, name):
+        asked.append(name)
+        return 24
+
+    monkeypatch.setattr(picture_model, "measured_reach_px", measured)
+    denoisers = [make_plugin("denoise", "spandrel", model=model) for _ in range(8)]
+    with ThreadPoolExecutor(8) as executor:
+        assert set(executor.map(lambda denoiser: denoiser.halo, denoisers)) == {48}
+    assert asked == ["mean.safetensors"]
+    os.utime(model, (1, 1))
+    assert denoisers[0].reach == 24 and len(asked) == 2  # another file of the same name
 
 
 def test_naming_the_denoiser_imports_nothing_heavy():

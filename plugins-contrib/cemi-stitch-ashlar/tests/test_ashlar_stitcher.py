@@ -10,7 +10,7 @@ import pytest
 
 from cemi_core.errors import InputError, MissingDependencyError
 from cemi_core.model.array_source import ArraySource
-from cemi_core.testing import StitcherTests, make_plugin
+from cemi_core.testing import Kit, StitcherTests
 from cemi_core.testing.samples import cut_tiles
 from cemi_stitch_ashlar.stitcher import AshlarStitcher
 from cemi_stitch_ashlar.without_java import ashlar_alignment
@@ -23,12 +23,16 @@ except MissingDependencyError as error:
 needs_ashlar = pytest.mark.skipif(bool(MISSING), reason=MISSING or "ASHLAR is installed")
 
 
+class TestAshlarIsWhatItSays(Kit):
+    """Also where ASHLAR is not installed."""
+
+    stage, name = "stitch", "ashlar"
+
+
 @needs_ashlar
 class TestAshlarStitcher(StitcherTests):
+    name = "ashlar"
     tolerance_px = 0.5
-
-    def make(self) -> AshlarStitcher:
-        return make_plugin("stitch", "ashlar")
 
 
 @needs_ashlar
@@ -71,8 +75,13 @@ def test_without_ashlar_the_error_says_what_to_install() -> None:
         "import sys; sys.modules['ashlar'] = None\n"
         "from cemi_stitch_ashlar import AshlarStitcher\n"
         "from cemi_core.errors import MissingDependencyError\n"
-        "try:\n    AshlarStitcher()\n"
-        "except MissingDependencyError as error:\n    print(error)"
+        "from cemi_core.model.array_source import ArraySource\n"
+        "from cemi_core.testing import cut_tiles\n"
+        "tiles, stitcher = cut_tiles(), AshlarStitcher()\n"
+        "source = ArraySource(list(tiles.arrays), positions_px=tiles.positions_px.tolist())\n"
+        "for use in (stitcher.prepare, lambda: stitcher.place(source)):\n"
+        "    try:\n        use()\n"
+        "    except MissingDependencyError as error:\n        print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "pip install 'cemi-stitch-ashlar[ashlar]'" in done.stdout
+    assert done.stdout.count("pip install 'cemi-stitch-ashlar[ashlar]'") == 2

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
-from cemi_core.errors import InputError
+from cemi_core.errors import InputError, MissingDependencyError
 from cemi_core.model.array_source import ArraySource
-from cemi_core.testing import StitcherTests, make_plugin
+from cemi_core.model.frame import GreyFrames
+from cemi_core.testing import StitcherTests
 from cemi_core.testing.samples import cut_tiles
 from cemi_stitch_opencv.stitcher import OpencvStitcher, may_overlap
 
 
 class TestOpencvStitcher(StitcherTests):
+    name = "opencv"
     tolerance_px = 1.0
-
-    def make(self) -> OpencvStitcher:
-        return make_plugin("stitch", "opencv")
 
 
 def test_tiles_of_unknown_place_are_found_by_comparing_all_with_all() -> None:
@@ -78,11 +79,18 @@ def test_frames_that_cannot_overlap_are_not_compared() -> None:
 
 
 def test_no_frames_are_an_input_error() -> None:
-    class Nothing:
-        frames = dropped = ()
+    class Nothing(GreyFrames):
+        frames = ()
         dtype = np.dtype(np.uint8)
 
         def read(self, index: int) -> None: ...
 
     with pytest.raises(InputError, match="no frames"):
         OpencvStitcher().place(Nothing())
+
+
+def test_without_opencv_the_error_says_what_to_install(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    for use in (OpencvStitcher().prepare, lambda: OpencvStitcher().place(list(cut_tiles().arrays))):
+        with pytest.raises(MissingDependencyError, match="pip install opencv-python-headless"):
+            use()

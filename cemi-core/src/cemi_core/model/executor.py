@@ -23,7 +23,13 @@ class SerialExecutor(Executor):
         return future
 
 
-_of_worker = threading.local()
+class _OfWorker(threading.local):
+    """What each thread knows of the worker that it works for."""
+
+    stop_sign: Any = None
+
+
+_of_worker = _OfWorker()
 
 
 def know_stop_sign(sign: Any) -> None:
@@ -39,6 +45,6 @@ def end_if_stopped() -> None:
     concurrent.futures.CancelledError
         The executor stops early.
     """
-    sign = getattr(_of_worker, "stop_sign", None)
+    sign = _of_worker.stop_sign
     if sign is not None and sign.is_set():
         raise CancelledError

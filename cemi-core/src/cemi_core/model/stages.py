@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from cemi_core.model.abilities import AnalyzerAbilities, DenoiserAbilities, SourceAbilities, StitcherAbilities
 from cemi_core.model.executor import SerialExecutor
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import Layout, PairShift
@@ -291,3 +292,12 @@ class RelationMethod(Protocol):
     def relate(self, profiles: Sequence[Profile], table: PropertyTable) -> tuple[Relation, ...]:
         """Return one relation per profile, strongest first."""
         ...
+
+
+#: What an object must offer for each ability that its plugin declares.
+CONTRACTS: Mapping[type, Mapping[str, type]] = {
+    SourceAbilities: {"prepares": Prepares},
+    DenoiserAbilities: {"learns": LearnsFromFrames, "judges": JudgesDenoising, "prepares": Prepares},
+    StitcherAbilities: {"judges": JudgesLayout, "counts_frames": CountsFrames, "prepares": Prepares},
+    AnalyzerAbilities: {"layers": WritesLayers, "explains": Explains, "prepares": Prepares},
+}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
@@ -279,8 +279,21 @@ def make(registered: Registered[Plugin[Made]], settings: object, runtime: Runtim
     MissingDependencyError
         A package that the plugin needs is not installed.
     """
-    try:
+    with missing_packages_named(registered):
         return registered.description.load_factory()(settings, runtime)
+
+
+@contextmanager
+def missing_packages_named(registered: Registered[Description]) -> Iterator[None]:
+    """Name a package that a plugin needs and that is not installed, while it is made or tried.
+
+    Raises
+    ------
+    MissingDependencyError
+        In place of `ModuleNotFoundError`.
+    """
+    try:
+        yield
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             f"{NOUN_OF_STAGE[registered.stage]} '{registered.name}' of {registered.package} needs the package "

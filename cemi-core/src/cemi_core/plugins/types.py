@@ -63,6 +63,11 @@ def owner_of(made: Any) -> str:
     return f"{type(made).__name__} of {type(made).__module__.partition('.')[0]}"
 
 
+def methods_of(contract: type) -> str:
+    """Return the names of what a protocol asks for, for a message."""
+    return " and ".join(sorted(name for name in vars(contract) if not name.startswith("_")))
+
+
 @dataclass(frozen=True)
 class Plugin(Generic[Product]):
     """What every stage plugin says about itself.

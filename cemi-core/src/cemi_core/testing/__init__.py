@@ -6,6 +6,7 @@ from cemi_core.renamed import old_name
 from cemi_core.testing.kits import (
     AnalyzerTests,
     DenoiserTests,
+    Kit,
     RelationTests,
     SourceTests,
     StitcherTests,
@@ -17,6 +18,7 @@ from cemi_core.testing.specimen_kits import SpecimenTests
 __all__ = [
     "AnalyzerTests",
     "DenoiserTests",
+    "Kit",
     "RelationTests",
     "SourceTests",
     "SpecimenTests",

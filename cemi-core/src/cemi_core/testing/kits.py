@@ -1,28 +1,51 @@
 """One class of tests per stage: subclass it, say how to make your object, and pytest runs the claims.
 
 >>> class TestMyDenoiser(DenoiserTests):
+...     name = "my-denoiser"
+
+tests an installed plugin as a recipe names it: what it describes, what it declares and what it does. An object alone:
+
+>>> class TestMyFilter(DenoiserTests):
 ...     def make(self):
-...         return MyDenoiser(strength=0.5)
+...         return MyFilter(strength=0.5)
 """
 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
+from unittest import SkipTest, mock
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cemi_core.model.array_source import ArraySource
+from cemi_core.model.frame import FrameSource
 from cemi_core.model.grid import Grid
 from cemi_core.model.mosaic import Box, Patch
 from cemi_core.model.objects import Objects
 from cemi_core.model.result import GridMap, Profile, PropertyTable
-from cemi_core.model.stages import BlockInfo, PlaceContext
+from cemi_core.model.stages import (
+    CONTRACTS,
+    BlockInfo,
+    PlaceContext,
+    Runtime,
+)
 from cemi_core.numeric.tiles import denoise_image
-from cemi_core.plugins.manager import make_named
+from cemi_core.plugins.manager import make_named, registry
+from cemi_core.plugins.types import (
+    AnalyzerPlugin,
+    DenoiserPlugin,
+    Plugin,
+    SourcePlugin,
+    StitcherPlugin,
+    methods_of,
+    owner_of,
+)
+from cemi_core.testing.factories import costs_of_making
 from cemi_core.testing.samples import Tiles, cut_tiles, striped_image, textured_image
 
 
@@ -31,19 +54,106 @@ def make_plugin(stage: str, name: str, **settings: Any) -> Any:
     return make_named(stage, name, **settings)
 
 
+STAGES_WITH_ABILITIES = ("source", "denoise", "stitch", "analyze")
+
+
 class Kit:
-    """What every kit has: the object under test, and that it travels."""
+    """What every plugin promises, whatever its stage: it travels, and it is what its description says.
+
+    A subclass gives `name`, or `make`; without a description, what a description promises is left out.
+    """
+
+    #: The stage of the plugin, as in ``cemi plugins``.
+    stage = ""
+    #: The word for the plugin in a recipe.
+    name = ""
+    #: Its settings, as in a recipe; by default its own.
+    settings: Mapping[str, Any] = {}
+    #: Further settings, beside `settings`, with which it can do more.
+    more_settings: Sequence[Mapping[str, Any]] = ()
+    #: Whether making it may open files.
+    opens_files = False
+
+    def plugin(self) -> Plugin[Any] | None:
+        """Return the description of the plugin under test, or None: by default that of the installed one."""
+        return registry().of_stage(self.stage).get(self.name).description if self.name else None
 
     def make(self) -> Any:
-        """Return the object under test; every subclass says how."""
-        raise NotImplementedError("a test kit needs make()")
+        """Return the object under test; by default the plugin makes it from `settings`."""
+        return self._made(self.settings)
+
+    def _made(self, settings: Mapping[str, Any]) -> Any:
+        plugin = self.plugin()
+        if plugin is None:
+            raise NotImplementedError("a test kit needs the name of a plugin, or make()")
+        return plugin.load_factory()(plugin.load_settings()(**settings), Runtime())
+
+    def _described(self) -> Plugin[Any]:
+        plugin = self.plugin()
+        if plugin is None:
+            raise SkipTest("the kit tests an object alone; give the name of its plugin to test what it declares")
+        return plugin
+
+    def _all_settings(self) -> list[dict[str, Any]]:
+        return [dict(self.settings), *({**self.settings, **more} for more in self.more_settings)]
 
     def test_travels_to_another_process(self) -> None:
         pickle.loads(pickle.dumps(self.make()))  # noqa: S301 - our own bytes
 
+    def test_what_it_declares_it_can_do_and_what_it_can_do_it_declares(self) -> None:
+        plugin = self._described()
+        declared: set[str] = set()
+        able: dict[str, str] = {}
+        for settings in self._all_settings() if self.stage in STAGES_WITH_ABILITIES else []:
+            made, abilities = self._made(settings), abilities_of(plugin, settings)
+            for ability, contract in CONTRACTS[type(abilities)].items():
+                can, says = isinstance(made, contract), vars(abilities)[ability]
+                assert can or not says, (
+                    f"'{plugin.name}' declares the ability '{ability}' with {settings}, and {owner_of(made)} has no "
+                    f"{methods_of(contract)}"
+                )
+                declared |= {ability} if says else set()
+                able |= {ability: f"{owner_of(made)} has {methods_of(contract)}"} if can else {}
+        for ability, what in able.items():
+            assert ability in declared, (
+                f"{what}, and '{plugin.name}' does not declare the ability '{ability}': declare it, or name in "
+                "more_settings those with which it does"
+            )
+
+    def test_its_abilities_are_told_from_settings_alone_and_twice_the_same(self) -> None:
+        plugin = self._described()
+        if self.stage not in STAGES_WITH_ABILITIES:
+            return
+
+        def refuse(*_: Any, **__: Any) -> Any:
+            raise AssertionError(f"'{plugin.name}' is made to tell what it can do")
+
+        mute = replace(plugin, factory=refuse)
+        for settings in self._all_settings():
+            with mock.patch.object(type(self._made(settings)), "__init__", refuse):
+                assert abilities_of(mute, settings) == abilities_of(mute, settings)
+
+    def test_planning_and_making_it_is_cheap(self) -> None:
+        plugin = self._described()
+        for settings in self._all_settings():
+            try:
+                costs = costs_of_making(plugin, settings, self.opens_files)
+            except pickle.PicklingError as error:
+                raise SkipTest(f"another process cannot import what makes '{plugin.name}': {error}") from error
+            assert not costs, f"'{plugin.name}' with {settings}: {'; '.join(costs)}; do it in prepare() or at first use"
+
+
+def abilities_of(plugin: Plugin[Any], settings: Mapping[str, Any]) -> Any:
+    """Return what a plugin of a stage with abilities declares with these settings, as in a recipe."""
+    if not isinstance(plugin, SourcePlugin | DenoiserPlugin | StitcherPlugin | AnalyzerPlugin):
+        raise TypeError(f"plugins of the stage '{plugin.stage}' declare no abilities")
+    return plugin.abilities_of(plugin.load_settings()(**settings))
+
 
 class DenoiserTests(Kit):
     """What core relies on in every `Denoiser`."""
+
+    stage = "denoise"
 
     #: Largest difference between tiled and whole denoising, in the [0, 1] range (half a grey level of 255).
     seam = 0.5 / 255
@@ -88,6 +198,8 @@ class DenoiserTests(Kit):
 
 class StitcherTests(Kit):
     """What core relies on in every `Stitcher`."""
+
+    stage = "stitch"
 
     #: Largest error of a position, px.
     tolerance_px = 1.0
@@ -138,6 +250,8 @@ class StitcherTests(Kit):
 
 class AnalyzerTests(Kit):
     """What core relies on in every `Analyzer`."""
+
+    stage = "analyze"
 
     def image(self) -> NDArray[np.float32]:
         """Return a picture that it can measure."""
@@ -205,7 +319,15 @@ class AnalyzerTests(Kit):
 
 
 class SourceTests(Kit):
-    """What core relies on in every `FrameSource`."""
+    """What core relies on in every `FrameSource`; to number its frames, it may look into files when it is made."""
+
+    stage = "source"
+    opens_files = True
+
+    def test_says_all_that_a_source_says(self) -> None:
+        source = self.make()
+        missing = [name for name in dir(FrameSource) if not name.startswith("_") and name not in dir(source)]
+        assert not missing, f"{owner_of(source)} has no {', '.join(missing)}; derive it from GreyFrames"
 
     def test_frames_are_numbered_in_order_and_read_as_they_say(self) -> None:
         source = self.make()
@@ -225,6 +347,8 @@ class SourceTests(Kit):
 
 class RelationTests(Kit):
     """What core relies on in every `RelationMethod`."""
+
+    stage = "relate"
 
     def _relate(self, values: Sequence[float]) -> Any:
         x = np.linspace(0, 1000, len(values))

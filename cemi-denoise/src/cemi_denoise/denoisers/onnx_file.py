@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
+import logging
+from dataclasses import dataclass, field
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,10 @@ from pydantic import Field
 from cemi_core.errors import InputError, MissingDependencyError, UsageError
 from cemi_core.model.settings import InputPath, Settings
 from cemi_core.model.stages import Runtime
-from cemi_denoise.denoisers.picture_model import REACH_DESCRIPTION, ModelFile, PictureModel, Reach, measured_reach_px
+from cemi_denoise.denoisers.once import once
+from cemi_denoise.denoisers.picture_model import REACH_DESCRIPTION, ModelFile, PictureModel, Reach
+
+log = logging.getLogger("cemi")
 
 _SMALLEST_PX = 64
 _CUDA = "CUDAExecutionProvider"
@@ -37,24 +39,49 @@ class OnnxSettings(Settings):
 
 @dataclass(frozen=True)
 class OnnxDenoiser(PictureModel):
-    """Runs somebody's exported network with onnxruntime.
+    """Runs somebody's exported network with onnxruntime; the file is read at first use, once in each process.
 
     Parameters
     ----------
-    file : ModelFile
+    model : str
+        The ONNX file.
     noise : float or None
         Standard deviation of the noise for models with a second input.
+    device : str
+        ``"cpu"``, or with onnxruntime-gpu ``"cuda"``.
     """
 
-    file: ModelFile
+    model: str
     noise: float | None = None
+    device: str = field(default="cpu", kw_only=True, repr=False)
+
+    @property
+    def file(self) -> ModelFile:
+        """The file, as it is now."""
+        return ModelFile.found(self.model, self.device)
+
+    def prepare(self) -> None:
+        """Read the file and run the model on a small flat picture, so that a mistake is told before the work starts.
+
+        Raises
+        ------
+        MissingDependencyError
+            onnxruntime is not installed.
+        InputError
+            The file is missing or no model that fits.
+        UsageError
+            onnxruntime does not compute on this device.
+        """
+        edge = -(-_SMALLEST_PX // self.multiple) * self.multiple
+        self.run(np.full((edge, edge), 0.5, np.float32))
+        log.debug("%s looks %d px far", self.model, self.reach)
 
     def run(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return a picture (h, w) as the model changes it; the mean of its channels if it has three."""
         return run_session(self.file, image, self.noise, self.threads)
 
 
-@lru_cache(maxsize=4)
+@once(maxsize=4)
 def open_session(file: ModelFile, threads: int) -> Any:
     """Return an onnxruntime session of a file, checked; opened once in each process.
 
@@ -153,22 +180,5 @@ def run_session(
 
 
 def make(settings: OnnxSettings, runtime: Runtime) -> OnnxDenoiser:
-    """Make the denoiser from checked settings.
-
-    Raises
-    ------
-    InputError
-        The file is missing or no model that fits.
-    """
-    file = ModelFile.found(settings.model, runtime.device)
-    multiple = settings.multiple_px
-
-    def run(image: NDArray[np.float32]) -> NDArray[np.float32]:
-        return run_session(file, image, settings.noise, runtime.threads)
-
-    edge = -(-_SMALLEST_PX // multiple) * multiple
-    run(np.full((edge, edge), 0.5, np.float32))
-    reach = settings.reach_px
-    if reach == "auto":
-        reach = measured_reach_px(run, multiple, Path(file.path).name)
-    return OnnxDenoiser(file, settings.noise, reach_px=reach, multiple_px=multiple, threads=runtime.threads)
+    """Make the denoiser from checked settings."""
+    return OnnxDenoiser(**settings.model_dump(), device=runtime.device, threads=runtime.threads)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from cemi_core.errors import InputError
+from cemi_denoise.denoisers.once import once
 from cemi_denoise.denoisers.placed_filter import PlacedFilter
 
 log = logging.getLogger("cemi")
@@ -67,27 +68,45 @@ class PictureModel(PlacedFilter):
 
     Parameters
     ----------
-    reach_px : int
-        How far from a pixel it looks, px.
+    reach_px : int or "auto"
+        How far from a pixel it looks, px; "auto" tries it out at first use, once in each process.
     multiple_px : int
         Height and width that it takes are multiples of this.
     """
 
-    reach_px: int = field(kw_only=True)
+    reach_px: int | Literal["auto"] = field(default="auto", kw_only=True)
     multiple_px: int = field(default=1, kw_only=True)
 
     @property
+    def file(self) -> ModelFile | None:
+        """The file that the model is read from, as it is now; None if there is none."""
+        return None
+
+    @property
+    def multiple(self) -> int:
+        """``multiple_px``; a subclass may know better from the model."""
+        return self.multiple_px
+
+    @property
     def reach(self) -> int:
-        """``reach_px``."""
+        """``reach_px``, or how far the model looks."""
+        if self.reach_px == "auto":
+            return _reach_of(replace(self, origin_px=(0, 0)), self.file)
         return self.reach_px
 
     @abstractmethod
     def run(self, image: Picture) -> Picture:
-        """Return a picture (h, w), multiples of ``multiple_px``, as the model changes it."""
+        """Return a picture (h, w), multiples of `multiple`, as the model changes it."""
 
     def filter(self, image: Picture, imaged: NDArray[np.bool_] | None) -> Picture:
         """Return the picture, run with mirrored margins on the grid of the whole picture."""
-        return run_aligned(self.run, image, self.origin_px, self.multiple_px)
+        return run_aligned(self.run, image, self.origin_px, self.multiple)
+
+
+@once(maxsize=8)
+def _reach_of(model: PictureModel, file: ModelFile | None) -> int:
+    name = "the model" if file is None else Path(file.path).name
+    return measured_reach_px(model.run, model.multiple, name)
 
 
 def run_aligned(

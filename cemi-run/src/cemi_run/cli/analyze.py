@@ -37,7 +37,7 @@ def analyze(image: Path, use: str, overrides: tuple[str, ...], as_json: bool) ->
     read = _mosaic if image.name.lower().endswith(_MOSAICS) else _picture
     pixels, pixel_size_um = read(image, source_choice)
     analyzer = make(choice.plugin, choice.settings, Runtime())
-    prepared(analyzer, choice.plugin, choice.plugin.description.abilities_of(choice.settings).prepares)
+    prepared(analyzer, choice.plugin, choice.plugin.description.abilities_of(choice.settings))
     found = analyzer.measure(pixels, pixel_size_um)
     answer = {"name": use, "value": found.value, "low": found.low, "high": found.high, "unit": found.unit}
     answer |= found.extra

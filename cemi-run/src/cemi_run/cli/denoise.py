@@ -90,7 +90,7 @@ def denoise(
         threads = machine.workers // max(1, min(machine.workers, len(source.frames)))
         _require_no_overlaps(choice)
         denoiser = make(choice.plugin, choice.settings, replace(machine.runtime(), threads=threads))
-        prepared(denoiser, choice.plugin, choice.plugin.description.abilities_of(choice.settings).prepares)
+        prepared(denoiser, choice.plugin, choice.plugin.description.abilities_of(choice.settings))
         better, metrics_left_out = None, list[str]()
         if against is not None:
             source, better, metrics_left_out = _better_images(against, source_choice, source, machine.runtime())

@@ -98,7 +98,7 @@ def stitch(
     if quality is not None and not abilities.judges:
         raise UsageError(f"the stitcher '{choice.name}' does not judge its layouts; leave --quality out")
     stitcher = make(choice.plugin, choice.settings, machine.runtime())
-    prepared(stitcher, choice.plugin, abilities.prepares)
+    prepared(stitcher, choice.plugin, abilities)
     blender = Blender.of(stitcher, choice)
     with (
         messages(quiet),

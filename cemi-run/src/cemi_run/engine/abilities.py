@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from cemi_core.errors import PluginError
-from cemi_core.model.stages import Prepares
-from cemi_core.plugins.manager import Registered
-from cemi_core.plugins.types import owner_of
+from cemi_core.model.stages import CONTRACTS, Prepares
+from cemi_core.plugins.manager import Registered, missing_packages_named
+from cemi_core.plugins.types import methods_of, owner_of
 
 Contract = TypeVar("Contract")
 
@@ -31,20 +31,36 @@ def with_ability(made: object, contract: type[Contract], plugin: Registered[Any]
     """
     if isinstance(made, contract):
         return made
-    methods = " and ".join(sorted(name for name in vars(contract) if not name.startswith("_")))
     raise PluginError(
         f"'{plugin.name}' of {plugin.package} {plugin.version} declares the ability '{ability}', and {owner_of(made)} "
-        f"has no {methods}"
+        f"has no {methods_of(contract)}"
     )
 
 
-def prepared(made: Any, plugin: Registered[Any], prepares: bool) -> None:
-    """Let an object try what it needs before the work, if its description says that it can.
+def require_declared(made: object, plugin: Registered[Any], abilities: object) -> None:
+    """Require of an object all that its description declares.
 
     Raises
     ------
+    PluginError
+        It lacks a method.
+    """
+    for ability, contract in CONTRACTS[type(abilities)].items():
+        if vars(abilities)[ability]:
+            with_ability(made, contract, plugin, ability)
+
+
+def prepared(made: object, plugin: Registered[Any], abilities: object) -> None:
+    """Require of an object what its description declares, and let it try what it needs before the work if it can.
+
+    Raises
+    ------
+    PluginError
+        It lacks a method.
     CemiError
         Something cannot be used.
     """
-    if prepares:
-        with_ability(made, Prepares, plugin, "prepares").prepare()
+    require_declared(made, plugin, abilities)
+    if vars(abilities)["prepares"]:
+        with missing_packages_named(plugin):
+            with_ability(made, Prepares, plugin, "prepares").prepare()

@@ -25,7 +25,7 @@ class DiskReserve:
         self._path = folder / f"{PARTIAL}{uuid.uuid4().hex[:12]}-reserve"
         try:
             with storage_errors(folder), self._path.open("wb") as file:
-                if hasattr(os, "posix_fallocate"):
+                if hasattr(os, "posix_fallocate"):  # no plugin
                     os.posix_fallocate(file.fileno(), 0, size)
                 else:
                     file.write(bytes(size))

@@ -16,6 +16,7 @@ from cemi_run.store.pyramid import build_pyramid
 class ExporterTests(Kit):
     """What core relies on in every exporter."""
 
+    stage = "export"
     #: File name to export to.
     file_name = "mosaic.out"
 

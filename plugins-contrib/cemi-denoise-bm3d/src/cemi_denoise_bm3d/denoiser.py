@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from typing import Any, Literal
 
@@ -49,16 +50,18 @@ class Bm3dDenoiser(PlacedFilter):
     ----------
     noise : float or "auto"
         Standard deviation of the noise on the [0, 1] scale.
-
-    Raises
-    ------
-    MissingDependencyError
-        The package ``bm3d`` is not installed.
     """
 
     noise: float | Literal["auto"] = "auto"
 
-    def __post_init__(self) -> None:
+    def prepare(self) -> None:
+        """Import the package ``bm3d`` and say what its licence is, before the work starts.
+
+        Raises
+        ------
+        MissingDependencyError
+            The package ``bm3d`` is not installed.
+        """
         _bm3d()
 
     @property
@@ -90,16 +93,21 @@ class Bm3dDenoiser(PlacedFilter):
 
 def _bm3d() -> Any:
     try:
-        return import_module("bm3d")
+        module = import_module("bm3d")
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             f"the denoiser 'bm3d' needs the package '{error.name}', which is not installed and has a non-commercial "
             "licence; run: pip install 'cemi-denoise-bm3d[bm3d]'"
         ) from error
+    _say_licence()
+    return module
+
+
+@cache
+def _say_licence() -> None:
+    _LOG.warning("bm3d: the licence of the package 'bm3d' allows non-commercial use only")
 
 
 def make(settings: Bm3dSettings, runtime: Runtime) -> Bm3dDenoiser:
     """Make the denoiser from checked settings."""
-    denoiser = Bm3dDenoiser(settings.noise, threads=runtime.threads)
-    _LOG.warning("bm3d: the licence of the package 'bm3d' allows non-commercial use only")
-    return denoiser
+    return Bm3dDenoiser(settings.noise, threads=runtime.threads)

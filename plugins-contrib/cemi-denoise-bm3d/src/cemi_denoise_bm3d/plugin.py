@@ -18,5 +18,5 @@ def cemi_denoisers() -> Iterable[DenoiserPlugin]:
         "BM3D: groups of similar squares are filtered together; non-commercial licence, slow.",
         factory="cemi_denoise_bm3d.denoiser:make",
         settings="cemi_denoise_bm3d.denoiser:Bm3dSettings",
-        abilities=DenoiserAbilities(judges=True),
+        abilities=DenoiserAbilities(judges=True, prepares=True),
     )

@@ -4,7 +4,12 @@ from cemi_core.plugins.lazy import lazy_names
 
 __version__ = "0.1.0"
 
-_HOMES = {"N2vDenoiser": "denoiser", "N2vLearner": "denoiser", "N2vSettings": "denoiser"}
+_HOMES = {
+    "N2vDenoiser": "denoiser",
+    "N2vFileLearner": "denoiser",
+    "N2vLearner": "denoiser",
+    "N2vSettings": "settings",
+}
 __getattr__ = lazy_names(__name__, _HOMES)
 
 

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-_DILATIONS = (1, 1, 2, 4, 2, 1)
-_BLUR_SIGMA_PX = 6.0
-_BLUR_RADIUS_PX = math.ceil(3 * _BLUR_SIGMA_PX)
-#: Pixels around a pixel that its result depends on: two blurs, the layers, and the last one.
-REACH_PX = 2 * _BLUR_RADIUS_PX + sum(_DILATIONS) + 1
+from cemi_denoise_n2v.reach import BLUR_RADIUS_PX, BLUR_SIGMA_PX, DILATIONS
 
 
 class BlindSpotNetwork(nn.Module):
@@ -30,16 +24,16 @@ class BlindSpotNetwork(nn.Module):
 
     def __init__(self, features: int = 24) -> None:
         super().__init__()
-        widths = [1, *([features] * len(_DILATIONS))]
+        widths = [1, *([features] * len(DILATIONS))]
         self.layers = nn.ModuleList(
             nn.Conv2d(before, after, 3, padding=dilation, dilation=dilation, bias=False)
-            for before, after, dilation in zip(widths[:-1], widths[1:], _DILATIONS, strict=True)
+            for before, after, dilation in zip(widths[:-1], widths[1:], DILATIONS, strict=True)
         )
         self.last = nn.Conv2d(features, 1, 3, padding=1, bias=False)
         for layer in self.layers:
             nn.init.kaiming_normal_(layer.weight)
-        offsets = torch.arange(-_BLUR_RADIUS_PX, _BLUR_RADIUS_PX + 1, dtype=torch.float32)
-        taps = torch.exp(-0.5 * (offsets / _BLUR_SIGMA_PX) ** 2)
+        offsets = torch.arange(-BLUR_RADIUS_PX, BLUR_RADIUS_PX + 1, dtype=torch.float32)
+        taps = torch.exp(-0.5 * (offsets / BLUR_SIGMA_PX) ** 2)
         self.register_buffer("taps", taps / taps.sum(), persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -54,7 +48,7 @@ class BlindSpotNetwork(nn.Module):
     def _blur(self, image: Tensor) -> Tensor:
         """Return the Gaussian mean; at its edges, of what lies inside the picture."""
         column, row = self.taps[None, None, :, None], self.taps[None, None, None, :]
-        pad = _BLUR_RADIUS_PX
+        pad = BLUR_RADIUS_PX
         total = functional.conv2d(functional.conv2d(image, column, padding=(pad, 0)), row, padding=(0, pad))
         ones = torch.ones_like(image[:1])
         inside = functional.conv2d(functional.conv2d(ones, column, padding=(pad, 0)), row, padding=(0, pad))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cemi_core.model.abilities import DenoiserAbilities
 from cemi_core.plugins import DenoiserPlugin, hookimpl
 
 PLUGIN_API = 2
@@ -17,6 +16,6 @@ def cemi_denoisers() -> Iterable[DenoiserPlugin]:
         "n2v",
         "Noise2Void: a small network learns from your noisy frames alone, with masks along the scan line.",
         factory="cemi_denoise_n2v.denoiser:make",
-        settings="cemi_denoise_n2v.denoiser:N2vSettings",
-        abilities=DenoiserAbilities(learns=True),
+        settings="cemi_denoise_n2v.settings:N2vSettings",
+        abilities="cemi_denoise_n2v.settings:abilities",
     )

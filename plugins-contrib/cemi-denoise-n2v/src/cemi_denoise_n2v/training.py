@@ -19,6 +19,7 @@ from cemi_core.model.training import TrainingLimits
 from cemi_denoise.noise.model import estimate_noise_model
 from cemi_denoise_n2v.masks import hide_pixels
 from cemi_denoise_n2v.network import BlindSpotNetwork
+from cemi_denoise_n2v.schedule import Schedule
 from cemi_learn.bench.plan import Plan
 from cemi_learn.bench.run import learn
 from cemi_learn.bench.task import MAIN, Networks, Objective, Step, Task
@@ -37,28 +38,23 @@ Picture = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """How long to train.
+class Trained:
+    """What came of a training.
 
     Attributes
     ----------
-    steps : int
-        Each shows 4 patches of 64 x 64 px.
-    minutes : float
-        Training stops earlier after this time.
-    along_px : int or None
-        How far the noise is correlated along the line, px; measured if None.
-    seed : int
+    weights : bytes
+        Of a `BlindSpotNetwork`, as a safetensors file.
+    note : str
+        A sentence for the report.
     """
 
-    steps: int
-    minutes: float
-    along_px: int | None
-    seed: int
+    weights: bytes
+    note: str
 
 
-def train(pictures: Sequence[Picture], schedule: Schedule, device: str = "cpu") -> bytes:
-    """Return the weights of a `BlindSpotNetwork` that has learnt from noisy pictures, as a safetensors file.
+def train(pictures: Sequence[Picture], schedule: Schedule, device: str = "cpu") -> Trained:
+    """Return the weights of a `BlindSpotNetwork` that has learnt from noisy pictures.
 
     The same pictures, seed and steps give the same weights on one machine, unless the time ends first.
 
@@ -75,9 +71,7 @@ def train(pictures: Sequence[Picture], schedule: Schedule, device: str = "cpu") 
     InputError
         No picture can be learnt from.
     """
-    usable = [p for p in pictures if min(p.shape) >= _LEAST_EDGE_PX and np.isfinite(p).mean() > 1 - _MOST_MISSING]
-    if not usable:
-        raise InputError(f"Noise2Void has no picture of {_LEAST_EDGE_PX} px a side and more to learn from")
+    usable = usable_pictures(pictures)
     along_px = correlation_length_px(usable) if schedule.along_px is None else schedule.along_px
     task = N2vTask(usable, along_px, schedule.seed)
     plan = Plan(schedule.steps, _LEARNING_RATE, "cosine", average=0.0, seed=schedule.seed)
@@ -85,9 +79,13 @@ def train(pictures: Sequence[Picture], schedule: Schedule, device: str = "cpu") 
     learner = learn(task, plan, device, TrainingLimits(seconds=60 * schedule.minutes))
     spent, done = time.monotonic() - started, learner.step_number
     log.info("n2v: %d steps on %d image(s) in %.0f s, masks of %d px", done, len(usable), spent, 2 * along_px + 1)
+    note = f"n2v learnt from {len(usable)} image(s) in {done} steps and hid {2 * along_px + 1} px at a time."
     if done < schedule.steps:
-        log.warning("n2v: the time of %g min ended after %d of %d steps", schedule.minutes, done, schedule.steps)
-    return save({name: value.cpu().contiguous() for name, value in learner.network.state_dict().items()})
+        ended = f"the time of {schedule.minutes:g} min ended after {done} of {schedule.steps} steps"
+        log.warning("n2v: %s", ended)
+        note = f"{note[:-1]}; {ended}."
+    weights = save({name: value.cpu().contiguous() for name, value in learner.network.state_dict().items()})
+    return Trained(weights, note)
 
 
 @dataclass(frozen=True)
@@ -142,6 +140,20 @@ class N2vTask(Task[Guessed]):
         error = (networks[MAIN](batch.hidden) - batch.patches) / scale
         loss = (error.square() * batch.wanted).sum() / batch.wanted.sum().clamp_min(1)
         yield Objective(loss, {"loss": loss})
+
+
+def usable_pictures(pictures: Sequence[Picture]) -> list[Picture]:
+    """Return the pictures that are large enough and imaged well enough to learn from.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    usable = [p for p in pictures if min(p.shape) >= _LEAST_EDGE_PX and np.isfinite(p).mean() > 1 - _MOST_MISSING]
+    if not usable:
+        raise InputError(f"Noise2Void has no picture of {_LEAST_EDGE_PX} px a side and more to learn from")
+    return usable
 
 
 def correlation_length_px(pictures: Sequence[Picture]) -> int:

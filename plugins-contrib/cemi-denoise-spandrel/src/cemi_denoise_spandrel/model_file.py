@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +19,13 @@ from spandrel import (
 from torch import Tensor
 
 from cemi_core.errors import InputError, UsageError
+from cemi_denoise.denoisers.once import once
 from cemi_denoise.denoisers.picture_model import ModelFile
 
 _PICKLED = (".pth", ".pt", ".ckpt")
 
 
-@lru_cache(maxsize=2)
+@once(maxsize=2)
 def open_model(file: ModelFile) -> ImageModelDescriptor[Any]:
     """Return the network of a file on its device; loaded once in each process.
 

@@ -17,6 +17,6 @@ def cemi_denoisers() -> Iterable[DenoiserPlugin]:
         "spandrel",
         "A network from any model file that spandrel recognises: DnCNN, DRUNet, SCUNet, NAFNet, Restormer and others.",
         factory="cemi_denoise_spandrel.denoiser:make",
-        settings="cemi_denoise_spandrel.denoiser:SpandrelSettings",
-        abilities=DenoiserAbilities(judges=True),
+        settings="cemi_denoise_spandrel.settings:SpandrelSettings",
+        abilities=DenoiserAbilities(judges=True, prepares=True),
     )

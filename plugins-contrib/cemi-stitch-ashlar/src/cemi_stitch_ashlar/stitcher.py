@@ -31,16 +31,20 @@ class AshlarStitcher:
     Parameters
     ----------
     settings : AshlarSettings, optional
-
-    Raises
-    ------
-    MissingDependencyError
-        ASHLAR is not installed.
     """
 
     def __init__(self, settings: AshlarSettings | None = None) -> None:
-        ashlar_alignment()
         self.settings = settings or AshlarSettings()
+
+    def prepare(self) -> None:
+        """Import ASHLAR, so that its absence is told before the work starts.
+
+        Raises
+        ------
+        MissingDependencyError
+            ASHLAR is not installed.
+        """
+        ashlar_alignment()
 
     def place(self, frames: FrameSource | Sequence[NDArray[Any]], context: PlaceContext | None = None) -> Layout:
         """Return where the frames lie.
@@ -49,6 +53,8 @@ class AshlarStitcher:
         ------
         InputError
             A frame has no nominal position, or the frames differ in size.
+        MissingDependencyError
+            ASHLAR is not installed.
         """
         source = frames if isinstance(frames, FrameSource) else ArraySource(frames)
         nominal = _nominal(source)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from cemi_core.model.abilities import StitcherAbilities
 from cemi_core.plugins import StitcherPlugin, hookimpl
 
 PLUGIN_API = 2
@@ -17,4 +18,5 @@ def cemi_stitchers() -> Iterable[StitcherPlugin]:
         "Places overlapping frames with OpenCV's stitching pipeline for scans: features, affine matches, bundle.",
         factory="cemi_stitch_opencv.stitcher:make_opencv",
         settings="cemi_stitch_opencv.settings:OpencvSettings",
+        abilities=StitcherAbilities(prepares=True),
     )

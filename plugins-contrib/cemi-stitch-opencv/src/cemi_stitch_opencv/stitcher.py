@@ -1,25 +1,30 @@
-"""OpenCV's stitching pipeline behind CEMI's contract of a stitcher (Brown and Lowe, IJCV 74 (2007) 59)."""
+"""OpenCV's stitching pipeline behind CEMI's contract of a stitcher (Brown and Lowe, IJCV 74 (2007) 59).
+
+OpenCV is imported when frames are placed or blended.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from cemi_core.errors import InputError
+from cemi_core.errors import InputError, MissingDependencyError
 from cemi_core.model.array_source import ArraySource
 from cemi_core.model.frame import Frame, FrameSource
 from cemi_core.model.layout import Layout, PairShift
 from cemi_core.model.mosaic import Box, Patch
 from cemi_core.model.stages import PlaceContext, Runtime
-from cemi_stitch.blending.feather import feather
-from cemi_stitch_opencv.pipeline import Match, bundled, features_of, matched
 from cemi_stitch_opencv.settings import OpencvSettings
+
+if TYPE_CHECKING:
+    from cemi_stitch_opencv.pipeline import Match
 
 
 class OpencvStitcher:
@@ -43,6 +48,16 @@ class OpencvStitcher:
         self.settings = settings or OpencvSettings()
         self.runtime = runtime or Runtime()
 
+    def prepare(self) -> None:
+        """Import OpenCV, so that its absence is told before the work starts.
+
+        Raises
+        ------
+        MissingDependencyError
+            OpenCV is not installed.
+        """
+        require_opencv()
+
     def place(self, frames: FrameSource | Sequence[NDArray[Any]], context: PlaceContext | None = None) -> Layout:
         """Return where the frames lie; those that no match reaches stand where the stage should have been.
 
@@ -58,7 +73,9 @@ class OpencvStitcher:
         nominal = nominal_places(source.frames)
         if count == 1:
             return _layout(source.frames, nominal, np.zeros(1, np.int64), [], ())
-        cv2.setNumThreads(self.runtime.threads)
+        require_opencv().setNumThreads(self.runtime.threads)
+        from cemi_stitch_opencv.pipeline import features_of, matched
+
         sizes = np.array([frame.shape for frame in source.frames], np.int64)
         maybe = may_overlap(source.frames)
         features = features_of(source, self.settings.features)
@@ -89,13 +106,34 @@ class OpencvStitcher:
     def _bundled(
         self, features: Sequence[Any], maybe: NDArray[np.bool_], sizes: NDArray[np.int64], main: NDArray[np.int64]
     ) -> NDArray[np.float64] | None:
+        from cemi_stitch_opencv.pipeline import bundled
+
         some = [features[n] for n in main]
         least = self.settings.pair_confidence
         return bundled(some, maybe[np.ix_(main, main)], sizes[main], self.settings.match_confidence, least)
 
     def blend(self, patches: Sequence[Patch], box: Box) -> NDArray[np.float32]:
         """Return the mosaic in ``box``, feathered as by the built-in stitcher; NaN where no frame reaches."""
+        from cemi_stitch.blending.feather import feather
+
         return feather(patches, box)
+
+
+def require_opencv() -> ModuleType:
+    """Return OpenCV.
+
+    Raises
+    ------
+    MissingDependencyError
+        It is not installed.
+    """
+    try:
+        return import_module("cv2")
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            f"the stitcher 'opencv' needs the package '{error.name}', which is not installed; "
+            "run: pip install opencv-python-headless"
+        ) from error
 
 
 def nominal_places(frames: Sequence[Frame]) -> NDArray[np.float64]:

@@ -169,7 +169,7 @@ def _opened(path: Path) -> Iterator[av.container.InputContainer]:
     try:
         container = av.open(str(path))
     except (av.error.FFmpegError, OSError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = error.strerror or str(error)
         raise InputError(
             f"'{path}' is not a video or was cut short, so that its index is missing ({reason}); copy it again"
         ) from None
