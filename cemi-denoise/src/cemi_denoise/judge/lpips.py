@@ -8,7 +8,6 @@ that package runs. They are, bit by bit, those of the authors' own package and o
 from __future__ import annotations
 
 import importlib.util
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cemi_core.errors import InputError
+from cemi_learn.weights.torch_file import read_torch_file
 
 _FILE = "lpips_alex_v0.1.pt"
 #: Mean and spread of ImageNet's colours on a scale from -1 to 1, as the authors of LPIPS have them.
@@ -104,10 +104,7 @@ def load_lpips(weights_dir: str | Path | None = None) -> Lpips:
         There are none, or their file is damaged or of another format.
     """
     path = find_lpips(weights_dir)
-    try:
-        blob: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
-        raise InputError(f"{path} cannot be read as weights: {error}") from error
+    blob: Any = read_torch_file(path)
     shapes = [(64, 3, 11, 11), (192, 64, 5, 5), (384, 192, 3, 3), (256, 384, 3, 3), (256, 256, 3, 3)]
     try:
         kernels = [layer["weight"] for layer in blob["trunk"]]
