@@ -56,7 +56,7 @@ def condition_figure(relation: Relation, profile: Profile | None) -> bytes | Non
     known = np.isfinite(relation.quantity_values) & np.isfinite(relation.property_values)
     if not known.any():
         return None
-    figure = new_figure(3.9, 7.0)
+    figure = new_figure(3.9)
     axes = figure.add_subplot()
     low, high = _intervals(relation, profile)
     label = label_with_unit(profile.label, profile.unit) if profile is not None else relation.quantity

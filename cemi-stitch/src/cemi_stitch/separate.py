@@ -16,6 +16,9 @@ from cemi_core.model.mosaic import Box, Patch
 from cemi_core.model.settings import Settings
 from cemi_core.model.stages import PlaceContext, Runtime
 
+#: A row of the sheet may be so many times as wide as one of images of mean width.
+_MAX_UNEVEN = 1.5
+
 
 class SeparateSettings(Settings):
     """How the sheet is laid out; no number that is measured depends on it."""
@@ -78,14 +81,14 @@ def sheet_positions_px(shapes: NDArray[np.int64], gap_px: int) -> NDArray[np.flo
     """
     steps = shapes + gap_px
     in_a_row = math.ceil(math.sqrt(steps.prod(axis=1).sum()) / steps[:, 1].mean()) if len(steps) else 1
-    full = max(in_a_row * steps[:, 1].mean(), steps[:, 1].max(initial=0))
+    widest = max(_MAX_UNEVEN * in_a_row * steps[:, 1].mean(), steps[:, 1].max(initial=0)) if len(steps) else 0
     positions = np.zeros((len(shapes), 2))
-    y, x, row_height = 0, 0, 0
+    y, x, row_height, in_row = 0, 0, 0, 0
     for number, (height, width) in enumerate(steps.tolist()):
-        if x and x + width > full + 0.5:
-            y, x, row_height = y + row_height, 0, 0
+        if in_row and (in_row == in_a_row or x + width > widest):
+            y, x, row_height, in_row = y + row_height, 0, 0, 0
         positions[number] = y, x
-        x, row_height = x + width, max(row_height, height)
+        x, row_height, in_row = x + width, max(row_height, height), in_row + 1
     return positions
 
 

@@ -68,8 +68,8 @@ class RelateSpec(Use):
             missing = [f"'{name}'" for name in ("property", "value") if getattr(self, name) is None]
             if missing:
                 raise ValueError(
-                    f"{' and '.join(missing)} missing: give 'property' and 'value' (a table along x), or 'condition' "
-                    "(of images that stand alone)"
+                    f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing: give 'property' and 'value' "
+                    "(a table along x), or 'condition' (of images that stand alone)"
                 )
         elif along_x := [f"'{name}'" for name in ("property", "x", "value") if name in self.model_fields_set]:
             raise ValueError(
