@@ -266,7 +266,9 @@ def relations(data: FinishedRun) -> Related | None:
     ordered = sorted(data.relations, key=lambda r: -abs(r.r) if np.isfinite(r.r) else 1.0)
     measure = ordered[0].measure
     strength = "r (95 % interval)" if measure == "r" else measure
-    heads = ("quantity", "condition" if data.separate else "property", strength, "p", "points", "worth")
+    heads: tuple[str, ...] = ("quantity", "property", strength, "p", "points", "worth")
+    if data.separate:  # each image is worth one
+        heads = ("quantity", "condition", strength, "p", "images")
     rows = tuple(
         (
             data.quantity_label(relation.quantity),
@@ -275,7 +277,7 @@ def relations(data: FinishedRun) -> Related | None:
             p_value_text(relation.p_value),
             f"{relation.n:,}",
             fixed(relation.n_effective, 1),
-        )
+        )[: len(heads)]
         for relation in ordered
     )
     plates = []
@@ -301,7 +303,7 @@ def relations(data: FinishedRun) -> Related | None:
                 Plate(figure, f"{data.quantity_label(relation.quantity)} and {relation.property_name}", reading)
             )
     notes = dict.fromkeys(note for relation in ordered for note in relation.notes)
-    table = TextTable(heads, rows, (False, False, False, True, True, True))
+    table = TextTable(heads, rows, (False, False, False, True, True, True)[: len(heads)])
     return Related(table, tuple(plates), tuple(notes), _IMAGES if data.separate else _ALONG_X, tuple(classes))
 
 

@@ -67,9 +67,10 @@ class RelateSpec(Use):
         if self.condition is None:
             missing = [f"'{name}'" for name in ("property", "value") if getattr(self, name) is None]
             if missing:
+                are = "is" if len(missing) == 1 else "are"
                 raise ValueError(
-                    f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing: give 'property' and 'value' "
-                    "(a table along x), or 'condition' (of images that stand alone)"
+                    f"{' and '.join(missing)} {are} missing: give 'property' and 'value' (a table along x), or "
+                    "'condition' (of images that stand alone)"
                 )
         elif along_x := [f"'{name}'" for name in ("property", "x", "value") if name in self.model_fields_set]:
             raise ValueError(
