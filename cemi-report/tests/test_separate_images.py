@@ -94,6 +94,13 @@ def test_a_comparison_of_classes_above_5_percent_is_doubted():
     assert any("p of the strongest one is above 0.05" in doubt for doubt in doubts(make_run(classes=True)))
 
 
+def test_intervals_that_are_wider_than_the_images_differ_are_named():
+    said = "the interval of a single image is wider"
+    assert not any(said in doubt for doubt in doubts(make_run()))
+    near = grid_map(0.4 + 0.001 * np.arange(COUNT))
+    assert any(said in doubt for doubt in doubts(make_run(profiles=[profile_of_frames(near)])))
+
+
 def test_figures_are_drawn_whatever_is_missing():
     names = [f"im{n}.tif" for n in range(COUNT)]
     assert images_figure(grid_map([0.1, np.nan, 0.3, 0.4, np.nan, 0.2]), names) is not None

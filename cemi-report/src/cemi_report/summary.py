@@ -207,7 +207,23 @@ def _number_doubts(data: FinishedRun) -> list[str]:
             f"The strongest of {len(data.relations)} relations was picked after looking at all of them; its "
             "interval does not allow for that choice."
         )
+    if best is not None and data.separate:
+        doubts += _doubts_on_width(data, best)
     return doubts
+
+
+def _doubts_on_width(data: FinishedRun, relation: Relation) -> list[str]:
+    """Return a sentence if single images are known less well than they differ from each other."""
+    profile = next((profile for profile in data.profiles if profile.name == relation.quantity), None)
+    if profile is None or not np.isfinite(profile.high - profile.low).any():
+        return []
+    half = float(np.nanmedian(profile.high - profile.low)) / 2
+    if np.isfinite(profile.value).sum() < 2 or half <= 1.96 * float(np.nanstd(profile.value, ddof=1)):
+        return []
+    return [
+        f"{profile.label}: the interval of a single image is wider than the images differ from each other. A relation "
+        "to them is real only if what makes the intervals wide, such as a threshold, is off alike in all images."
+    ]
 
 
 def doubts(data: FinishedRun) -> list[str]:
