@@ -103,8 +103,7 @@ def correlate(position: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[
 def correlate_independent(x: NDArray[np.float64], y: NDArray[np.float64]) -> Correlation:
     """Return the correlation of two series whose points know nothing of each other: each counts fully."""
     r, n = pearson_r(x, y), float(len(x))
-    interval = fisher_interval(r, n)
-    return Correlation(r, interval.low, interval.high, p_value(r, n), n)
+    return Correlation(r, *fisher_interval(r, n), p_value(r, n), n)
 
 
 def shift_p_value(x: NDArray[np.float64], y: NDArray[np.float64], seed: int = 0, draws: int = 999) -> float:

@@ -26,7 +26,10 @@ class GroupsSettings(Settings):
     """How classes are compared."""
 
     permutations: int = Field(
-        9999, ge=99, le=100_000, description=f"Random orders behind the p-value, of up to {_MAX_PERMUTED} images."
+        default=9999,
+        ge=99,
+        le=100_000,
+        description=f"Random orders behind the p-value, of up to {_MAX_PERMUTED} images.",
     )
 
 
@@ -140,7 +143,8 @@ def kruskal_wallis_h(
     sums = centred @ np.eye(len(sizes))[members]
     between: NDArray[np.float64] = (sums**2 / sizes).sum(axis=1)
     total: NDArray[np.float64] = (centred**2).sum(axis=1)
-    return (n - 1) * between / total
+    h: NDArray[np.float64] = (n - 1) * between / total
+    return h
 
 
 def group_mean(name: str, values: NDArray[np.float64]) -> GroupMean:

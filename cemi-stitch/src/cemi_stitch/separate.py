@@ -24,7 +24,10 @@ class SeparateSettings(Settings):
     """How the sheet is laid out; no number that is measured depends on it."""
 
     gap_px: int = Field(
-        64, ge=1, le=10_000, description="Empty pixels between two images, so that a filter on the sheet mixes none."
+        default=64,
+        ge=1,
+        le=10_000,
+        description="Empty pixels between two images, so that a filter on the sheet mixes none.",
     )
 
 
