@@ -6,6 +6,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "BccFraction": "phase_fraction",
+    "GroupsRelation": "relate_groups",
     "LamellaFraction": "lamella_fraction",
     "LamellaWidth": "lamella_width",
     "PearsonRelation": "relate",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from cemi_core.model.abilities import RelationAbilities
 from cemi_core.plugins import AnalyzerPlugin, RelationPlugin, hookimpl
 
 PLUGIN_API = 2
@@ -53,4 +54,11 @@ def cemi_relations() -> Iterable[RelationPlugin]:
         "Pearson's r between profiles and a property, with the effective sample size.",
         factory="cemi_analyze.relate:make",
         settings="cemi_analyze.relate:PearsonSettings",
+    )
+    yield RelationPlugin(
+        "groups",
+        "Compares classes of images that stand alone: Kruskal-Wallis by permutation, and the mean of each class.",
+        factory="cemi_analyze.relate_groups:make",
+        settings="cemi_analyze.relate_groups:GroupsSettings",
+        abilities=RelationAbilities(takes_classes=True, needs_images=True),
     )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from cemi_analyze.correlation import correlate, leave_one_out_q2, shift_p_value
+from cemi_analyze.correlation import correlate, correlate_independent, leave_one_out_q2, shift_p_value
 from cemi_core.errors import InputError
 from cemi_core.model.result import Profile, PropertyTable, Relation, is_direction
 from cemi_core.model.settings import Settings
@@ -57,11 +57,18 @@ class PearsonRelation:
             The property has fewer than three positions within every profile, or positions and values differ in number.
         """
         x_um, values = _clean(table)
+        if self.settings.test == "surrogates" and any(profile.independent for profile in profiles):
+            raise InputError("'test: surrogates' is for profiles along x; use 'test: effective' for separate images")
         scaled = _to_unit_size(values)
         profiles = [profile for profile in profiles if not is_direction(profile.unit)]
         _check_extent(x_um, profiles, table.name)
         relations = [self._one(profile, x_um, values, scaled, table.name) for profile in profiles]
         if relations and all(relation.n < _MIN_POINTS for relation in relations):
+            if profiles[0].independent:
+                raise InputError(
+                    f"'{table.name}' is known of {len(x_um)} images, and at most {max(r.n for r in relations)} of them "
+                    f"could be measured; a correlation needs at least {_MIN_POINTS}"
+                )
             raise InputError(
                 f"the property '{table.name}' has fewer than {_MIN_POINTS} positions within the profiles "
                 f"({_extent(profiles[0])}): check the unit of its positions (micrometres)"
@@ -84,8 +91,11 @@ class PearsonRelation:
         if len(at) < _MIN_POINTS:
             return _unknown(profile, name, at, quantity, measured)
         comparable = _to_unit_size(quantity), scaled[used]
-        found = correlate(at, *comparable)
-        p, notes = found.p_value, self._notes(at, *comparable, len(x_um) - len(at), found.n_effective)
+        found = correlate_independent(*comparable) if profile.independent else correlate(at, *comparable)
+        outside = 0 if profile.independent else len(x_um) - len(at)
+        p, notes = found.p_value, self._notes(at, *comparable, outside, found.n_effective)
+        if len(at) < len(x_um) and profile.independent:
+            notes.append(f"{len(x_um) - len(at)} image(s) in which {profile.name} could not be measured were left out")
         if self.settings.test == "surrogates":
             _check_equal_steps(at, name)
             p = shift_p_value(*comparable, self.seed, self.settings.surrogates)
@@ -140,7 +150,13 @@ def _to_unit_size(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def profile_at(profile: Profile, x_um: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return a profile's value at other positions by linear interpolation; NaN beyond half a step of its ends."""
+    """Return a profile's value at other positions by linear interpolation; NaN beyond half a step of its ends.
+
+    Of images that stand alone, the value of the image with that number: there is nothing between them.
+    """
+    if profile.independent:
+        of_number = dict(zip(profile.x_um.tolist(), profile.value.tolist(), strict=True))
+        return np.array([of_number.get(number, np.nan) for number in x_um.tolist()], np.float64)
     known = np.isfinite(profile.value)
     x, value = profile.x_um[known], profile.value[known]
     if not len(x):
@@ -181,7 +197,8 @@ def _extent(profile: Profile) -> str:
 
 
 def _check_extent(x_um: NDArray[np.float64], profiles: Sequence[Profile], name: str) -> None:
-    steps = [float(np.median(np.diff(profile.x_um))) for profile in profiles if len(profile.x_um) > 1]
+    along = [profile for profile in profiles if not profile.independent]
+    steps = [float(np.median(np.diff(profile.x_um))) for profile in along if len(profile.x_um) > 1]
     if steps and len(x_um) > 1 and np.ptp(x_um) < min(steps):
         raise InputError(
             f"all positions of the property '{name}' lie within one column of the grid ({x_um[0]:.6g} to "

@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as arrays
 
 from cemi_core.errors import UsageError
 from cemi_core.model.frame import from_unit_range, to_unit_range
-from cemi_core.model.grid import Grid
+from cemi_core.model.grid import FrameGrid, Grid
 from cemi_core.model.layout import Layout, PairShift, write_layout_csv
 from cemi_core.model.mosaic import Box
 from cemi_core.model.result import GridMap, profile_along_x
@@ -137,3 +137,27 @@ def test_the_mean_direction_of_lines_at_178_and_2_degrees_is_0_and_not_90():
     assert profile.value[1] == pytest.approx(90)
     assert (profile.high - profile.low)[1] < 30
     np.testing.assert_array_equal(profile.cells, [2, 3])
+
+
+boxes = st.builds(Box, st.integers(-20, 40), st.integers(-20, 40), st.integers(0, 30), st.integers(0, 30))
+
+
+@given(boxes, boxes)
+def test_the_part_of_a_box_within_another_holds_the_pixels_of_both(one, other):
+    def pixels(box):
+        return {(y, x) for y in range(box.y, box.y + box.height) for x in range(box.x, box.x + box.width)}
+
+    assert pixels(one.within(other)) == pixels(one) & pixels(other)
+
+
+def test_a_halo_reaches_over_the_whole_mosaic_but_never_beyond_an_image_that_stands_alone():
+    assert Grid(2, 2, (100, 80)).reach(0, 1) == Box(0, 0, 100, 80)
+    images = FrameGrid((Box(0, 0, 40, 50), Box(0, 60, 30, 70)), ("a", "b"), (40, 130))
+    assert (images.rows, images.columns, images.cell_shape) == (1, 2, (30, 70))
+    assert images.box(0, 1) == images.reach(0, 1) == Box(0, 60, 30, 70)
+
+
+def test_a_grid_of_images_without_images_or_names_is_refused():
+    for found, names in (((), ()), ((Box(0, 0, 4, 4),), ())):
+        with pytest.raises(UsageError, match="at least one image and a name for each"):
+            FrameGrid(found, names, (4, 4))

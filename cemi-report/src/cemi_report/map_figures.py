@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from cemi_core.model.grid import Grid
+from cemi_core.model.grid import Cells, Grid
 from cemi_core.model.result import GridMap, Profile, is_direction
 from cemi_report.figures import (
     ACCENT,
@@ -43,10 +43,10 @@ class CellEdges:
     unit: str
 
 
-def cell_edges(shape: tuple[int, int], grid: Grid | None, pixel_size_um: float | None) -> CellEdges:
+def cell_edges(shape: tuple[int, int], grid: Cells | None, pixel_size_um: float | None) -> CellEdges:
     """Return where the cells of a map of ``shape`` lie; numbers of rows and columns where the grid is unknown."""
     rows, columns = shape
-    if grid is None or (grid.rows, grid.columns) != shape:
+    if not isinstance(grid, Grid) or (grid.rows, grid.columns) != shape:
         return CellEdges(np.arange(columns + 1.0), np.arange(rows + 1.0), "cells")
     axis: LengthAxis = length_axis(max(grid.shape), pixel_size_um)
     y = [grid.box(row, 0).y for row in range(rows)] + [grid.shape[0]]
@@ -88,7 +88,7 @@ def _panel(axes: Axes, edges: CellEdges, values: NDArray[np.float64], title: str
 
 
 @drawn
-def map_figure(grid_map: GridMap, grid: Grid | None = None, pixel_size_um: float | None = None) -> bytes | None:
+def map_figure(grid_map: GridMap, grid: Cells | None = None, pixel_size_um: float | None = None) -> bytes | None:
     """Draw a map and the half-width of its 95 % interval, as PNG; None where no cell was measured.
 
     Cells that could not be measured are hatched grey. Axes are in µm or mm (px without a pixel size) and true to

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from cemi_core.model.classes import PALETTE, ClassLabel
-from cemi_core.model.grid import Grid
+from cemi_core.model.grid import Cells
 from cemi_core.model.layers import LayerSpec
 from cemi_core.model.mosaic import Box, Mosaic
 from cemi_core.model.objects import Objects
@@ -123,7 +123,7 @@ def outline_figure(mosaic: Mosaic, objects: Objects) -> bytes | None:
 
 
 @drawn
-def class_figure(class_map: ClassMap, grid: Grid | None, pixel_size_um: float | None) -> bytes | None:
+def class_figure(class_map: ClassMap, grid: Cells | None, pixel_size_um: float | None) -> bytes | None:
     """Draw which class each cell belongs to, with the legend; None where no cell could be told."""
     if not (class_map.value >= 0).any():
         return None

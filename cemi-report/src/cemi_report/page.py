@@ -17,7 +17,7 @@ from cemi_core.model.stages import Runtime
 from cemi_core.renamed import old_name
 from cemi_report import sections
 from cemi_report.denoising_section import denoising
-from cemi_report.map_figures import map_figure
+from cemi_report.images_section import images
 from cemi_report.quality_section import quality
 from cemi_report.summary import doubts, facts
 
@@ -49,8 +49,13 @@ def render_report(data: FinishedRun) -> str:
             version=cemi_report.__version__,
             facts=facts(data),
             doubts=doubts(data),
-            picture=sections.picture(data.mosaic, data.layout, data.pixel_size_um) if data.mosaic is not None else None,
-            placement=sections.placement(data, data.layout) if data.layout is not None and len(data.layout) else None,
+            picture=sections.picture(data.mosaic, data.layout, data.pixel_size_um, data.separate)
+            if data.mosaic is not None
+            else None,
+            images=images(data),
+            placement=sections.placement(data, data.layout)
+            if data.layout is not None and len(data.layout) and not data.separate
+            else None,
             quality=quality(data.quality, data.layout, data.pixel_size_um) if data.quality is not None else None,
             denoising=[denoising(result) for result in data.denoising],
             quantities=measured,
@@ -86,7 +91,7 @@ class HtmlReporter:
         write_report(page, run)
         maps = [grid_map for result in run.results for grid_map in result.maps] if run.grid is not None else []
         for name, grid_map in zip(map_file_names(maps), maps, strict=True):
-            picture = map_figure(grid_map, run.grid, run.pixel_size_um)
+            picture = sections.grid_figure(grid_map, run.grid, run.pixel_size_um)
             if picture is not None:
                 with atomic_path(folder / "maps" / f"{name}.png") as temporary:
                     temporary.write_bytes(picture)

@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cemi_core.model.finished_run import FinishedRun
+from cemi_core.model.grid import Cells, FrameGrid
 from cemi_core.model.layout import Layout
 from cemi_core.model.mosaic import Box, Mosaic
-from cemi_core.model.result import GridMap, Result, turned_alike
+from cemi_core.model.result import GridMap, Relation, Result, turned_alike
 from cemi_report.blocks import LONGEST_LIST, Folded, Plate, TextTable, list_title, text_table
+from cemi_report.image_figures import condition_figure, images_figure
+from cemi_report.images_section import class_table
 from cemi_report.map_figures import map_figure, profiles_figure
 from cemi_report.numbers import (
     MISSING,
@@ -31,12 +34,21 @@ from cemi_report.picture import View, details, overview, strips, whole
 from cemi_report.picture_figures import picture_figure, place_text
 from cemi_report.placement_figures import layout_figure, residual_figure
 from cemi_report.reasons import group_by_reason
-from cemi_report.relation_figures import relation_figure
+from cemi_report.relation_figures import matching_profile, relation_figure
 from cemi_report.summary import map_mean, strongest
 
 _OVERLAY_PX = 1100
 _PROFILES_PER_FIGURE = 6
 _RELATIONS_DRAWN = 3
+_ALONG_X = (
+    "Neighbouring points along the specimen resemble each other. “Worth” is the number of independent points that they "
+    "amount to; interval and p-value use it, so they are wider and larger than those of a naive Pearson test. A "
+    "relation is not a cause."
+)
+_IMAGES = (
+    "Each image counts as one independent point: images of one place, or of a series in which little changes, say less "
+    "than their number. A relation is not a cause."
+)
 
 
 @dataclass(frozen=True)
@@ -79,9 +91,11 @@ class Related:
     table: TextTable
     plates: tuple[Plate, ...]
     notes: tuple[str, ...]
+    reading: str
+    classes: tuple[TextTable, ...] = ()
 
 
-def picture(mosaic: Mosaic, layout: Layout | None, pixel_size_um: float | None) -> Picture:
+def picture(mosaic: Mosaic, layout: Layout | None, pixel_size_um: float | None, separate: bool = False) -> Picture:
     """Return the overview, the strips of a very wide mosaic, and details at full resolution."""
     found = details(mosaic, layout)
     marks = [view.box for view in found]
@@ -90,9 +104,15 @@ def picture(mosaic: Mosaic, layout: Layout | None, pixel_size_um: float | None) 
         "Grey levels are stretched between the 0.5 and 99.5 percentiles, so brightness here is not a measurement. "
         "Pale blue was not imaged."
     )
+    if separate:
+        reading += " The images stand side by side, row by row in their order; their places mean nothing."
     if marks:
         reading += " Yellow frames mark the details below."
-    main = Plate(picture_figure(overview(mosaic), pixel_size_um, marks), f"The whole picture, {size}", reading)
+    main = Plate(
+        picture_figure(overview(mosaic), pixel_size_um, marks),
+        f"{'All images' if separate else 'The whole picture'}, {size}",
+        reading,
+    )
 
     def plate(view: View, name: str, quality: int, boxes: Sequence[Box] = ()) -> Plate:
         place = place_text(view.box, mosaic.shape, pixel_size_um)
@@ -151,11 +171,18 @@ def _overlay(picture_of: NDArray[np.uint8], title: str) -> Plate:
     return Plate(stream.getvalue(), title)
 
 
+def grid_figure(grid_map: GridMap, grid: Cells | None, pixel_size_um: float | None) -> bytes | None:
+    """Draw a map over the specimen, or the values of images that stand alone; None where nothing was measured."""
+    if isinstance(grid, FrameGrid):
+        return images_figure(grid_map, grid.names)
+    return map_figure(grid_map, grid, pixel_size_um)
+
+
 def quantity(data: FinishedRun, result: Result) -> Quantity:
     """Return one analyzer's maps with their uncertainties, overlays, tables and notes."""
     plates, unmeasured = [], []
     for grid_map in result.maps:
-        drawn = map_figure(grid_map, data.grid, data.pixel_size_um)
+        drawn = grid_figure(grid_map, data.grid, data.pixel_size_um)
         if drawn is None:
             unmeasured.append(grid_map.label)
         else:
@@ -166,9 +193,17 @@ def quantity(data: FinishedRun, result: Result) -> Quantity:
                     "One coloured cell is one measurement; hatched cells could not be measured. Trust a difference "
                     "between two cells only where it is larger than their half-widths.",
                 )
+                if not data.separate
+                else Plate(
+                    drawn,
+                    f"{grid_map.label} of each image",
+                    "One point is one image, its bar the 95 % interval of the measurement; a dotted line is an image "
+                    "that could not be measured. A point without bar has no known interval.",
+                )
             )
     more, tables = _beyond_maps(data, result)
-    heads = ("quantity", "mean (95 % interval)", "5 to 95 % of cells", "cells measured")
+    cells = "images" if data.separate else "cells"
+    heads = ("quantity", "mean (95 % interval)", f"5 to 95 % of {cells}", f"{cells} measured")
     rows = tuple(_map_row(grid_map) for grid_map in result.maps)
     return Quantity(
         title=result.analyzer,
@@ -187,7 +222,8 @@ def _beyond_maps(data: FinishedRun, result: Result) -> tuple[list[Plate], list[T
     for objects in result.objects:
         area_um2 = None
         if data.mosaic is not None and data.pixel_size_um:
-            area_um2 = data.mosaic.shape[0] * data.mosaic.shape[1] * data.pixel_size_um**2
+            boxes = data.grid.boxes if isinstance(data.grid, FrameGrid) else (Box(0, 0, *data.mosaic.shape),)
+            area_um2 = sum(box.height * box.width for box in boxes) * data.pixel_size_um**2
         tables.append(size_table(objects, area_um2, data.pixel_size_um))
         if (drawn := size_figure(objects, data.pixel_size_um)) is not None:
             reading = "Each object counts once. Those that the edge of the image cuts are counted with what is seen."
@@ -206,7 +242,9 @@ def _beyond_maps(data: FinishedRun, result: Result) -> tuple[list[Plate], list[T
 
 
 def profiles(data: FinishedRun) -> tuple[Plate, ...]:
-    """Return figures of the profiles along x, up to six in each."""
+    """Return figures of the profiles along x, up to six in each; none of images that stand alone."""
+    if data.separate:
+        return ()
     reading = (
         "Each line is the mean over y of a map; the band is the 95 % interval of that mean, from the scatter of the "
         "cells of one column. It does not hold what is wrong in all cells alike, such as a threshold."
@@ -226,20 +264,33 @@ def relations(data: FinishedRun) -> Related | None:
         return None
     first = strongest(tuple(data.relations))
     ordered = sorted(data.relations, key=lambda r: -abs(r.r) if np.isfinite(r.r) else 1.0)
-    heads = ("quantity", "property", "r (95 % interval)", "p", "points", "worth")
+    measure = ordered[0].measure
+    strength = "r (95 % interval)" if measure == "r" else measure
+    heads: tuple[str, ...] = ("quantity", "property", strength, "p", "points", "worth")
+    if data.separate:  # each image is worth one
+        heads = ("quantity", "condition", strength, "p", "images")
     rows = tuple(
         (
             data.quantity_label(relation.quantity),
             relation.property_name,
-            correlation_text(relation.r, relation.low, relation.high),
+            correlation_text(relation.r, relation.low, relation.high) if measure == "r" else fixed(relation.r, 2),
             p_value_text(relation.p_value),
             f"{relation.n:,}",
             fixed(relation.n_effective, 1),
-        )
+        )[: len(heads)]
         for relation in ordered
     )
     plates = []
+    classes = []
     for relation in ordered[:_RELATIONS_DRAWN]:
+        if data.separate:
+            found = matching_profile(relation, tuple(data.profiles))
+            drawn = condition_figure(relation, found)
+            title = f"{data.quantity_label(relation.quantity)} and {relation.property_name}"
+            plates += [Plate(drawn, title, _reading_of_condition(relation))] if drawn is not None else []
+            table = class_table(relation, title, found.unit if found is not None else "1")
+            classes += [table] if table is not None else []
+            continue
         figure = relation_figure(relation, tuple(data.profiles), data.property_table, data.pixel_size_um)
         if figure is not None:
             reading = (
@@ -252,7 +303,20 @@ def relations(data: FinishedRun) -> Related | None:
                 Plate(figure, f"{data.quantity_label(relation.quantity)} and {relation.property_name}", reading)
             )
     notes = dict.fromkeys(note for relation in ordered for note in relation.notes)
-    return Related(TextTable(heads, rows, (False, False, False, True, True, True)), tuple(plates), tuple(notes))
+    table = TextTable(heads, rows, (False, False, False, True, True, True)[: len(heads)])
+    return Related(table, tuple(plates), tuple(notes), _IMAGES if data.separate else _ALONG_X, tuple(classes))
+
+
+def _reading_of_condition(relation: Relation) -> str:
+    if relation.groups:
+        return (
+            "One point is one image, its bar the 95 % interval of the measurement; the line is the mean of the class, "
+            "the band its 95 % interval from the scatter of the images."
+        )
+    return (
+        "One point is one image, its bar the 95 % interval of the measurement; the dashed line is a least-squares fit "
+        "to guide the eye."
+    )
 
 
 def dropped_frames(data: FinishedRun) -> tuple[TextTable | None, tuple[Folded, ...]]:

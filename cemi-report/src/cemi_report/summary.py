@@ -12,7 +12,7 @@ from cemi_core.model.layout import Layout
 from cemi_core.model.result import GridMap, Relation, turned_alike
 from cemi_core.model.units import format_length
 from cemi_report.denoising_section import denoising_doubts
-from cemi_report.numbers import correlation_text, count_text, p_value_text, value_text
+from cemi_report.numbers import correlation_text, count_text, fixed, p_value_text, value_text
 from cemi_report.quality_section import quality_doubts, score_text
 from cemi_report.reasons import kept_mask, pair_residuals_px
 
@@ -70,7 +70,16 @@ def strongest(relations: tuple[Relation, ...]) -> Relation | None:
     return max(defined, key=lambda relation: abs(relation.r), default=None)
 
 
+def strength_text(relation: Relation) -> str:
+    """Return how strong a relation is, with the name of the measure: ``"r = +0.63 (+0.21 to +0.85)"``."""
+    if relation.measure == "r":
+        return f"r = {correlation_text(relation.r, relation.low, relation.high)}"
+    return f"{relation.measure} = {fixed(relation.r, 2)}"
+
+
 def _spans_zero(relation: Relation) -> bool:
+    if relation.groups:
+        return not relation.p_value < 0.05
     return not (relation.low > 0 or relation.high < 0)
 
 
@@ -91,11 +100,11 @@ def _picture_facts(data: FinishedRun) -> list[Fact]:
         remark = (
             f"{format_length(size).replace('um', 'µm')} per pixel" if size else "pixel size unknown: lengths are in px"
         )
-        facts.append(Fact("Picture", _size_text(shape, size), remark))
+        facts.append(Fact("Sheet" if data.separate else "Picture", _size_text(shape, size), remark))
     if data.frames or data.dropped:
         lost = sum(entry.frames for entry in data.dropped)
         dropped = f"{count_text(lost, 'frame')} left out" if lost else "none left out"
-        facts.append(Fact("Frames", f"{len(data.frames):,} used", dropped))
+        facts.append(Fact("Images" if data.separate else "Frames", f"{len(data.frames):,} used", dropped))
     return facts
 
 
@@ -126,22 +135,22 @@ def _result_facts(data: FinishedRun) -> list[Fact]:
         if not result.maps:
             continue
         mean = map_mean(result.maps[0])
-        cells = f"mean of {mean.measured:,} of {count_text(mean.cells, 'cell')}"
+        cells = f"mean of {mean.measured:,} of {count_text(mean.cells, 'image' if data.separate else 'cell')}"
         text = value_text(mean.value, mean.low, mean.high, result.maps[0].unit)
         facts.append(Fact(result.maps[0].label, text, f"{cells}; {result.analyzer}"))
     best = strongest(tuple(data.relations))
     if best is not None:
+        points = f"{best.n} images" if data.separate else f"{best.n} points worth {best.n_effective:.1f}"
         remark = (
-            f"{data.quantity_label(best.quantity)} with {best.property_name}; "
-            f"{best.n} points worth {best.n_effective:.1f}, p {p_value_text(best.p_value)}"
+            f"{data.quantity_label(best.quantity)} with {best.property_name}; {points}, p {p_value_text(best.p_value)}"
         )
-        facts.append(Fact("Strongest relation", f"r = {correlation_text(best.r, best.low, best.high)}", remark))
+        facts.append(Fact("Strongest relation", strength_text(best), remark))
     return facts
 
 
 def facts(data: FinishedRun) -> list[Fact]:
     """Return the lines of the summary box."""
-    placement = _placement_facts(data.layout) if data.layout is not None else []
+    placement = _placement_facts(data.layout) if data.layout is not None and not data.separate else []
     if data.quality is not None:
         placement.append(Fact("Stitching quality", score_text(data.quality), "share of the overlaps that agree"))
     return [*_picture_facts(data), *placement, *_result_facts(data)]
@@ -180,19 +189,41 @@ def _number_doubts(data: FinishedRun) -> list[str]:
             mean = map_mean(grid_map)
             if mean.measured * 2 < mean.cells:
                 doubts.append(
-                    f"{grid_map.label}: only {mean.measured:,} of {count_text(mean.cells, 'cell')} could be measured."
+                    f"{grid_map.label}: only {mean.measured:,} of "
+                    f"{count_text(mean.cells, 'image' if data.separate else 'cell')} could be measured."
                 )
     best = strongest(tuple(data.relations))
     if best is not None and _spans_zero(best):
         doubts.append(
-            f"No relation to {best.property_name} is established: the interval of the strongest one includes zero."
+            f"No relation to {best.property_name} is established: "
+            + (
+                "p of the strongest one is above 0.05."
+                if best.groups
+                else "the interval of the strongest one includes zero."
+            )
         )
     elif best is not None and len(data.relations) > 1:
         doubts.append(
             f"The strongest of {len(data.relations)} relations was picked after looking at all of them; its "
             "interval does not allow for that choice."
         )
+    if best is not None and data.separate:
+        doubts += _doubts_on_width(data, best)
     return doubts
+
+
+def _doubts_on_width(data: FinishedRun, relation: Relation) -> list[str]:
+    """Return a sentence if single images are known less well than they differ from each other."""
+    profile = next((profile for profile in data.profiles if profile.name == relation.quantity), None)
+    if profile is None or not np.isfinite(profile.high - profile.low).any():
+        return []
+    half = float(np.nanmedian(profile.high - profile.low)) / 2
+    if np.isfinite(profile.value).sum() < 2 or half <= 1.96 * float(np.nanstd(profile.value, ddof=1)):
+        return []
+    return [
+        f"{profile.label}: the interval of a single image is wider than the images differ from each other. A relation "
+        "to them is real only if what makes the intervals wide, such as a threshold, is off alike in all images."
+    ]
 
 
 def doubts(data: FinishedRun) -> list[str]:
@@ -200,7 +231,7 @@ def doubts(data: FinishedRun) -> list[str]:
     own = list(data.warnings)
     if data.mosaic is not None and data.pixel_size_um is None:
         own.append("The pixel size is unknown: all lengths are in pixels.")
-    if data.layout is not None:
+    if data.layout is not None and not data.separate:
         own += _placement_doubts(data.layout)
     if data.quality is not None:
         own += quality_doubts(data.quality)

@@ -26,7 +26,9 @@ from cemi_run.engine.folder import RunFolder
 from cemi_run.engine.plan import Context, Machine, Outcome, Step, Timing, Verdict, carry_out, judge
 from cemi_run.engine.provenance import provenance
 from cemi_run.recipe.check import CheckedRecipe, Choice
+from cemi_run.recipe.schema import GridSpec
 from cemi_run.steps.adapted import setting_that_learns
+from cemi_run.steps.conditions import relate_condition, require_condition
 from cemi_run.steps.denoise_quality import judge_frames, judge_mosaic
 from cemi_run.steps.finish import Ending, finish_run
 from cemi_run.steps.frames import denoise_frames, keep_frames
@@ -90,7 +92,7 @@ def plan_flow(recipe: CheckedRecipe, fingerprints: InputFingerprints, machine: M
     steps.append(Step("quality", "Stitching quality", placing(recipe.stitcher), ("layout", frames_step), quality))
     steps += [*judging, *judging_mosaic]
     analyze_steps = []
-    grid = recipe.grid.model_dump(mode="json") if recipe.grid else None
+    grid = recipe.grid.model_dump(mode="json") if isinstance(recipe.grid, GridSpec) else recipe.grid
     for number, choice in enumerate(recipe.analyzers):
         name = f"analyze-{number}-{choice.name}"
         work = partial(analyze_mosaic, choice, mosaic_step, name, recipe.grid)
@@ -98,18 +100,25 @@ def plan_flow(recipe: CheckedRecipe, fingerprints: InputFingerprints, machine: M
         steps.append(Step(name, f"Measure {choice.name}", about, (mosaic_step,), work, check=check))
         analyze_steps.append(name)
     if recipe.relation and recipe.relate:
-        table = fingerprints.of([p for p in [Path(recipe.relate.property)] if p.is_file()])
+        path = Path(recipe.relate.property) if recipe.relate.property is not None else None
+        table = fingerprints.of([path] if path is not None and path.is_file() else [])
         inputs.update(table)
-        relate_inputs = described(recipe.relation, table=table, **recipe.relate.model_dump(mode="json", by_alias=True))
-        relate = partial(relate_profiles, recipe.relation, recipe.relate, analyze_steps, mosaic_step, recipe.grid)
-        steps.append(Step("relate", "Relate", relate_inputs, (mosaic_step, *analyze_steps), relate))
+        told = recipe.relate.model_dump(mode="json", by_alias=True, exclude_none=True)
+        relate_inputs = described(recipe.relation, table=table, **told)
+        if recipe.relate.condition is not None:
+            relate = partial(relate_condition, recipe.relation, recipe.relate.condition, analyze_steps)
+            check = partial(require_condition, recipe.source, recipe.relation, recipe.relate.condition)
+            steps.append(Step("relate", "Relate", relate_inputs, ("frames", *analyze_steps), relate, check=check))
+        else:
+            relate = partial(relate_profiles, recipe.relation, recipe.relate, analyze_steps, mosaic_step, recipe.grid)
+            steps.append(Step("relate", "Relate", relate_inputs, (mosaic_step, *analyze_steps), relate))
     after = tuple(step.name for step in steps)
     choices = choices_of(recipe)
     judge_steps = tuple(step.name for step in (*judging, *judging_mosaic))
     title = recipe.title or recipe.path.stem
     ending = Ending(title, mosaic_step, tuple(analyze_steps), judge_steps, recipe, choices, after)
-    told = {"title": ending.title, **({"report": described(recipe.report)} if recipe.report else {})}
-    steps.append(Step("report", "Report", told, after, partial(finish_run, ending), False))
+    shown = {"title": ending.title, **({"report": described(recipe.report)} if recipe.report else {})}
+    steps.append(Step("report", "Report", shown, after, partial(finish_run, ending), False))
     return Flow(tuple(steps), choices, inputs)
 
 
@@ -234,8 +243,9 @@ def run_recipe(
 
 
 def _require_inputs(recipe: CheckedRecipe) -> None:
-    if recipe.relate is not None and not Path(recipe.relate.property).is_file():
-        raise InputError(f"there is no property table {recipe.relate.property}")
+    table = recipe.relate.property if recipe.relate is not None else None
+    if table is not None and not Path(table).is_file():
+        raise InputError(f"there is no property table {table}")
 
 
 def _forget_stale(folder: RunFolder, flow: Flow) -> None:

@@ -121,7 +121,7 @@ analyse: []
         ("recipe: 1\nsource: {use: files, with: {path: a}}\ngrid: {rows: 2, columns: 2, cell: 5 um}", "not both"),
         ("recipe: 1\nsource: {use: files, with: {}}", "'path' is missing"),
         ("recipe: 1\nsource: {use: files, with: {path: 7}}", "path"),
-        ("recipe: 1\nsource: {use: files, with: {path: a}}\nrelate: {property: t.csv}", "'relate.value' is missing"),
+        ("recipe: 1\nsource: {use: files, with: {path: a}}\nrelate: {property: t.csv}", "'relate': 'value' is missing"),
         ("recipe: 1\nsource: {use: files, with: {path: a}}\ngrid: {rows: 0, columns: 2}", "greater than or equal to 1"),
     ],
 )

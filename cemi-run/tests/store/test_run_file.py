@@ -14,7 +14,7 @@ from cemi_core.errors import InputError
 from cemi_core.model.frame import DroppedFrame, Frame
 from cemi_core.model.grid import Grid
 from cemi_core.model.layout import Layout, PairShift, ScanGeometry
-from cemi_core.model.result import GridMap, Profile, PropertyTable, Relation, Result, Table
+from cemi_core.model.result import GridMap, GroupMean, Profile, PropertyTable, Relation, Result, Table
 from cemi_run.store import run_file
 from cemi_run.store.hdf5_table import new_hdf5_file
 from cemi_run.store.map_csv import write_map_csv
@@ -184,6 +184,33 @@ def test_relations_and_properties_come_back(group):
     table = PropertyTable("hv", x, x + 450)
     run_file.write_property_table(group.create_group("property"), table)
     assert_same(run_file.read_property_table(group["property"]), table)
+
+
+def test_conditions_images_that_count_fully_and_classes_come_back(group):
+    conditions = (("dose", "1.5"), ("class", "geglüht"))
+    frames = [Frame(0, "a.tif", (4, 5), conditions=conditions), Frame(1, "b.tif", (4, 5))]
+    run_file.write_frames_table(group, frames)
+    assert [frame.conditions for frame in run_file.read_frames_table(group)[0]] == [conditions, ()]
+    x = np.array([1.0, 2.0])
+    profile = Profile("q", "Q", "1", x, x, x, x, np.array([1, 1]), independent=True)
+    run_file.write_profiles(group.create_group("profiles"), [profile])
+    assert_same(run_file.read_profiles(group["profiles"])[0], profile)
+    groups = (GroupMean("a", 3, 1.0, 0.5, 1.5), GroupMean("b", 1, 2.0, float("nan"), float("nan")))
+    nan = float("nan")
+    relation = Relation("q", "class", 0.5, nan, nan, 0.1, 2, 2.0, x, x, x, (), "epsilon squared", groups)
+    run_file.write_relations(group.create_group("relations"), [relation])
+    assert_same(run_file.read_relations(group["relations"])[0], relation)
+    table = PropertyTable("class", x, np.array([0.0, 1.0]), ("a", "b"))
+    run_file.write_property_table(group.create_group("property"), table)
+    assert_same(run_file.read_property_table(group["property"]), table)
+
+
+def test_a_run_of_an_older_version_has_no_conditions_and_profiles_along_x(group):
+    run_file.write_frames_table(group, [Frame(0, "a.tif", (4, 5))])
+    columns = {name: group["frames"][name] for name in group["frames"].dtype.names if name != "conditions"}
+    del group["frames"]
+    run_file.write_columns(group, "frames", {**columns, "name": ["a.tif"]})
+    assert run_file.read_frames_table(group)[0][0].conditions == ()
 
 
 def test_tables_are_plain_hdf5_tables_that_other_tools_show(group):

@@ -73,6 +73,7 @@ keep_old_modules(_MOVES, _NAMES)
 _HOMES = {
     "KorniaStitcher": "stitcher",
     "OverlapStitcher": "stitcher",
+    "SeparateStitcher": "separate",
 }
 __getattr__ = lazy_names(__name__, _HOMES)
 

@@ -1,9 +1,10 @@
-"""Registers the stitcher ``kornia``; imports neither torch nor NumPy."""
+"""Registers the stitchers ``kornia`` and ``separate``; imports neither torch nor NumPy."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from cemi_core.model.abilities import StitcherAbilities
 from cemi_core.plugins import StitcherPlugin, hookimpl
 
 PLUGIN_API = 2
@@ -18,4 +19,11 @@ def cemi_stitchers() -> Iterable[StitcherPlugin]:
         factory="cemi_stitch.stitcher:make_kornia",
         settings="cemi_stitch.settings:KorniaSettings",
         abilities="cemi_stitch.settings:abilities",
+    )
+    yield StitcherPlugin(
+        "separate",
+        "Joins nothing: each image stands alone, and the mosaic shows them side by side.",
+        factory="cemi_stitch.separate:make",
+        settings="cemi_stitch.separate:SeparateSettings",
+        abilities=StitcherAbilities(stands_alone=True),
     )

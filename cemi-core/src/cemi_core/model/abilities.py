@@ -103,3 +103,19 @@ class AnalyzerAbilities:
     explains: bool = False
     takes_channels: bool = False
     prepares: bool = False
+
+
+@dataclass(frozen=True)
+class RelationAbilities:
+    """What a relation method can do.
+
+    Attributes
+    ----------
+    takes_classes : bool
+        It compares classes (``PropertyTable.classes``); others need numbers.
+    needs_images : bool
+        It takes images that stand alone only, no profiles along x.
+    """
+
+    takes_classes: bool = False
+    needs_images: bool = False

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from cemi_core.model.frame import DroppedFrame, Frame, FrameSource
-from cemi_core.model.grid import Grid
+from cemi_core.model.grid import Cells, FrameGrid
 from cemi_core.model.layout import Layout
 from cemi_core.model.mosaic import Mosaic
 from cemi_core.model.result import GridMap, Profile, PropertyTable, Relation, Result
@@ -51,7 +51,7 @@ class FinishedRun:
         Where the frames lie; its frames are those of ``frames``, in the same order.
     mosaic : Mosaic or None
         The picture. Only small boxes and coarse levels of it are read.
-    grid : Grid or None
+    grid : Grid, FrameGrid or None
         Cells of the maps; without it the maps are drawn in rows and columns.
     results : sequence of Result
         What the analyzers found.
@@ -85,7 +85,7 @@ class FinishedRun:
     dropped: Sequence[DroppedFrame] = ()
     layout: Layout | None = None
     mosaic: Mosaic | None = None
-    grid: Grid | None = None
+    grid: Cells | None = None
     results: Sequence[Result] = ()
     profiles: Sequence[Profile] = ()
     relations: Sequence[Relation] = ()
@@ -106,6 +106,11 @@ class FinishedRun:
         if self.mosaic is not None and self.mosaic.pixel_size_um:
             return self.mosaic.pixel_size_um
         return next((frame.pixel_size_um for frame in self.frames if frame.pixel_size_um), None)
+
+    @property
+    def separate(self) -> bool:
+        """True if the frames are images that stand alone: the mosaic only shows them side by side."""
+        return isinstance(self.grid, FrameGrid)
 
     def quantity_label(self, name: str) -> str:
         """Return the words for a quantity that a relation names, or the name itself."""

@@ -51,6 +51,14 @@ class Frame:
     channels: tuple[str, ...] = ()
     conditions: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def known_conditions(self) -> dict[str, str]:
+        """Its conditions by name, with ``number`` (1 for the first frame) and, of a recording, ``time_s``."""
+        own = {"number": str(self.index + 1)}
+        if self.time_s is not None:
+            own["time_s"] = f"{self.time_s:g}"
+        return own | dict(self.conditions)
+
     @classmethod
     def from_json(cls, entry: dict[str, Any]) -> Frame:
         """Return the frame that `dataclasses.asdict` and JSON have turned into plain data."""

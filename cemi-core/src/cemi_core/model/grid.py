@@ -1,4 +1,4 @@
-"""The grid of cells on which a mosaic is measured."""
+"""The cells on which a mosaic is measured: a grid of rectangles, or one cell for each image that stands alone."""
 
 from __future__ import annotations
 
@@ -48,8 +48,66 @@ class Grid:
         last_row, last_column = row == self.rows - 1, column == self.columns - 1
         return Box(y, x, self.shape[0] - y if last_row else height, self.shape[1] - x if last_column else width)
 
+    def reach(self, row: int, column: int) -> Box:
+        """Return how far a halo around a cell may reach: the whole mosaic."""
+        return Box(0, 0, *self.shape)
+
     def centres_px(self) -> tuple[list[float], list[float]]:
         """Return the y of each row's centre and the x of each column's centre, px."""
         boxes_y = [self.box(row, 0) for row in range(self.rows)]
         boxes_x = [self.box(0, column) for column in range(self.columns)]
         return [b.y + (b.height - 1) / 2 for b in boxes_y], [b.x + (b.width - 1) / 2 for b in boxes_x]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameGrid:
+    """One row of cells, one for each image that stands alone; no cell sees the images beside it.
+
+    Attributes
+    ----------
+    boxes : tuple of Box
+        Mosaic pixels of each image.
+    names : tuple of str
+        Name of each image.
+    shape : tuple of int
+        (height, width) of the mosaic, px.
+    """
+
+    boxes: tuple[Box, ...]
+    names: tuple[str, ...]
+    shape: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        if not self.boxes or len(self.boxes) != len(self.names):
+            raise UsageError(
+                f"a grid of images needs at least one image and a name for each, not {len(self.boxes)} images and "
+                f"{len(self.names)} names"
+            )
+
+    @property
+    def rows(self) -> int:
+        """1: the images follow each other."""
+        return 1
+
+    @property
+    def columns(self) -> int:
+        """Number of images."""
+        return len(self.boxes)
+
+    @property
+    def cell_shape(self) -> tuple[int, int]:
+        """(height, width) of the image with the most pixels, px."""
+        largest = max(self.boxes, key=lambda box: box.height * box.width)
+        return largest.height, largest.width
+
+    def box(self, row: int, column: int) -> Box:
+        """Return the mosaic pixels of image ``column``; ``row`` is 0."""
+        return self.boxes[column]
+
+    def reach(self, row: int, column: int) -> Box:
+        """Return how far a halo around a cell may reach: the image itself."""
+        return self.boxes[column]
+
+
+#: Cells of a mosaic: both kinds have ``rows``, ``columns``, ``shape``, ``cell_shape``, ``box`` and ``reach``.
+Cells = Grid | FrameGrid

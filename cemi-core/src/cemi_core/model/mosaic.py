@@ -35,6 +35,11 @@ class Box:
         right = max(min(self.x + self.width, shape[1]), left)
         return Box(top, left, bottom - top, right - left)
 
+    def within(self, other: Box) -> Box:
+        """Return the part of the box that lies in another one; height or width may become 0."""
+        moved = Box(self.y - other.y, self.x - other.x, self.height, self.width).clipped((other.height, other.width))
+        return Box(moved.y + other.y, moved.x + other.x, moved.height, moved.width)
+
     def tiles(self, height: int, width: int) -> Iterator[Box]:
         """Yield boxes of at most ``height`` x ``width`` that cover this box, row by row."""
         for y in range(self.y, self.y + self.height, height):

@@ -123,16 +123,21 @@ class Measurement:
 class Profile:
     """A quantity along x: the mean over y of a grid map, with a 95 % interval of that mean.
 
+    Of images that stand alone it is the quantity of each image, with the interval of its own measurement.
+
     Attributes
     ----------
     name, label, unit : str
         As in the map.
     x_um : ndarray of float, shape (columns,)
-        Centre of each column, micrometres (px where ``pixel_size_um`` is unknown).
+        Centre of each column, micrometres (px where ``pixel_size_um`` is unknown); of images that stand alone, the
+        number of the image, 1 for the first.
     value, low, high : ndarray of float, shape (columns,)
         NaN where a column has no measured cell; the interval is NaN where it has only one.
     cells : ndarray of int, shape (columns,)
         Number of cells in each mean.
+    independent : bool
+        True if the points are images that stand alone: each counts fully, and nothing lies between two of them.
     """
 
     name: str
@@ -143,15 +148,49 @@ class Profile:
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     cells: NDArray[np.int64]
+    independent: bool = False
 
 
 @dataclass(frozen=True)
 class PropertyTable:
-    """A measured property along x, such as hardness: positions in micrometres and values."""
+    """A measured property along x, such as hardness: positions in micrometres and values.
+
+    Attributes
+    ----------
+    name : str
+    x_um : ndarray of float, shape (n,)
+        Positions, micrometres; of a condition of images that stand alone, the numbers of the images, 1 for the first.
+    value : ndarray of float, shape (n,)
+        Values; or, with ``classes``, places in it.
+    classes : tuple of str
+        The words that a condition has instead of numbers (``("annealed", "quenched")``); empty for numbers.
+    """
 
     name: str
     x_um: NDArray[np.float64]
     value: NDArray[np.float64]
+    classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class GroupMean:
+    """The mean of a quantity over the images of one class.
+
+    Attributes
+    ----------
+    name : str
+        The class.
+    n : int
+        Number of images.
+    mean, low, high : float
+        Mean with its 95 % Student interval; the interval is NaN of one image.
+    """
+
+    name: str
+    n: int
+    mean: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -163,7 +202,8 @@ class Relation:
     quantity, property_name : str
         What was compared.
     r, low, high : float
-        Pearson's r and its 95 % interval with the effective sample size.
+        Pearson's r and its 95 % interval with the effective sample size; or another measure of strength, whose name is
+        ``measure``, with NaN where it has no interval.
     p_value : float
         Two-sided, with the effective sample size.
     n, n_effective : float
@@ -171,6 +211,10 @@ class Relation:
     x_um, quantity_values, property_values : ndarray of float, shape (n,)
         The points themselves.
     notes : tuple of str
+    measure : str
+        ``"r"``, or what ``r`` is instead: ``"epsilon squared"``, 0 (classes alike) to 1 (classes apart).
+    groups : tuple of GroupMean
+        The classes, where classes were compared.
     """
 
     quantity: str
@@ -185,6 +229,8 @@ class Relation:
     quantity_values: NDArray[np.float64]
     property_values: NDArray[np.float64]
     notes: tuple[str, ...] = ()
+    measure: str = "r"
+    groups: tuple[GroupMean, ...] = ()
 
 
 def is_direction(unit: str) -> bool:
@@ -205,6 +251,22 @@ def turned_alike(value: NDArray[np.float64], unit: str, axis: int | None = None)
     common = np.degrees(np.arctan2(sine, cosine)) / 2 % 180
     turned: NDArray[np.float64] = common + (value - common + 90) % 180 - 90
     return turned
+
+
+def profile_of_frames(grid_map: GridMap) -> Profile:
+    """Return a map of images that stand alone, shape (1, n), as a profile over their numbers (1 for the first)."""
+    value = grid_map.value[0]
+    return Profile(
+        name=grid_map.name,
+        label=grid_map.label,
+        unit=grid_map.unit,
+        x_um=np.arange(1.0, len(value) + 1),
+        value=value,
+        low=grid_map.low[0],
+        high=grid_map.high[0],
+        cells=np.isfinite(value).astype(np.int64),
+        independent=True,
+    )
 
 
 def profile_along_x(grid_map: GridMap, x_um: Sequence[float]) -> Profile:

@@ -11,7 +11,7 @@ from scipy.stats import chi2
 from scipy.stats import t as student_t
 
 from cemi_core.model.classes import ClassLabel
-from cemi_core.model.grid import Grid
+from cemi_core.model.grid import Cells, FrameGrid
 from cemi_core.model.objects import ObjectColumn, Objects
 from cemi_core.model.result import GridMap
 from cemi_core.model.stages import BlockInfo
@@ -174,7 +174,7 @@ def _outline(mask: NDArray[np.bool_], place: tuple[slice, slice]) -> NDArray[np.
     return np.column_stack([y - 1.5 + place[0].start, x - 1.5 + place[1].start])
 
 
-def object_maps(objects: Objects, grid: Grid, pixel_size_um: float | None = None) -> tuple[GridMap, GridMap]:
+def object_maps(objects: Objects, grid: Cells, pixel_size_um: float | None = None) -> tuple[GridMap, GridMap]:
     """Return how many objects there are in each cell, per area, and their mean diameter, each with a 95 % interval.
 
     An object counts in the cell that holds its centroid. The interval of the number is that of a Poisson count
@@ -184,7 +184,7 @@ def object_maps(objects: Objects, grid: Grid, pixel_size_um: float | None = None
     Parameters
     ----------
     objects : Objects
-    grid : Grid
+    grid : Grid or FrameGrid
     pixel_size_um : float, optional
         Edge of a pixel; without it areas are in megapixels and diameters in px.
 
@@ -220,8 +220,14 @@ def object_maps(objects: Objects, grid: Grid, pixel_size_um: float | None = None
     return number, GridMap(f"{objects.name}_diameter", label, unit, mean, mean - half, mean + half)
 
 
-def _cells_of(objects: Objects, grid: Grid) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _cells_of(objects: Objects, grid: Cells) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return row and column of the cell that holds the centroid of each object."""
+    if isinstance(grid, FrameGrid):
+        image = np.zeros(len(objects), np.int64)
+        y, x = np.rint(objects.y_px), np.rint(objects.x_px)
+        for number, box in enumerate(grid.boxes):
+            image[(y >= box.y) & (y < box.y + box.height) & (x >= box.x) & (x < box.x + box.width)] = number
+        return np.zeros_like(image), image
     rows = np.array([grid.box(row, 0).y for row in range(grid.rows)])
     columns = np.array([grid.box(0, column).x for column in range(grid.columns)])
     row = np.searchsorted(rows, np.rint(objects.y_px), side="right") - 1

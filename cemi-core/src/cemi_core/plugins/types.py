@@ -12,7 +12,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, Union, cast
 
 from cemi_core.errors import PluginError
-from cemi_core.model.abilities import AnalyzerAbilities, DenoiserAbilities, SourceAbilities, StitcherAbilities
+from cemi_core.model.abilities import (
+    AnalyzerAbilities,
+    DenoiserAbilities,
+    RelationAbilities,
+    SourceAbilities,
+    StitcherAbilities,
+)
 
 if TYPE_CHECKING:  # the contracts that the classes below name as text, since NumPy is not imported here
     import numpy as np
@@ -39,6 +45,7 @@ Declared = Union[Can, Callable[[Any], Can], str]
 
 _PLAIN_SOURCE, _PLAIN_DENOISER = SourceAbilities(), DenoiserAbilities()
 _PLAIN_STITCHER, _PLAIN_ANALYZER = StitcherAbilities(), AnalyzerAbilities()
+_PLAIN_RELATION = RelationAbilities()
 
 
 def load_object(reference: Any) -> Any:
@@ -168,9 +175,14 @@ class AnalyzerPlugin(Plugin["Analyzer"]):
 
 @dataclass(frozen=True)
 class RelationPlugin(Plugin["RelationMethod"]):
-    """``factory(settings, runtime) -> RelationMethod``."""
+    """``factory(settings, runtime) -> RelationMethod``; ``abilities``: `RelationAbilities`, or a function."""
 
     stage: ClassVar[str] = "relate"
+    abilities: Declared[RelationAbilities] = _PLAIN_RELATION
+
+    def abilities_of(self, settings: object) -> RelationAbilities:
+        """Return what it can do with these settings."""
+        return declared(self.abilities, RelationAbilities, settings, self.name)
 
 
 @dataclass(frozen=True)

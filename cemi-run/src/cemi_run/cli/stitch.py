@@ -145,6 +145,9 @@ def stitch(
     click.echo(f"{out}: {height} x {width} px from {len(layout)} frames")
     if looks is not None:
         click.echo(f"{looks}: how many frames made each pixel")
+    if abilities.stands_alone:
+        click.echo("each image stands alone: nothing was matched or joined")
+        return
     residual = answer["median_residual_px"]
     said = f"median residual {residual:.3f} px" if residual is not None else "no pair kept"
     click.echo(

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Generic, TypeVar, get_args
+from typing import Any, Generic, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -80,7 +80,7 @@ class CheckedRecipe:
     stitcher: Choice[StitcherPlugin]
     analyzers: tuple[Choice[AnalyzerPlugin], ...]
     relation: Choice[RelationPlugin] | None
-    grid: GridSpec | None
+    grid: GridSpec | Literal["frames"] | None
     relate: RelateSpec | None
     title: str
     report: Choice[ReportPlugin] | None = None
@@ -116,9 +116,14 @@ def check_recipe(path: Path, registry: Plugins, overrides: Sequence[str] = ()) -
             if resolved is not None:
                 _set(data, where, resolved)
     _check_grid(recipe, tree, problems)
-    if problems or recipe is None:
+    stitcher = choices.get(("stitch",))
+    if recipe is not None and stitcher is None and "stitch" not in data:
+        stitcher = _default_choice("stitch", recipe.stitch.use, registry)
+    alone = stitcher is not None and stitcher.plugin.description.abilities_of(stitcher.settings).stands_alone
+    if recipe is not None and stitcher is not None:
+        check_separate(recipe, stitcher, choices.get(("relate",)), tree, problems)
+    if problems or recipe is None or stitcher is None:
         raise RecipeError(sorted(problems, key=lambda p: (p[0].file, p[0].line, p[0].column)))
-    stitcher = choices.get(("stitch",)) or _default_choice("stitch", recipe.stitch.use, registry)
     return CheckedRecipe(
         path=path,
         data=data,
@@ -127,7 +132,7 @@ def check_recipe(path: Path, registry: Plugins, overrides: Sequence[str] = ()) -
         stitcher=stitcher,
         analyzers=tuple(choices["analyze", i] for i in range(len(recipe.analyze))),
         relation=choices.get(("relate",)),
-        grid=recipe.grid,
+        grid="frames" if alone else recipe.grid,
         relate=recipe.relate,
         title=recipe.report.title,
         report=choices.get(("report",)) or _installed_report(registry),
@@ -282,13 +287,42 @@ def model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def _check_grid(recipe: Recipe | None, tree: Tree, problems: list[tuple[Mark, str]]) -> None:
-    if recipe is None or recipe.grid is None:
+    if recipe is None or not isinstance(recipe.grid, GridSpec):
         return
     grid = recipe.grid
     if grid.cell is None and (grid.rows is None or grid.columns is None):
         problems.append((tree.mark(("grid",)), "'grid' needs rows and columns, or a cell such as '50 um'"))
     if grid.cell is not None and (grid.rows is not None or grid.columns is not None):
         problems.append((tree.mark(("grid",)), "'grid' takes either rows and columns or a cell, not both"))
+
+
+def check_separate(
+    recipe: Recipe,
+    stitcher: Choice[StitcherPlugin],
+    relation: Choice[RelationPlugin] | None,
+    tree: Tree,
+    problems: list[tuple[Mark, str]],
+) -> None:
+    """Check that grid and relation suit images that are stitched, or images that stand alone."""
+    alone = stitcher.plugin.description.abilities_of(stitcher.settings).stands_alone
+    grid, relate = recipe.grid, recipe.relate
+    if alone and isinstance(grid, GridSpec):
+        why = f"'{stitcher.name}' joins no images, so that a grid over them would cut across several"
+        problems.append((tree.mark(("grid",)), f"{why}; write 'grid: frames', or leave 'grid' out"))
+    if not alone and grid == "frames":
+        why = f"'grid: frames' makes one cell of each image, and '{stitcher.name}' joins the images into one"
+        problems.append((tree.mark(("grid",)), f"{why}; write 'stitch: {{use: separate}}', or another grid"))
+    if relate is None:
+        return
+    if alone and relate.condition is None:
+        why = "'property' lies along x of one specimen, and these images stand alone"
+        problems.append((tree.mark(("relate",)), f"{why}; give 'condition: NAME' instead"))
+    if not alone and relate.condition is not None:
+        why = f"'condition' compares images that stand alone, and '{stitcher.name}' joins them into one"
+        problems.append((tree.mark(("relate", "condition")), f"{why}; write 'stitch: {{use: separate}}'"))
+    if not alone and relation is not None and relation.plugin.description.abilities_of(relation.settings).needs_images:
+        why = f"'{relation.name}' compares images that stand alone"
+        problems.append((tree.mark(("relate", "use")), f"{why}; write 'stitch: {{use: separate}}', or 'use: pearson'"))
 
 
 def resolve_paths(

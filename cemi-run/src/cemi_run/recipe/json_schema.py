@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from cemi_core.plugins.manager import AnyPlugin, Plugins
-from cemi_run.recipe.schema import STAGE_OF_KEY, Recipe
+from cemi_run.recipe.schema import STAGE_OF_KEY, USED_BY_DEFAULT, Recipe
 
 
 def recipe_json_schema(registry: Plugins) -> dict[str, Any]:
@@ -60,7 +60,8 @@ def _choice_schema(plugin: AnyPlugin, base: dict[str, Any], definitions: dict[st
     settings = _renamed(settings, prefix)
     properties = {**base["properties"], "use": {"const": plugin.name, "description": plugin.description.summary}}
     properties["with"] = settings
-    required = base["required"] if plugin.stage in ("relate", "report") else ["use", *base["required"]]
+    implied = plugin.stage in ("relate", "report") and plugin.name == USED_BY_DEFAULT[plugin.stage]
+    required = base["required"] if implied else ["use", *base["required"]]
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
 

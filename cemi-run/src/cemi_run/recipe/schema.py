@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
 from cemi_core.model.settings import InputPath, PositiveLengthUm, Settings
 
@@ -35,13 +35,49 @@ class GridSpec(Settings):
     cell: PositiveLengthUm | None = Field(None, description="Edge of a cell, such as '50 um', instead of rows/columns.")
 
 
+def _kind_of_grid(value: Any) -> str:
+    return "[frames]" if isinstance(value, str) else "[cells]"  # brackets: no part of the place that a message names
+
+
+#: Cells over the mosaic, or the word for one cell of each image.
+GridChoice = Annotated[
+    Annotated[GridSpec, Tag("[cells]")] | Annotated[Literal["frames"], Tag("[frames]")], Discriminator(_kind_of_grid)
+]
+
+
 class RelateSpec(Use):
-    """A table of a measured property along x, and the method that relates the profiles to it."""
+    """What the measured quantities are related to, and by which method.
+
+    A table of a measured property along x, or a condition of images that stand alone.
+    """
 
     use: str = Field("pearson", min_length=1, description="Name of the relation method.")
-    property: InputPath = Field(description="CSV table with a head line.")
+    property: InputPath | None = Field(None, description="CSV table with a head line.")
     x: str = Field("x_um", description="Column with the place along x; its name ends in _nm, _um, _mm or _cm.")
-    value: str = Field(description="Column with the property, for example 'hv'.")
+    value: str | None = Field(None, description="Column with the property, for example 'hv'.")
+    condition: str | None = Field(
+        None,
+        min_length=1,
+        description="Condition of images that stand alone, instead of a property: a column of their table of "
+        "conditions, or number, time_s, page, folder.",
+    )
+
+    @model_validator(mode="after")
+    def _property_or_condition(self) -> RelateSpec:
+        if self.condition is None:
+            missing = [f"'{name}'" for name in ("property", "value") if getattr(self, name) is None]
+            if missing:
+                are = "is" if len(missing) == 1 else "are"
+                raise ValueError(
+                    f"{' and '.join(missing)} {are} missing: give 'property' and 'value' (a table along x), or "
+                    "'condition' (of images that stand alone)"
+                )
+        elif along_x := [f"'{name}'" for name in ("property", "x", "value") if name in self.model_fields_set]:
+            raise ValueError(
+                f"a condition of images that stand alone and a property along x exclude each other; leave out "
+                f"'condition', or {', '.join(along_x)}"
+            )
+        return self
 
 
 class ReportSpec(Use):
@@ -58,9 +94,13 @@ class Recipe(Settings):
     source: Use = Field(description="Where the frames come from.")
     denoise: list[UseDenoiser] = Field(default_factory=list, description="Denoisers, applied in order.")
     stitch: Use = Field(Use(use="kornia"), description="How frames are placed and joined.")
-    grid: GridSpec | None = Field(None, description="Cells of the maps; by default about 500 px each.")
+    grid: GridChoice | None = Field(
+        None,
+        description="Cells of the maps; by default about 500 px each. 'frames' makes one cell of each image, which is "
+        "the default of images that stand alone.",
+    )
     analyze: list[Use] = Field(default_factory=list, description="What is measured on the mosaic.")
-    relate: RelateSpec | None = Field(None, description="A measured property to relate the profiles to.")
+    relate: RelateSpec | None = Field(None, description="A measured property or a condition to relate the results to.")
     report: ReportSpec = Field(ReportSpec(use="html", title=""), description="The report.")
 
 

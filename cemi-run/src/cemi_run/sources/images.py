@@ -18,6 +18,7 @@ from cemi_core.model.frame import DroppedFrame, Frame, GreyFrames, to_unit_range
 from cemi_core.model.pixels import common_range, finite_range
 from cemi_core.model.settings import PositiveLengthUm, Settings
 from cemi_core.model.stages import Runtime
+from cemi_run.sources.conditions import conditions_of
 from cemi_run.sources.positions import (
     GridHints,
     GridPlace,
@@ -70,6 +71,14 @@ class ImagesSettings(Settings):
         default=None,
         description="Float values of black and white; by default [0, 1] if all pixels lie there, else their range.",
     )
+    conditions: str | None = Field(
+        default=None,
+        description="Table (CSV) of how each image was taken: a column 'file' and any others, such as dose or class.",
+        json_schema_extra={"format": "path"},
+    )
+    seconds_per_frame: float | None = Field(
+        default=None, gt=0, description="Seconds between two images of a series: gives each the condition 'time_s'."
+    )
     on_bad: Literal["drop", "error"] = Field(
         default="drop",
         description="What to do with a damaged file while at least two others can be read: 'drop' or 'error'.",
@@ -117,14 +126,18 @@ class ImagesSource(GreyFrames):
         if not placed:
             raise InputError(f"the positions table '{settings.positions}' names none of the images")
         self.stills = tuple(still for still, _ in placed)
-        self.frames: tuple[Frame, ...] = tuple(replace(frame, index=i) for i, (_, frame) in enumerate(placed))
+        table = Path(settings.conditions) if settings.conditions is not None else None
+        conditions, odd_conditions = conditions_of(self.stills, table, settings.seconds_per_frame)
+        self.frames: tuple[Frame, ...] = tuple(
+            replace(frame, index=i, conditions=conditions[i]) for i, (_, frame) in enumerate(placed)
+        )
         damaged = {entry.name for entry in dropped}
         left_out = [entry for entry in left_out if Path(entry.name).name not in damaged]
         self.dropped: tuple[DroppedFrame, ...] = (*dropped, *left_out)
         self.dtype: np.dtype[Any] = self.stills[0].header.dtype
         if settings.float_range is not None and not apart:
             self.require_floats()
-        self.notes = () if apart else tuple(notes_on_stills(self.stills))
+        self.notes = () if apart else (*notes_on_stills(self.stills), *odd_conditions)
         found = {} if settings.float_range is not None else self._found_ranges()
         self.float_range = settings.float_range or common_range(found.values())
         by_file = self._by_file(found) if apart else {}

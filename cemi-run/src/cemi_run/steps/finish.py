@@ -15,7 +15,7 @@ import h5py
 from cemi_core.errors import InputError
 from cemi_core.files.atomic import atomic_path
 from cemi_core.model.finished_run import FinishedRun, PluginUse, Reporter, StepTime, map_file_names
-from cemi_core.model.grid import Grid
+from cemi_core.model.grid import FrameGrid, Grid
 from cemi_core.model.result import PropertyTable, Result
 from cemi_core.plugins.manager import make
 from cemi_run.engine.folder import RunFolder
@@ -23,7 +23,7 @@ from cemi_run.engine.plan import Context, Outcome
 from cemi_run.engine.provenance import peak_memory_mb, versions
 from cemi_run.recipe.check import CheckedRecipe, Choice
 from cemi_run.steps.denoise_quality import load_judgements
-from cemi_run.steps.measure import grid_of, load_result, profiles_of, read_property_table
+from cemi_run.steps.measure import cells_of, frame_grid, load_result, profiles_of, read_property_table
 from cemi_run.steps.place import load_layout
 from cemi_run.steps.quality import load_quality
 from cemi_run.store.hdf5_table import new_hdf5_file, opened_hdf5_file, read_texts, write_texts
@@ -84,7 +84,7 @@ def _write_run(file: h5py.File, ending: Ending, folder: RunFolder) -> None:
     results = [load_result(path) for path in stored]
     _write_results(file.create_group("results"), results, [_objects_of(path) for path in stored])
     with open_mosaic(folder.output_of(ending.mosaic_step)) as mosaic:
-        grid = grid_of(ending.recipe.grid, mosaic)
+        grid = cells_of(ending.recipe.grid, mosaic, folder)
         profiles = profiles_of(results, grid, mosaic.pixel_size_um)
     write_profiles(file.create_group("profiles"), profiles)
     relate = ending.recipe.relate
@@ -99,9 +99,10 @@ def _write_run(file: h5py.File, ending: Ending, folder: RunFolder) -> None:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "rows": grid.rows,
         "columns": grid.columns,
+        "cells": "frames" if isinstance(grid, FrameGrid) else "grid",
         "mosaic": folder.relative(folder.output_of(ending.mosaic_step)),
         "recipe": ending.recipe.to_yaml(),
-        "property": [relate.property, relate.x, relate.value] if relate else None,
+        "property": [relate.property, relate.x, relate.value] if relate and relate.property else None,
         "versions": versions(ending.choices),
         "plugins": [[c.plugin.stage, c.name, c.plugin.package, c.plugin.version] for c in ending.choices],
         "steps": [[record.name, record.seconds, "done"] for record in records],
@@ -148,6 +149,7 @@ def opened_run(folder: RunFolder) -> Iterator[FinishedRun]:
         denoising = [read_result(g) for _, g in sorted(file["denoising"].items())] if "denoising" in file else []
         profiles, relations = read_profiles(file["profiles"]), read_relations(file["relations"])
         warnings = read_texts(file, "warnings")
+    separate = about.get("cells") == "frames"  # a run of an older version has a grid
     with ExitStack() as stack:
         mosaic = stack.enter_context(open_mosaic(mosaic_path)) if mosaic_path.exists() else None
         paths = [layer.path for result in results for layer in result.layers if (folder.path / layer.path).exists()]
@@ -159,7 +161,11 @@ def opened_run(folder: RunFolder) -> Iterator[FinishedRun]:
             dropped=dropped,
             layout=layout,
             mosaic=mosaic,
-            grid=Grid(about["rows"], about["columns"], mosaic.shape) if mosaic else None,
+            grid=frame_grid(layout, [frame.name for frame in frames], layout.mosaic_shape)
+            if separate
+            else Grid(about["rows"], about["columns"], mosaic.shape)
+            if mosaic
+            else None,
             results=results,
             profiles=profiles,
             relations=relations,

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cemi_core.errors import InputError, PluginError, UsageError
 from cemi_core.files.atomic import atomic_path
-from cemi_core.model.grid import Grid
+from cemi_core.files.csv_table import read_csv_table
+from cemi_core.model.grid import Cells, FrameGrid, Grid
 from cemi_core.model.layers import NO_CLASS, Layer, LayerSpec
+from cemi_core.model.layout import Layout
 from cemi_core.model.mosaic import Box, Mosaic
 from cemi_core.model.objects import Objects
-from cemi_core.model.result import Profile, PropertyTable, Result, profile_along_x
+from cemi_core.model.result import Profile, PropertyTable, Relation, Result, profile_along_x, profile_of_frames
 from cemi_core.model.stages import Analyzer, BlockInfo, Explains, WritesLayers
 from cemi_core.model.units import MICROMETRES_PER_UNIT
 from cemi_core.numeric.objects import notes_on_cut, object_maps
@@ -28,14 +29,16 @@ from cemi_core.plugins.manager import make
 from cemi_core.plugins.types import AnalyzerPlugin, RelationPlugin, owner_of
 from cemi_run.engine.abilities import with_ability
 from cemi_run.engine.executors import spread
+from cemi_run.engine.folder import RunFolder
 from cemi_run.engine.plan import Context, Outcome
 from cemi_run.recipe.check import Choice
 from cemi_run.recipe.schema import GridSpec, RelateSpec
+from cemi_run.steps.place import load_layout
 from cemi_run.store.hdf5_table import new_hdf5_file, opened_hdf5_file
 from cemi_run.store.object_table import write_objects, write_objects_csv
 from cemi_run.store.protocol import MosaicStore, create_mosaic, open_mosaic
 from cemi_run.store.pyramid import build_pyramid, halve, take_one
-from cemi_run.store.run_file import read_result, write_profiles, write_relations, write_result
+from cemi_run.store.run_file import read_frames_table, read_result, write_profiles, write_relations, write_result
 
 log = logging.getLogger("cemi")
 
@@ -44,6 +47,23 @@ EXPLAINED_CELLS = 4
 #: Edge of a cell where the recipe names no grid, px.
 DEFAULT_CELL_PX = 500
 _LARGEST_CELL_PX = 100_000_000
+
+
+def cells_of(spec: GridSpec | Literal["frames"] | None, mosaic: Mosaic, folder: RunFolder) -> Cells:
+    """Return the cells that a recipe asks for on this mosaic: a grid, or one of each image of the run.
+
+    Raises
+    ------
+    UsageError
+        As `grid_of`.
+    """
+    if spec != "frames":
+        return grid_of(spec, mosaic)
+    with opened_hdf5_file(folder.inner / "frames.h5") as table:
+        frames, _ = read_frames_table(table)
+    grid = frame_grid(load_layout(folder.output_of("layout")), [frame.name for frame in frames], mosaic.shape)
+    _require_memory(grid)
+    return grid
 
 
 def grid_of(spec: GridSpec | None, mosaic: Mosaic) -> Grid:
@@ -64,30 +84,49 @@ def grid_of(spec: GridSpec | None, mosaic: Mosaic) -> Grid:
                 raise UsageError("'grid.cell' needs the pixel size, which is unknown; give 'pixel_size' in the source")
             edge = spec.cell / mosaic.pixel_size_um
         grid = Grid(max(1, round(height / edge)), max(1, round(width / edge)), mosaic.shape)
-    largest = math.prod(grid.cell_shape)
-    if largest > _LARGEST_CELL_PX:
-        raise UsageError(
-            f"a grid of {grid.rows} x {grid.columns} makes cells of {largest / 1e6:.0f} Mpx, more than the memory of a "
-            f"task should hold ({_LARGEST_CELL_PX / 1e6:.0f} Mpx); use more rows or columns"
-        )
+    _require_memory(grid)
     return grid
+
+
+def _require_memory(grid: Cells) -> None:
+    largest = math.prod(grid.cell_shape)
+    if largest <= _LARGEST_CELL_PX:
+        return
+    limit = f"more than the memory of a task should hold ({_LARGEST_CELL_PX / 1e6:.0f} Mpx)"
+    if isinstance(grid, FrameGrid):
+        raise UsageError(f"an image has {largest / 1e6:.0f} Mpx, {limit}; crop the images")
+    raise UsageError(
+        f"a grid of {grid.rows} x {grid.columns} makes cells of {largest / 1e6:.0f} Mpx, {limit}; use more rows or "
+        "columns"
+    )
+
+
+def frame_grid(layout: Layout, names: Sequence[str], shape: tuple[int, int]) -> FrameGrid:
+    """Return one cell for each image of a layout that joins none."""
+    corners = np.rint(layout.positions_px).astype(int)
+    boxes = [Box(int(y), int(x), int(h), int(w)) for (y, x), (h, w) in zip(corners, layout.shapes, strict=True)]
+    return FrameGrid(tuple(boxes), tuple(names), shape)
 
 
 @dataclass(frozen=True)
 class _AnalyzeTask:
     analyzer: Analyzer
     mosaic: Path
-    grid: Grid
+    grid: Cells
     with_layers: bool = False
 
 
 def analyze_mosaic(
-    choice: Choice[AnalyzerPlugin], mosaic_step: str, name: str, spec: GridSpec | None, context: Context
+    choice: Choice[AnalyzerPlugin],
+    mosaic_step: str,
+    name: str,
+    spec: GridSpec | Literal["frames"] | None,
+    context: Context,
 ) -> Outcome:
     """Measure every cell of the grid and merge the partial results; write objects and layers beside the mosaic."""
     mosaic_path = context.folder.output_of(mosaic_step)
     with open_mosaic(mosaic_path) as mosaic:
-        grid, pixel_size_um = grid_of(spec, mosaic), mosaic.pixel_size_um
+        grid, pixel_size_um = cells_of(spec, mosaic, context.folder), mosaic.pixel_size_um
     abilities = choice.plugin.description.abilities_of(choice.settings)
     analyzer = make(choice.plugin, choice.settings, context.machine.runtime())
     if abilities.layers:
@@ -117,10 +156,11 @@ def analyze_mosaic(
         for layer, writer in zip(layers, writers, strict=True):
             build_pyramid(writer, reduce=take_one if layer.spec.kind == "classes" else halve)
     _check_result(result, analyzer, (grid.rows, grid.columns))
+    tiled = not isinstance(grid, FrameGrid)  # an image that stands alone is measured in one piece: its edge cuts
     result = replace(
         result,
         maps=(*result.maps, *(m for objects in result.objects for m in object_maps(objects, grid, pixel_size_um))),
-        notes=(*result.notes, *notes_on_cut(result.objects, grid.shape, analyzer.halo)),
+        notes=(*result.notes, *(notes_on_cut(result.objects, grid.shape, analyzer.halo) if tiled else ())),
         layers=tuple(layers),
     )
     if abilities.explains:
@@ -153,7 +193,7 @@ def _write_objects(folder: Path, stem: str, found: Sequence[Objects], pixel_size
 
 
 @contextmanager
-def _layer_written(folder: Path, layer: Layer, grid: Grid, pixel_size_um: float | None) -> Iterator[MosaicStore]:
+def _layer_written(folder: Path, layer: Layer, grid: Cells, pixel_size_um: float | None) -> Iterator[MosaicStore]:
     """Yield a layer that is empty yet; it appears under its name when it is complete."""
     path = folder / layer.path
     path.parent.mkdir(exist_ok=True)
@@ -258,7 +298,7 @@ def _analyze_cell(task: _AnalyzeTask, mosaic: Mosaic, row: int, column: int) -> 
 def _read_cell(task: _AnalyzeTask, mosaic: Mosaic, row: int, column: int) -> tuple[NDArray[np.float32], BlockInfo]:
     """Return the pixels of a cell with its halo, and where they lie."""
     cell = task.grid.box(row, column)
-    outer = cell.grown(task.analyzer.halo).clipped(mosaic.shape)
+    outer = cell.grown(task.analyzer.halo).within(task.grid.reach(row, column))
     valid = mosaic.read_valid(outer)
     core = (
         slice(cell.y - outer.y, cell.y - outer.y + cell.height),
@@ -282,8 +322,10 @@ def load_result(path: Path, folder: Path | None = None) -> Result:
         return read_result(file, folder)
 
 
-def profiles_of(results: Sequence[Result], grid: Grid, pixel_size_um: float | None) -> list[Profile]:
-    """Return the profile along x of every map."""
+def profiles_of(results: Sequence[Result], grid: Cells, pixel_size_um: float | None) -> list[Profile]:
+    """Return the profile along x of every map; over the images, where these stand alone."""
+    if isinstance(grid, FrameGrid):
+        return [profile_of_frames(grid_map) for result in results for grid_map in result.maps]
     x_um = [x * (pixel_size_um or 1.0) for x in grid.centres_px()[1]]
     return [profile_along_x(grid_map, x_um) for result in results for grid_map in result.maps]
 
@@ -293,7 +335,7 @@ def relate_profiles(
     spec: RelateSpec,
     analyze_steps: Sequence[str],
     mosaic_step: str,
-    grid: GridSpec | None,
+    grid: GridSpec | Literal["frames"] | None,
     context: Context,
 ) -> Outcome:
     """Relate the profiles of every map to the measured property."""
@@ -303,15 +345,20 @@ def relate_profiles(
                 "'relate' needs the pixel size, which is unknown; give 'pixel_size' in the source's settings"
             )
         results = [load_result(context.folder.output_of(step)) for step in analyze_steps]
-        profiles = profiles_of(results, grid_of(grid, mosaic), mosaic.pixel_size_um)
-    table = read_property_table(Path(spec.property), spec.x, spec.value)
+        profiles = profiles_of(results, cells_of(grid, mosaic, context.folder), mosaic.pixel_size_um)
+    table = read_property_table(Path(spec.property or ""), spec.x, spec.value or "")
     method = make(choice.plugin, choice.settings, context.machine.runtime())
     relations = method.relate(profiles, table)
-    path = context.folder.inner / "relations.h5"
+    return Outcome([write_related(context.folder, profiles, relations)])
+
+
+def write_related(folder: RunFolder, profiles: Sequence[Profile], relations: Sequence[Relation]) -> Path:
+    """Keep relations, and the profiles behind them, for the last step; return the file."""
+    path = folder.inner / "relations.h5"
     with new_hdf5_file(path) as file:
         write_profiles(file.create_group("profiles"), profiles)
         write_relations(file.create_group("relations"), relations)
-    return Outcome([path])
+    return path
 
 
 def read_property_table(path: Path, x_column: str, value_column: str) -> PropertyTable:
@@ -336,8 +383,8 @@ def read_property_table(path: Path, x_column: str, value_column: str) -> Propert
     unit = x_column.rpartition("_")[2]
     if unit not in MICROMETRES_PER_UNIT:
         raise UsageError(f"the column '{x_column}' must carry its unit: name it like x_um, x_mm or x_cm")
-    rows = _read_rows(path)
-    head = [column.strip() for column in rows[0][1]]
+    table = read_csv_table(path)
+    head = table.head
     for column in (x_column, value_column):
         if head.count(column) > 1:
             raise InputError(f"{path} has {head.count(column)} columns '{column}'; name them apart")
@@ -345,7 +392,7 @@ def read_property_table(path: Path, x_column: str, value_column: str) -> Propert
             raise InputError(f"{path} has no column '{column}'; its columns are {', '.join(head)}")
     x, value = head.index(x_column), head.index(value_column)
     points = []
-    for number, row in rows[1:]:
+    for number, row in table.lines:
         try:
             point = float(row[x]) * MICROMETRES_PER_UNIT[unit], float(row[value])
         except (ValueError, IndexError):
@@ -359,21 +406,3 @@ def read_property_table(path: Path, x_column: str, value_column: str) -> Propert
     points.sort()
     array = np.asarray(points, dtype=np.float64)
     return PropertyTable(value_column, array[:, 0], array[:, 1])
-
-
-def _read_rows(path: Path) -> list[tuple[int, list[str]]]:
-    """Return the lines that are not empty, split into columns, with their numbers."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"there is no table {path}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read as a CSV table: {error}") from None
-    head = next((line for line in text.splitlines() if line.strip()), None)
-    if head is None:
-        raise InputError(f"{path} is empty")
-    reader = csv.reader(text.splitlines(), delimiter=max(",;\t", key=head.count))
-    try:
-        return [(reader.line_num, row) for row in reader if any(column.strip() for column in row)]
-    except csv.Error as error:
-        raise InputError(f"{path}, line {reader.line_num} cannot be read as CSV: {error}") from None

@@ -20,12 +20,13 @@ from cemi_core.model.classes import ClassLabel
 from cemi_core.model.frame import DroppedFrame, Frame
 from cemi_core.model.layers import Layer, LayerSpec
 from cemi_core.model.layout import Layout, PairShift, ScanGeometry
-from cemi_core.model.result import ClassMap, GridMap, Profile, PropertyTable, Relation, Result, Table
+from cemi_core.model.result import ClassMap, GridMap, GroupMean, Profile, PropertyTable, Relation, Result, Table
 from cemi_run.store.hdf5_table import read_columns, read_rows, read_texts, write_columns, write_rows, write_texts
 from cemi_run.store.object_table import read_objects
 
 _SERIES = ("value", "low", "high")
 _STATISTICS = ("r", "low", "high", "p_value", "n_effective")
+_OF_A_GROUP = ("mean", "low", "high")
 _POINTS = ("x_um", "quantity_values", "property_values")
 
 
@@ -44,6 +45,7 @@ def write_frames_table(group: h5py.Group, frames: Sequence[Frame], dropped: Sequ
         "x_px": positions[:, 1],
         "position_tolerance_px": _numbers(frame.position_tolerance_px for frame in frames),
         "pixel_size_um": _numbers(frame.pixel_size_um for frame in frames),
+        "conditions": _texts(json.dumps(dict(frame.conditions), ensure_ascii=False) for frame in frames),
     }
     write_columns(group, "frames", columns)
     write_columns(
@@ -73,6 +75,8 @@ def read_frames_table(group: h5py.Group) -> tuple[tuple[Frame, ...], tuple[Dropp
                 position_px=None if np.isnan(y) else (y, x),
                 position_tolerance_px=_or_none(entry["position_tolerance_px"]),
                 pixel_size_um=_or_none(entry["pixel_size_um"]),
+                # a run of an older version knows no conditions
+                conditions=tuple(json.loads(entry.get("conditions", "{}")).items()),
             )
         )
     dropped = (  # a run of an older version does not tell remarks from frames
@@ -272,14 +276,17 @@ def write_profiles(group: h5py.Group, profiles: Sequence[Profile]) -> None:
         entry = _new_entry(group, profile.name, label=profile.label, unit=profile.unit)
         for series in ("x_um", *_SERIES, "cells"):
             entry[series] = getattr(profile, series)
+        entry.attrs["independent"] = profile.independent
 
 
 def read_profiles(group: h5py.Group) -> tuple[Profile, ...]:
     """Return the profiles that `write_profiles` stored."""
-    return tuple(
-        Profile(*_named(entry), *(entry[series][:] for series in ("x_um", *_SERIES, "cells")))
-        for entry in _old_entries(group)
-    )
+    profiles = []
+    for entry in _old_entries(group):
+        series = {name: entry[name][:] for name in ("x_um", *_SERIES, "cells")}
+        independent = bool(entry.attrs.get("independent", False))  # a run of an older version has profiles along x
+        profiles.append(Profile(*_named(entry), **series, independent=independent))
+    return tuple(profiles)
 
 
 def write_relations(group: h5py.Group, relations: Sequence[Relation]) -> None:
@@ -291,6 +298,11 @@ def write_relations(group: h5py.Group, relations: Sequence[Relation]) -> None:
             entry.attrs[number] = getattr(relation, number)
         for series in _POINTS:
             entry[series] = getattr(relation, series)
+        entry.attrs["measure"] = relation.measure
+        groups = relation.groups
+        columns = {name: _numbers(getattr(group, name) for group in groups) for name in _OF_A_GROUP}
+        names = {"name": _texts(group.name for group in groups), "n": np.array([group.n for group in groups], np.int64)}
+        write_columns(entry, "groups", {**names, **columns})
         write_texts(entry, "notes", relation.notes)
 
 
@@ -306,6 +318,8 @@ def read_relations(group: h5py.Group) -> tuple[Relation, ...]:
                 property_name=str(entry.attrs["property_name"]),
                 n=int(entry.attrs["n"]),
                 notes=read_texts(entry, "notes"),
+                measure=str(entry.attrs.get("measure", "r")),
+                groups=tuple(GroupMean(**line) for line in _entries(entry, "groups")) if "groups" in entry else (),
                 **numbers,
                 **points,
             )
@@ -317,11 +331,13 @@ def write_property_table(group: h5py.Group, table: PropertyTable) -> None:
     """Store a measured property along x."""
     group.attrs["name"] = table.name
     write_columns(group, "points", {"x_um": table.x_um, "value": table.value})
+    write_texts(group, "classes", table.classes)
 
 
 def read_property_table(group: h5py.Group) -> PropertyTable:
     """Return the property that `write_property_table` stored."""
-    return PropertyTable(str(group.attrs["name"]), **read_columns(group, "points"))
+    points = read_columns(group, "points")
+    return PropertyTable(str(group.attrs["name"]), points["x_um"], points["value"], read_texts(group, "classes"))
 
 
 def _new_entry(parent: h5py.Group, name: str, **attributes: Any) -> h5py.Group:
