@@ -16,6 +16,7 @@ from cemi_core.model.settings import Settings
 from cemi_core.model.stages import Runtime
 from cemi_core.renamed import old_name
 from cemi_report import sections
+from cemi_report.channels_section import channel_plates
 from cemi_report.denoising_section import denoising
 from cemi_report.map_figures import map_figure
 from cemi_report.quality_section import quality
@@ -50,6 +51,7 @@ def render_report(data: FinishedRun) -> str:
             facts=facts(data),
             doubts=doubts(data),
             picture=sections.picture(data.mosaic, data.layout, data.pixel_size_um) if data.mosaic is not None else None,
+            channels=channel_plates(data.channels, data.main_channel, data.pixel_size_um),
             placement=sections.placement(data, data.layout) if data.layout is not None and len(data.layout) else None,
             quality=quality(data.quality, data.layout, data.pixel_size_um) if data.quality is not None else None,
             denoising=[denoising(result) for result in data.denoising],

@@ -45,6 +45,9 @@ def write_frames_table(group: h5py.Group, frames: Sequence[Frame], dropped: Sequ
         "position_tolerance_px": _numbers(frame.position_tolerance_px for frame in frames),
         "pixel_size_um": _numbers(frame.pixel_size_um for frame in frames),
     }
+    if any(frame.channels for frame in frames):
+        columns["channels"] = _texts(json.dumps(frame.channels) for frame in frames)
+        columns["main_channel"] = _texts(frame.main_channel for frame in frames)
     write_columns(group, "frames", columns)
     write_columns(
         group,
@@ -73,6 +76,8 @@ def read_frames_table(group: h5py.Group) -> tuple[tuple[Frame, ...], tuple[Dropp
                 position_px=None if np.isnan(y) else (y, x),
                 position_tolerance_px=_or_none(entry["position_tolerance_px"]),
                 pixel_size_um=_or_none(entry["pixel_size_um"]),
+                channels=tuple(json.loads(entry.get("channels", "[]"))),
+                main_channel=entry.get("main_channel", ""),
             )
         )
     dropped = (  # a run of an older version does not tell remarks from frames
