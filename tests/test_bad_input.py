@@ -1,6 +1,7 @@
 """Claims about bad input: one clear sentence, or a finished run that says what is wrong; never a traceback."""
 
 import csv
+import io
 import os
 import signal
 import subprocess
@@ -122,6 +123,47 @@ def test_grey_saved_as_colour_is_grey(stitch, channels):
         return np.stack(planes, axis=-1)
 
     answer, rows = stitch({"a.png": coloured(LEFT), "b.png": coloured(RIGHT)})
+    assert answer.code == 0
+    assert _apart(rows) == pytest.approx(120, abs=0.3)
+
+
+def test_four_channels_that_are_no_colour_are_kept_and_the_first_is_matched(stitch, tmp_path):
+    def of_four(image):
+        planes = np.stack([image, np.full_like(image, 9), 255 - image, image // 2], axis=-1)
+        options = {"photometric": "minisblack", "planarconfig": "contig", "extrasamples": ["unspecified"] * 3}
+        stream = io.BytesIO()
+        tifffile.imwrite(stream, planes, **options)
+        return stream.getvalue()
+
+    answer, rows = stitch({"a.tif": of_four(LEFT), "b.tif": of_four(RIGHT)})
+    assert answer.code == 0
+    assert _apart(rows) == pytest.approx(120, abs=0.3)
+    assert "channel1 is matched" in answer.err
+    kept = sorted(path.name for path in (tmp_path / "m-channels").iterdir())
+    assert kept == ["channel2.h5", "channel3.h5", "channel4.h5", "channels.json"]
+
+
+def test_channels_of_other_size_are_one_sentence_with_both_sizes(stitch, tmp_path):
+    (tmp_path / "se").mkdir()
+    for name in ("a.tif", "b.tif"):
+        tifffile.imwrite(tmp_path / "se" / name, LEFT[:50, :70])
+    answer, _ = stitch({"a.tif": LEFT, "b.tif": RIGHT}, "--set", f"more_channels.SE={tmp_path / 'se'}")
+    assert answer.code == 1
+    assert "channel 'SE'" in answer.err
+    assert "50 x 70 px" in answer.err
+    assert "120 x 180 px" in answer.err
+    assert answer.err.count("\n") == 1
+
+
+def test_a_channel_to_match_that_is_not_there_is_one_sentence_that_lists_those_that_are(stitch):
+    def coloured(image):
+        return np.stack([image, image // 2, 255 - image], axis=-1)
+
+    files = {"a.png": coloured(LEFT), "b.png": coloured(RIGHT)}
+    answer, _ = stitch(files, "--match-channel", "infrared")
+    assert answer.code == 1
+    assert "there is no channel 'infrared'; the channels are red, green, blue" in answer.err
+    answer, rows = stitch(files, "--match-channel", "green")
     assert answer.code == 0
     assert _apart(rows) == pytest.approx(120, abs=0.3)
 

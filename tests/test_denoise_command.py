@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -123,15 +124,58 @@ def test_every_type_of_pixel_comes_back_and_types_may_be_mixed(cemi, denoise, tm
     np.testing.assert_array_equal(alone, beside)
 
 
-def test_colour_becomes_grey_and_that_is_said_once(denoise, tmp_path):
-    for name in ("a.png", "b.jpg", "c.tif"):
-        Image.fromarray(RNG.integers(0, 255, (30, 40, 3), dtype=np.uint8)).save(tmp_path / "in" / name)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("samples", [2, 3, 4])
+def test_colour_and_alpha_stay_and_each_channel_is_denoised(denoise, tmp_path, dtype, samples):
+    top = np.iinfo(dtype).max
+    image = RNG.integers(0.3 * top, 0.5 * top, (30, 40, samples)).astype(dtype)
+    alphas = ["unassalpha"] if samples != 3 else None
+    colour = "rgb" if samples > 2 else "minisblack"
+    tifffile.imwrite(tmp_path / "in" / "c.tif", image, photometric=colour, planarconfig="contig", extrasamples=alphas)
+    (tmp_path / "in" / "a.png").write_bytes(imagecodecs.png_encode(image))
+    answer = denoise()
+    assert (answer.code, answer.err) == (0, "")
+    for name, read in (("c.tif", tifffile.imread), ("a.png", lambda path: imagecodecs.png_decode(path.read_bytes()))):
+        clean = read(tmp_path / "out" / name)
+        assert (clean.shape, clean.dtype) == (image.shape, image.dtype)
+        colours = samples if samples == 3 else samples - 1
+        assert (clean[..., :colours].std(axis=(0, 1)) < 0.6 * image[..., :colours].std(axis=(0, 1))).all()
+        np.testing.assert_array_equal(clean[..., colours:], image[..., colours:])
+    header = read_headers(tmp_path / "out" / "c.tif")[0]
+    assert (header.model, header.alpha) == ("rgb" if samples > 2 else "grey", samples != 3)
+
+
+def test_a_channel_of_colour_is_denoised_as_the_same_grey_image_is(denoise, tmp_path):
+    image = RNG.integers(80, 130, (30, 40, 3), dtype=np.uint8)
+    Image.fromarray(image).save(tmp_path / "in" / "colour.png")
+    Image.fromarray(image[..., 1]).save(tmp_path / "in" / "green.png")
+    assert denoise().code == 0
+    green = np.asarray(Image.open(tmp_path / "out" / "green.png"))
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out" / "colour.png"))[..., 1], green)
+
+
+def test_grey_saved_as_colour_stays_so(denoise, tmp_path):
+    Image.fromarray(RNG.integers(80, 130, (30, 40), dtype=np.uint8)).convert("RGB").save(tmp_path / "in" / "a.png")
+    assert denoise().code == 0
+    clean = np.asarray(Image.open(tmp_path / "out" / "a.png"))
+    assert clean.shape == (30, 40, 3)
+    assert (clean[..., :1] == clean).all()
+
+
+def test_a_palette_becomes_colour_and_that_is_said(denoise, tmp_path):
+    image = Image.fromarray(RNG.integers(0, 255, (30, 40, 3), dtype=np.uint8))
+    image.quantize(16).save(tmp_path / "in" / "p.png")
     answer = denoise()
     assert answer.code == 0
-    assert answer.err.splitlines() == [
-        "stored in colour, written as grey (one channel, their luminance): a.png, b.jpg, c.tif"
-    ]
-    assert {np.asarray(Image.open(path)).shape for path in (tmp_path / "out").iterdir()} == {(30, 40)}
+    assert "stored with a palette of colours, written as red, green and blue: p.png" in answer.err
+    assert np.asarray(Image.open(tmp_path / "out" / "p.png")).shape == (30, 40, 3)
+
+
+def test_names_of_channels_are_refused_where_each_page_stands_alone(denoise, tmp_path):
+    tifffile.imwrite(tmp_path / "in" / "a.tif", np.zeros((9, 9), np.uint8))
+    answer = denoise("--set", "channels=[BSE]")
+    assert answer.code == 2
+    assert "leave them out" in answer.err
 
 
 def test_one_bit_becomes_eight_and_that_is_said(denoise, tmp_path):

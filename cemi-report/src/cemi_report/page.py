@@ -16,6 +16,7 @@ from cemi_core.model.settings import Settings
 from cemi_core.model.stages import Runtime
 from cemi_core.renamed import old_name
 from cemi_report import sections
+from cemi_report.channels_section import channel_plates
 from cemi_report.denoising_section import denoising
 from cemi_report.images_section import images
 from cemi_report.quality_section import quality
@@ -52,6 +53,7 @@ def render_report(data: FinishedRun) -> str:
             picture=sections.picture(data.mosaic, data.layout, data.pixel_size_um, data.separate)
             if data.mosaic is not None
             else None,
+            channels=channel_plates(data.channels, data.main_channel, data.pixel_size_um),
             images=images(data),
             placement=sections.placement(data, data.layout)
             if data.layout is not None and len(data.layout) and not data.separate

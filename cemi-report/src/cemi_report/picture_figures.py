@@ -16,7 +16,7 @@ from cemi_report.figures import INK, drawn, encode, length_axis
 from cemi_report.picture import View, display_range
 
 #: What was not imaged: a tint that no grey picture holds.
-_UNSEEN = np.array([0xD3, 0xE0, 0xEE], dtype=np.uint8)
+UNSEEN = np.array([0xD3, 0xE0, 0xEE], dtype=np.uint8)
 _BAR_STRIP_PX = 54
 _LEAST_WIDTH_PX = 240
 _DPI = 100
@@ -27,7 +27,7 @@ def as_rgb(view: View) -> NDArray[np.uint8]:
     low, high = display_range(view)
     grey = np.clip((view.image - low) / (high - low), 0.0, 1.0)
     rgb = np.repeat((grey * 255).round().astype(np.uint8)[..., None], 3, axis=2)
-    rgb[~view.valid] = _UNSEEN
+    rgb[~view.valid] = UNSEEN
     return rgb
 
 
@@ -63,7 +63,11 @@ def _mark(axes: Axes, view: View, zoom: int, marks: Sequence[Box]) -> None:
 
 @drawn
 def picture_figure(
-    view: View, pixel_size_um: float | None = None, marks: Sequence[Box] = (), quality: int = 82
+    view: View,
+    pixel_size_um: float | None = None,
+    marks: Sequence[Box] = (),
+    quality: int = 82,
+    shown: NDArray[np.uint8] | None = None,
 ) -> bytes:
     """Draw a view with a scale bar below it.
 
@@ -77,6 +81,8 @@ def picture_figure(
         Places in mosaic pixels to frame and number from 1.
     quality : int
         JPEG quality, 1 to 95.
+    shown : ndarray of uint8, shape (h, w, 3), optional
+        What is drawn in place of the view's brightness, such as its colours.
 
     Returns
     -------
@@ -91,7 +97,7 @@ def picture_figure(
     axes = figure.add_axes((0, 1 - share, width * zoom / page_width, share))
     axes.set_axis_off()
     extent = (0, width * zoom, height * zoom, 0)
-    axes.imshow(as_rgb(view), extent=extent, interpolation="nearest", aspect="auto")
+    axes.imshow(as_rgb(view) if shown is None else shown, extent=extent, interpolation="nearest", aspect="auto")
     _mark(axes, view, zoom, marks)
     axes.set(xlim=(0, width * zoom), ylim=(height * zoom, 0))
     strip = figure.add_axes((0, 0, 1, _BAR_STRIP_PX / page_height))

@@ -74,6 +74,8 @@ def plan_flow(recipe: CheckedRecipe, fingerprints: InputFingerprints, machine: M
         if weights:  # by their names: where the folder lies is the machine's business
             more["weights"] = {Path(path).name: content for path, content in weights.items()}
         code = code_of(choice.plugin.package, choice.plugin.module)
+        if choice.channel:
+            more["channel"] = choice.channel
         return {**choice.resolved(), "code": code, "files": found, "seed": machine.seed, **more}
 
     def placing(choice: Choice[StitcherPlugin]) -> dict[str, Any]:
@@ -82,7 +84,8 @@ def plan_flow(recipe: CheckedRecipe, fingerprints: InputFingerprints, machine: M
         skipped = type(choice.settings).picture_only if isinstance(choice.settings, Settings) else frozenset()
         return {**inputs_of, "with": {k: v for k, v in inputs_of["with"].items() if k not in skipped}}
 
-    keep, source_check = partial(keep_frames, recipe.source), partial(_prepare, recipe.source)
+    keep = partial(keep_frames, recipe.source, wanted=_wanted_channels(recipe))
+    source_check = partial(_prepare, recipe.source)
     steps = [Step("frames", "Frames", described(recipe.source), (), keep, check=source_check)]
     frames_step, judging = _add_frame_denoisers(recipe, described, steps)
     place, check = partial(place_frames, recipe.stitcher, frames_step, "layout"), partial(_prepare, recipe.stitcher)
@@ -120,6 +123,13 @@ def plan_flow(recipe: CheckedRecipe, fingerprints: InputFingerprints, machine: M
     shown = {"title": ending.title, **({"report": described(recipe.report)} if recipe.report else {})}
     steps.append(Step("report", "Report", shown, after, partial(finish_run, ending), False))
     return Flow(tuple(steps), choices, inputs)
+
+
+def _wanted_channels(recipe: CheckedRecipe) -> dict[str, str]:
+    """Return the channels that the recipe asks for, by the key that names each."""
+    named = {"stitch.match_channel": recipe.stitcher.channel}
+    named |= {f"analyze {choice.name}: channel": choice.channel for choice in recipe.analyzers}
+    return {where: name for where, name in named.items() if name}
 
 
 def _prepare(

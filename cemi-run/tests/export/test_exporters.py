@@ -245,3 +245,62 @@ def test_memory_does_not_grow_with_the_mosaic(tmp_path, exporter):
             peaks.append(tracemalloc.get_traced_memory()[1])
             tracemalloc.stop()
     assert peaks[1] < max(1.4 * peaks[0], 8e6)
+
+
+@pytest.fixture
+def channels(tmp_path):
+    """Three mosaics of one place: one 8-bit, its negative, and one with 16 bits."""
+    opened = {}
+    for name, dtype, turned in (("red", "uint8", False), ("green", "uint8", True), ("blue", "uint16", False)):
+        with create_mosaic(tmp_path / f"{name}.h5", SHAPE, np.dtype(dtype), PIXEL_UM) as store:
+            store.write(Box(0, 0, *SHAPE), 1 - picture() if turned else picture())
+            build_pyramid(store)
+        opened[name] = open_mosaic(tmp_path / f"{name}.h5")
+    yield opened
+    for mosaic in opened.values():
+        mosaic.close()
+
+
+def _expected(channels, dtype):
+    top = np.iinfo(dtype).max
+    box = Box(0, 0, *SHAPE)
+    return np.stack([np.rint(top * mosaic.read(box)) for mosaic in channels.values()]).astype(dtype)
+
+
+def test_an_ome_tiff_holds_all_channels_with_their_names_in_a_type_for_all(channels, tmp_path):
+    path = tmp_path / "m.ome.tif"
+    OmeTiffExporter().export_channels(channels, path, lambda done, total: None)
+    with tifffile.TiffFile(path) as file:
+        series = file.series[0]
+        assert series.axes == "CYX"
+        np.testing.assert_array_equal(series.asarray(), _expected(channels, np.uint16))
+        assert [level.shape[1:] for level in series.levels] == list(channels["red"].level_shapes)
+        names = [e.get("Name") for e in ET.fromstring(file.ome_metadata).iter() if e.tag.endswith("Channel")]
+    assert names == ["red", "green", "blue"]
+
+
+def test_an_ome_zarr_holds_all_channels_with_their_names(channels, tmp_path):
+    path = tmp_path / "m.ome.zarr"
+    steps = []
+    OmeZarrExporter().export_channels(channels, path, lambda done, total: steps.append((done, total)))
+    group = zarr.open_group(path, mode="r")
+    np.testing.assert_array_equal(group["0"][:], _expected(channels, np.uint16))
+    ome = group.attrs["ome"]
+    assert [axis["name"] for axis in ome["multiscales"][0]["axes"]] == ["c", "y", "x"]
+    assert [channel["label"] for channel in ome["omero"]["channels"]] == ["red", "green", "blue"]
+    assert steps[-1][0] == steps[-1][1]
+    OmeZarrExporter().export_channels(channels, path, lambda done, total: None)
+
+
+def test_an_ome_zarr_of_channels_replaces_nothing_else(channels, tmp_path):
+    (tmp_path / "mine.ome.zarr").mkdir()
+    with pytest.raises(InputError, match="no image written by CEMI"):
+        OmeZarrExporter().export_channels(channels, tmp_path / "mine.ome.zarr", lambda done, total: None)
+
+
+def test_red_green_and_blue_become_a_png_in_colour(channels, tmp_path):
+    PngExporter(scale_bar=False).export_channels(channels, tmp_path / "m.png", lambda done, total: None)
+    image = np.asarray(Image.open(tmp_path / "m.png"))
+    np.testing.assert_allclose(image, np.moveaxis(_expected(channels, np.uint8), 0, -1), atol=1)
+    PngExporter().export_channels(channels, tmp_path / "bar.png", lambda done, total: None)
+    assert (np.asarray(Image.open(tmp_path / "bar.png")) == 255).all(axis=-1).any()

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, Literal
 
 import imagecodecs
 import numpy as np
@@ -26,6 +26,8 @@ IMAGE_SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg"})
 MAX_PIXELS = 4_000_000_000
 # What tifffile logs about odd tags is either harmless or told in our own words.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+#: What the samples of a pixel mean: one grey level, red/green/blue, printing colours, or signals without a colour.
+ColourModel = Literal["grey", "rgb", "cmyk", "signals"]
 _NO_VENDOR = VendorData()
 _GUARD = Lock()
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -50,6 +52,14 @@ class ImageHeader:
         Pictures in the file.
     colour : bool
         Stored with three or more channels (which may all be equal).
+    model : {"grey", "rgb", "cmyk", "signals"}
+        What the samples of a pixel mean; "signals" are samples of which the file says no colour.
+    samples : int
+        Samples of a pixel as `read_samples` returns them, without alpha.
+    alpha : bool
+        Stored with a transparency besides.
+    indexed : bool
+        Stored as numbers of colours in a palette; read as red, green and blue of 8 bits.
     vendor : VendorData
         What the microscope says.
     """
@@ -60,6 +70,10 @@ class ImageHeader:
     page: int = 0
     pages: int = 1
     colour: bool = False
+    model: ColourModel = "grey"
+    samples: int = 1
+    alpha: bool = False
+    indexed: bool = False
     vendor: VendorData = _NO_VENDOR
 
 
@@ -95,10 +109,26 @@ def read_pixels(path: Path, page: int = 0) -> NDArray[Any]:
         The file is missing, empty, truncated, damaged or not an image; the message names it.
     """
     with named_errors(path):
-        pixels = _stored_pixels(path, page)
-        if pixels.dtype.kind == "b":
-            return to_grey(pixels).astype(np.uint8) * np.uint8(255)
-        return to_grey(pixels).astype(_read_dtype(pixels.dtype), copy=False)
+        return as_read(to_grey(_stored_pixels(path, page)))
+
+
+def read_samples(path: Path, page: int = 0) -> NDArray[Any]:
+    """Return one picture as it is stored: (h, w), or (h, w, samples) with alpha last where it has any.
+
+    Raises
+    ------
+    InputError
+        As `read_pixels`.
+    """
+    with named_errors(path):
+        return _stored_pixels(path, page)
+
+
+def as_read(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return stored pixels in the type that `read_pixels` gives: 1-bit ones become 0 and 255, others stay unscaled."""
+    if pixels.dtype.kind == "b":
+        return pixels.astype(np.uint8) * np.uint8(255)
+    return pixels.astype(_read_dtype(pixels.dtype), copy=False)
 
 
 def has_colour(path: Path, page: int = 0) -> bool:
@@ -200,8 +230,25 @@ def _tiff_headers(path: Path) -> list[ImageHeader]:
                 vendor = zeiss_data(tiff.sem_metadata, shape)
             colour = page.samplesperpixel >= 3 or page.photometric == tifffile.PHOTOMETRIC.PALETTE
             stored = np.dtype(page.dtype).newbyteorder("=")
-            headers.append(ImageHeader(shape, _read_dtype(stored), stored, number, len(pages), colour, vendor))
+            indexed = page.photometric == tifffile.PHOTOMETRIC.PALETTE
+            about = (number, len(pages), colour, *_tiff_samples(path, page), indexed)
+            headers.append(ImageHeader(shape, _read_dtype(stored), stored, *about, vendor))
     return headers
+
+
+def _tiff_samples(path: Path, page: tifffile.TiffPage) -> tuple[ColourModel, int, bool]:
+    """Return what the samples of a page mean, how many there are without alpha, and whether there is alpha."""
+    photometric = tifffile.PHOTOMETRIC
+    if page.photometric == photometric.PALETTE:
+        return "rgb", 3, False
+    alpha = any(extra in (1, 2) for extra in page.extrasamples[-1:])
+    samples = int(page.samplesperpixel) - alpha
+    if page.photometric == photometric.SEPARATED:
+        raise InputError(f"'{path}' is stored in printing colours (CMYK); save it as RGB or as grey")
+    if samples == 1:
+        return "grey", 1, alpha
+    colours = (photometric.RGB, photometric.YCBCR, photometric.CIELAB, photometric.ICCLAB)
+    return ("rgb" if samples == 3 and page.photometric in colours else "signals"), samples, alpha
 
 
 def _tiff_pixels(path: Path, number: int) -> NDArray[Any]:
@@ -238,10 +285,16 @@ def _pillow_header(path: Path) -> ImageHeader:
         _check_size(path, shape)
         colour = image.mode not in ("1", "L", "LA", "I;16", "I;16B", "I", "F")
         one_bit = image.mode == "1"
+        model: ColourModel = "cmyk" if image.mode == "CMYK" else "rgb" if colour else "grey"
+        alpha, indexed = image.mode in ("LA", "RGBA"), image.mode == "P"
     magic = _magic(path)
     deep = magic.startswith(_PNG_MAGIC) and magic[24] == 16
+    if deep and magic[25] == 4:  # grey with alpha, which Pillow takes for colour
+        colour, model = False, "grey"
     stored = np.dtype(np.uint16 if deep else np.bool_ if one_bit else np.uint8)
-    return ImageHeader(shape, _read_dtype(stored), stored, colour=colour)
+    samples = 3 if colour else 1
+    about = (0, 1, colour, model, samples, alpha, indexed)
+    return ImageHeader(shape, _read_dtype(stored), stored, *about)
 
 
 def _has_end_marker(path: Path) -> bool:

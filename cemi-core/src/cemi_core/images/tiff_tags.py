@@ -29,12 +29,18 @@ class PageTags:
         Such as ImageJ's, with its scale and the meaning of the pages.
     vendor : tuple of (int, int, int, bytes)
         Code, type, count and value of what the microscope wrote.
+    colour : bool
+        The first three samples of a pixel are red, green and blue.
+    alpha : bool
+        The last sample of a pixel is its transparency.
     """
 
     resolution: tuple[Any, Any] | None = None
     unit: int = 1
     description: bytes = b""
     vendor: tuple[tuple[int, int, int, bytes], ...] = ()
+    colour: bool = False
+    alpha: bool = False
 
     @classmethod
     def of_scale(cls, pixel_size_um: float | None) -> PageTags:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
@@ -23,14 +25,15 @@ _LARGEST_TIFF = 2**32 - 2**25
 
 
 def write_image(path: Path, pixels: NDArray[Any], pixel_size_um: float | None = None) -> None:
-    """Write a grey picture in its own type; it appears under its name only when it is complete.
+    """Write a picture in its own type; it appears under its name only when it is complete.
 
     Parameters
     ----------
     path : Path
         ``.tif``, ``.png`` (8 and 16 bit) or ``.jpg`` (8 bit).
-    pixels : ndarray, shape (h, w)
-        uint8, uint16 or float32; in a TIFF other integers and floats too.
+    pixels : ndarray, shape (h, w) or (h, w, samples)
+        Two samples are grey and alpha, three red, green and blue, four have alpha besides. uint8, uint16 or float32; in
+        a TIFF other integers and floats too.
     pixel_size_um : float or None
         Kept as the resolution of a TIFF.
 
@@ -43,19 +46,24 @@ def write_image(path: Path, pixels: NDArray[Any], pixel_size_um: float | None = 
     """
     require_format(path, pixels.dtype)
     if path.suffix.lower() in TIFF_SUFFIXES:
-        write_pages(path, [(pixels, PageTags.of_scale(pixel_size_um))], pixels.nbytes)
+        samples = 1 if pixels.ndim == 2 else pixels.shape[2]
+        tags = replace(PageTags.of_scale(pixel_size_um), colour=samples in (3, 4), alpha=samples in (2, 4))
+        write_pages(path, [(pixels, tags)], pixels.nbytes)
         return
     with atomic_path(path) as temporary:
-        Image.fromarray(pixels).save(temporary, quality=_JPEG_QUALITY)  # PNG takes no notice of it
+        if pixels.ndim == 3 and pixels.dtype == np.uint16:  # Pillow has no colour of 16 bits
+            temporary.write_bytes(imagecodecs.png_encode(pixels))
+        else:  # PNG takes no notice of the quality
+            Image.fromarray(pixels).save(temporary, quality=_JPEG_QUALITY, subsampling=0)
 
 
 def write_pages(path: Path, pages: Iterable[tuple[NDArray[Any], PageTags]], total_bytes: int) -> None:
-    """Write grey pictures as the pages of one TIFF; it appears under its name only when it is complete.
+    """Write pictures as the pages of one TIFF; it appears under its name only when it is complete.
 
     Parameters
     ----------
     path : Path
-    pages : iterable of (ndarray of shape (h, w), PageTags)
+    pages : iterable of (ndarray of shape (h, w) or (h, w, samples), PageTags)
         Pixels of each, and what is said of them; taken one at a time.
     total_bytes : int
         Of the pixels of all pages, which decides on the kind of TIFF.
@@ -67,15 +75,25 @@ def write_pages(path: Path, pages: Iterable[tuple[NDArray[Any], PageTags]], tota
     """
     with atomic_path(path) as temporary, tifffile.TiffWriter(temporary, bigtiff=total_bytes > _LARGEST_TIFF) as tiff:
         for pixels, tags in pages:
+            several: dict[str, Any] = {"planarconfig": "contig"} if pixels.ndim == 3 else {}
+            if pixels.ndim == 3:
+                several["extrasamples"] = _extra(pixels, tags)
             scale: dict[str, Any] = {"resolution": tags.resolution, "resolutionunit": tags.unit}
             tiff.write(
                 pixels,
-                photometric="minisblack",
+                photometric="rgb" if tags.colour else "minisblack",
+                **several,
                 metadata=None,  # without it, tifffile and others take pages of one size for a stack
                 description=tags.description or None,
                 extratags=[(*tag, True) for tag in tags.vendor],
                 **(scale if tags.resolution else {}),
             )
+
+
+def _extra(pixels: NDArray[Any], tags: PageTags) -> list[str]:
+    """Return what the samples beyond grey, or beyond red, green and blue, are."""
+    more = pixels.shape[2] - (3 if tags.colour else 1)
+    return ["unspecified"] * (more - tags.alpha) + ["unassalpha"] * tags.alpha
 
 
 def require_format(path: Path, dtype: np.dtype[Any], pages: int = 1) -> None:

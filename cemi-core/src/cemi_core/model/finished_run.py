@@ -51,6 +51,11 @@ class FinishedRun:
         Where the frames lie; its frames are those of ``frames``, in the same order.
     mosaic : Mosaic or None
         The picture. Only small boxes and coarse levels of it are read.
+    channels : mapping of str to Mosaic
+        The mosaic of each channel, opened when it is asked for; empty for plain grey.
+    main_channel : str
+        The channel that ``mosaic`` shows, on which the frames were matched; empty where that is the luminance of
+        colour, or plain grey.
     grid : Grid, FrameGrid or None
         Cells of the maps; without it the maps are drawn in rows and columns.
     results : sequence of Result
@@ -85,6 +90,8 @@ class FinishedRun:
     dropped: Sequence[DroppedFrame] = ()
     layout: Layout | None = None
     mosaic: Mosaic | None = None
+    channels: Mapping[str, Mosaic] = field(default_factory=dict)
+    main_channel: str = ""
     grid: Cells | None = None
     results: Sequence[Result] = ()
     profiles: Sequence[Profile] = ()

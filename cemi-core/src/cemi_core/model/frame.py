@@ -36,6 +36,8 @@ class Frame:
         Edge of a pixel in micrometres.
     channels : tuple of str
         Names of its channels (``("red", "green", "blue")``, ``("BSE", "SE")``); empty for plain grey.
+    main_channel : str
+        The channel that ``FrameSource.read`` gives; empty where that is a mixture of them, as the luminance of colour.
     conditions : tuple of (str, str)
         What is known about how it was taken, name and value as text: ``(("dose", "12"), ("class", "annealed"))``.
     """
@@ -50,6 +52,7 @@ class Frame:
     pixel_size_um: float | None = None
     channels: tuple[str, ...] = ()
     conditions: tuple[tuple[str, str], ...] = ()
+    main_channel: str = ""
 
     @property
     def known_conditions(self) -> dict[str, str]:

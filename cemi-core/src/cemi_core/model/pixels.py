@@ -25,6 +25,11 @@ def to_grey(pixels: NDArray[Any]) -> NDArray[Any]:
     return np.rint(luminance).astype(pixels.dtype) if pixels.dtype.kind == "u" else luminance.astype(pixels.dtype)
 
 
+def luminance(planes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the luminance (h, w) of red, green and blue (3, h, w, or more: the first three count), ITU-R BT.601."""
+    return np.tensordot(_LUMINANCE, planes[:3], axes=1).astype(np.float32, copy=False)
+
+
 def is_grey(pixels: NDArray[Any]) -> bool:
     """Return whether all colour channels of an image (h, w[, channels]) are equal."""
     if pixels.ndim == 2 or pixels.shape[2] < 3:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -14,7 +15,7 @@ from cemi_core.model.abilities import AnalyzerAbilities, DenoiserAbilities, Sour
 from cemi_core.model.executor import SerialExecutor
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import Layout, PairShift
-from cemi_core.model.mosaic import Box, Patch
+from cemi_core.model.mosaic import Box, Mosaic, Patch
 from cemi_core.model.progress import Progress, silent
 from cemi_core.model.result import Measurement, Profile, PropertyTable, Relation, Result
 
@@ -282,6 +283,15 @@ class Explains(Protocol):
 
     def explain(self, block: NDArray[np.float32], info: BlockInfo) -> NDArray[np.uint8]:
         """Return an image of the cell itself, uint8 (h, w) or (h, w, 3), that shows what was measured there."""
+        ...
+
+
+@runtime_checkable
+class ExportsChannels(Protocol):
+    """An exporter whose format holds several channels."""
+
+    def export_channels(self, channels: Mapping[str, Mosaic], path: Path, progress: Callable[[int, int], None]) -> None:
+        """Write mosaics of one shape and pixel size as the channels of one image, with their names, in their order."""
         ...
 
 

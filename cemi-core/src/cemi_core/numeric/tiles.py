@@ -27,6 +27,7 @@ def denoise_box(
     pixel_size_um: float | None = None,
     read_valid: Callable[[Box], NDArray[np.bool_]] | None = None,
     peak: float | None = None,
+    channels: tuple[str, ...] = (),
 ) -> NDArray[np.float32]:
     """Return ``box`` of a picture denoised, reading a halo around it where the picture has one.
 
@@ -37,7 +38,7 @@ def denoise_box(
     ----------
     denoiser : Denoiser
     read : callable
-        ``read(box) -> (h, w) float32`` for any box inside the picture.
+        ``read(box) -> (h, w) float32`` for any box inside the picture, or (channels, h, w), which go in at once.
     box : Box
     shape : tuple of int
         (height, width) of the picture.
@@ -46,6 +47,8 @@ def denoise_box(
         ``read_valid(box) -> (h, w) bool``, where the picture was imaged; everywhere without it.
     peak : float, optional
         The brightest grey level of the whole picture.
+    channels : tuple of str
+        Names of the channels, or of the one that it is; handed on as ``info.channels``.
 
     Raises
     ------
@@ -58,11 +61,14 @@ def denoise_box(
         slice(box.x - outer.x, box.x - outer.x + box.width),
     )
     block = read(outer)
-    finite = np.isfinite(block)
-    valid = finite if read_valid is None else finite & read_valid(outer)
+    planes = block if block.ndim == 3 else block[None]
+    finite = np.isfinite(planes)
+    valid: NDArray[np.bool_] = np.logical_and.reduce(finite, axis=0)
+    if read_valid is not None:
+        valid &= read_valid(outer)
     if not valid.all():
-        mean = block[valid].mean(dtype=np.float64) if valid.any() else 0.0
-        block = np.where(valid, block, np.float32(mean))
+        mean = [np.float32(plane[valid].mean(dtype=np.float64) if valid.any() else 0.0) for plane in planes]
+        planes = np.where(valid, planes, np.array(mean, np.float32)[:, None, None])
     info = BlockInfo(
         pixel_size_um=pixel_size_um,
         core=core,
@@ -70,14 +76,17 @@ def denoise_box(
         box=box,
         peak=peak,
         image_shape=shape,
+        channels=channels,
     )
-    denoised = np.asarray(denoiser(block[None], info))
-    if denoised.shape != (1, *block.shape):
-        raise PluginError(f"{owner_of(denoiser)} made {denoised.shape} of a block of {(1, *block.shape)}")
-    inner: NDArray[np.float32] = denoised[0][core].astype(np.float32, copy=False)
-    if not np.isfinite(inner[valid[core]]).all():
+    denoised = np.asarray(denoiser(planes, info))
+    if denoised.shape != planes.shape:
+        raise PluginError(f"{owner_of(denoiser)} made {denoised.shape} of a block of {planes.shape}")
+    inner: NDArray[np.float32] = denoised[:, *core].astype(np.float32, copy=False)
+    if not np.isfinite(inner[:, valid[core]]).all():
         raise PluginError(f"{owner_of(denoiser)} made pixels that are no numbers, in the block at {box}")
-    return inner if finite[core].all() else np.where(finite[core], inner, np.float32(np.nan))
+    numbers = finite[:, *core]
+    inner = inner if numbers.all() else np.where(numbers, inner, np.float32(np.nan))
+    return inner if block.ndim == 3 else inner[0]
 
 
 def denoise_image(
@@ -86,6 +95,7 @@ def denoise_image(
     pixel_size_um: float | None = None,
     tile_px: int = TILE_PX,
     stored: Callable[[NDArray[np.float32]], NDArray[Any]] | None = None,
+    channels: tuple[str, ...] = (),
 ) -> NDArray[Any]:
     """Return a whole picture (h, w) denoised, tile by tile where it is larger than ``tile_px``.
 
@@ -93,21 +103,25 @@ def denoise_image(
     ----------
     denoiser : Denoiser
     image : ndarray of float32, shape (h, w)
+        Or (channels, h, w), which go in at once, for a denoiser with the ability ``takes_channels``.
     pixel_size_um : float, optional
     tile_px : int
     stored : callable, optional
         Brings each tile to another type of pixels, so that the result is never whole in float32; by default it is.
+    channels : tuple of str
+        Names of the channels, or of the one that it is.
     """
     stored = stored or (lambda part: part)
-    shape = image.shape[0], image.shape[1]
+    shape = image.shape[-2], image.shape[-1]
     whole = Box(0, 0, *shape)
     denoised = partial(
         denoise_box,
         denoiser,
-        lambda box: image[box.slices],
+        lambda box: image[..., *box.slices],
         shape=shape,
         pixel_size_um=pixel_size_um,
         peak=peak_of(image),
+        channels=channels,
     )
     if max(shape) <= tile_px:
         return stored(denoised(box=whole))
@@ -116,8 +130,8 @@ def denoise_image(
         end_if_stopped()
         part = stored(denoised(box=box))
         if result is None:
-            result = np.empty(shape, part.dtype)
-        result[box.slices] = part
+            result = np.empty(image.shape, part.dtype)
+        result[..., *box.slices] = part
     assert result is not None
     return result
 

@@ -196,11 +196,15 @@ class ExporterPlugin(Plugin["Exporter"]):
     takes : {"mosaic", "objects", "layer"}
         What it writes, and how it is called: ``export(mosaic, path, progress)``, ``export(objects, path, mosaic,
         progress)``, or ``export(layer, spec, path, mosaic, progress)`` with the layer and its `LayerSpec`.
+    channels : {"one", "several", "colour"}
+        What a file of the format holds: one mosaic, any number of channels, or one mosaic or red, green and blue. Where
+        it is more than one, the exporter is an `cemi_core.model.stages.ExportsChannels` too.
     """
 
     stage: ClassVar[str] = "export"
     suffix: str = ""
     takes: Literal["mosaic", "objects", "layer"] = "mosaic"
+    channels: Literal["one", "several", "colour"] = "one"
 
 
 @dataclass(frozen=True)

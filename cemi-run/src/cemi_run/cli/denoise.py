@@ -63,8 +63,8 @@ def denoise(
 ) -> int:
     """Write each of IMAGES denoised into a folder under its own name, with its own size, type of pixels and pages.
 
-    Colour becomes grey. With --against HD the images are compared with better ones of the same fields, which must be
-    registered to them.
+    Colour stays colour: each channel is denoised. With --against HD the images are compared with better ones of the
+    same fields, which must be registered to them.
     """
     from tempfile import TemporaryDirectory
 
@@ -99,7 +99,8 @@ def denoise(
             out.mkdir(parents=True, exist_ok=True)
             aside = TemporaryDirectory(prefix=PARTIAL, dir=out)
         with aside, open_executor(machine.kind, machine.workers, machine.scheduler) as executor:
-            task = FilesTask(denoiser, source, out, Path(aside.name), better)
+            together = choice.plugin.description.abilities_of(choice.settings).takes_channels
+            task = FilesTask(denoiser, source, out, Path(aside.name), better, together)
             done = list(denoise_files(task, Workers(executor, machine, progress), f"denoising with {use}"))
     answer = _answer(done, source, metrics_left_out, against is not None)
     if as_json:
@@ -125,11 +126,14 @@ def _require_no_overlaps(choice: Choice[DenoiserPlugin]) -> None:
 
 def _what_changes(source: ImagesSource) -> list[str]:
     """Return a sentence for each thing in which the files that are written differ from those that came."""
-    colour = [still.name for still in source.stills if still.header.colour]
+    indexed = [still.name for still in source.stills if still.header.indexed]
+    printed = [still.name for still in source.stills if still.header.model == "cmyk"]
     one_bit = [still.name for still in source.stills if still.header.stored.kind == "b"]
     sentences = []
-    if colour:
-        sentences.append(f"stored in colour, written as grey (one channel, their luminance): {_some(colour)}")
+    if indexed:
+        sentences.append(f"stored with a palette of colours, written as red, green and blue: {_some(indexed)}")
+    if printed:
+        sentences.append(f"stored in printing colours (CMYK), written as red, green and blue: {_some(printed)}")
     if one_bit:
         sentences.append(f"stored with 1 bit, written with 8: {_some(one_bit)}")
     return sentences

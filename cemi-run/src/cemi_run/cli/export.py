@@ -12,6 +12,7 @@ import click
 from cemi_run.cli.options import messages, parse_settings, quiet_option, set_option
 
 if TYPE_CHECKING:
+    from cemi_core.plugins.types import ExporterPlugin
     from cemi_run.engine.folder import RunFolder
     from cemi_run.recipe.check import Choice
 
@@ -28,6 +29,12 @@ Found = TypeVar("Found")
 @click.option(
     "--layer", metavar="NAME", help="Which layer of the run, for a format of layers; by default the only one."
 )
+@click.option(
+    "--channel",
+    metavar="NAME",
+    help="One channel of the mosaic, 'main' for the one that was matched, or 'all' (by default, where the format holds "
+    "them).",
+)
 @set_option("A setting of the format.")
 @quiet_option
 def export(
@@ -36,23 +43,29 @@ def export(
     out: Path | None,
     objects: str | None,
     layer: str | None,
+    channel: str | None,
     overrides: tuple[str, ...],
     quiet: bool,
 ) -> None:
-    """Export the mosaic, the objects or a layer of a run, or a mosaic file, to another format."""
+    """Export the mosaic, the objects or a layer of a run, or a mosaic file, to another format.
+
+    A mosaic with channels is written with all of them into OME-TIFF and OME-Zarr, and in colour into a PNG where they
+    are red, green and blue; other formats get the channel that was matched.
+    """
     from cemi_core.errors import UsageError
     from cemi_core.model.stages import Runtime
     from cemi_core.plugins.manager import make, registry
     from cemi_run.engine.folder import RunFolder
     from cemi_run.engine.progress import shown_progress
     from cemi_run.recipe.check import choose
-    from cemi_run.store.protocol import open_mosaic
 
     choice = choose("export", target, parse_settings(overrides), registry(), "--to")
     takes = choice.plugin.description.takes
     for option, value in (("objects", objects), ("layer", layer)):
         if value is not None and takes != option:
             raise UsageError(f"--{option}: the format '{target}' takes the {takes} of a run; leave the option out")
+    if channel is not None and takes != "mosaic":
+        raise UsageError(f"--channel: the format '{target}' takes the {takes} of a run; leave the option out")
     is_mosaic = run.is_file() or run.name.endswith(".zarr")
     exporter = make(choice.plugin, choice.settings, Runtime())
     if takes != "mosaic":
@@ -67,9 +80,58 @@ def export(
     out = out or path.with_name(stem + choice.plugin.description.suffix)
     if out.resolve() == path.resolve():
         raise UsageError(f"{out} is the mosaic itself; choose another --out")
-    with messages(quiet), shown_progress(quiet) as progress, open_mosaic(path) as mosaic:
-        exporter(mosaic, out, lambda done, total: progress(f"exporting to {target}", done, total))
+    with messages(quiet), shown_progress(quiet) as progress:
+        shown = partial(progress, f"exporting to {target}")
+        note = _export_mosaic(exporter, choice, path, channel, out, shown)
     click.echo(out)
+    if note:
+        click.echo(note, err=True)
+
+
+def _export_mosaic(
+    exporter: Any, choice: Choice[ExporterPlugin], mosaic: Path, channel: str | None, out: Path, shown: Any
+) -> str:
+    """Export all channels of a mosaic, or one of them; return what is to be said of those that are left out."""
+    from cemi_core.errors import PluginError
+    from cemi_core.model.stages import ExportsChannels
+    from cemi_core.plugins.types import owner_of
+    from cemi_run.store.channels import ChannelMosaics, channel_paths, path_of_channel
+    from cemi_run.store.protocol import open_mosaic
+
+    found = channel_paths(mosaic)
+    if _several(choice, tuple(found.paths), channel):
+        if not isinstance(exporter, ExportsChannels):
+            raise PluginError(f"{owner_of(exporter)} declares that it holds channels, and has no export_channels")
+        with ChannelMosaics(found.paths) as mosaics:
+            exporter.export_channels(mosaics, out, shown)
+        return ""
+    wanted = "" if channel in (None, "main", "all") else str(channel)
+    with open_mosaic(path_of_channel(mosaic, wanted, "--channel")) as one:
+        exporter(one, out, shown)
+    if channel is not None or not found.paths:
+        return ""
+    return f"It holds {found.main or 'the luminance'}; --channel NAME exports another of {', '.join(found.paths)}."
+
+
+def _several(choice: Choice[ExporterPlugin], names: tuple[str, ...], channel: str | None) -> bool:
+    """Return whether all channels go into one file.
+
+    Raises
+    ------
+    UsageError
+        That is asked for, and the format does not hold them.
+    """
+    from cemi_core.errors import UsageError
+    from cemi_core.model.channels import COLOUR
+
+    held = choice.plugin.description.channels
+    fits = bool(names) and (held == "several" or (held == "colour" and names == COLOUR))
+    if channel == "all" and names and not fits:
+        raise UsageError(
+            f"--channel all: {choice.name} does not hold the channels {', '.join(names)} in one file; export them one "
+            "by one, or to ome-tiff or ome-zarr"
+        )
+    return fits and channel in (None, "all")
 
 
 def _export_found(

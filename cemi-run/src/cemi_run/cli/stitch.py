@@ -27,6 +27,7 @@ from cemi_run.cli.options import (
 @click.option("--layout", "layout_path", type=click.Path(path_type=Path), help="CSV table of the places found.")
 @click.option("--quality", type=click.Path(path_type=Path), help="JSON table on how good the stitching is.")
 @click.option("--positions", type=click.Path(path_type=Path), help="CSV table file,y_px,x_px of rough places.")
+@click.option("--match-channel", default="", metavar="NAME", help="Channel that is matched (--set channels=[BSE,SE]).")
 @click.option(
     "--follow",
     type=click.Path(path_type=Path),
@@ -43,6 +44,7 @@ def stitch(
     layout_path: Path | None,
     quality: Path | None,
     positions: Path | None,
+    match_channel: str,
     follow: Path | None,
     idle: float | None,
     use: str,
@@ -54,7 +56,7 @@ def stitch(
     """Stitch overlapping IMAGES (files, folders or patterns) into one mosaic.
 
     A stitcher that averages frames (--set blend=average) also writes how many made each pixel, beside the mosaic
-    (NAME-looks.h5).
+    (NAME-looks.h5). Further channels, such as those of colour, become mosaics in a folder beside it (NAME-channels/).
 
     With --follow DIR the images are placed while they appear; an overview beside the mosaic (NAME-overview.png) and the
     table of --layout are refreshed.
@@ -79,7 +81,8 @@ def stitch(
     from cemi_run.steps.frames import keep_frames
     from cemi_run.steps.place import placed
     from cemi_run.steps.quality import judged, write_quality_json
-    from cemi_run.steps.render import Blender, write_mosaic
+    from cemi_run.steps.render import Blender, write_channels, write_mosaic
+    from cemi_run.store.channels import channel_paths
     from cemi_run.store.frames import StoredFrames
 
     terminated_like_interrupted()
@@ -91,7 +94,9 @@ def stitch(
     if out.name.endswith(".h5") and not shares_memory(machine.kind):
         raise UsageError(f"--executor {machine.kind} writes from several processes: name --out with .ome.zarr")
     more = {"positions": str(positions)} if positions else {}
-    source_choice, choice = choose_with_source("stitch", use, images, parse_settings(overrides), more)
+    settings = parse_settings(overrides)
+    match_channel = match_channel or str(settings.pop("match_channel", ""))
+    source_choice, choice = choose_with_source("stitch", use, images, settings, more)
     abilities = choice.plugin.description.abilities_of(choice.settings)
     looks = _looks_path(out) if abilities.counts_frames else None
     _require_places([out, *([looks] if looks else [])], (layout_path, quality), set(input_paths(source_choice)))
@@ -112,10 +117,12 @@ def stitch(
         # Read once, as a run does: damaged images are dropped before the long work, and reading again is fast.
         context = Context(executor, machine, progress, RunFolder(Path(aside)), key="stitch")
         context.folder.inner.mkdir()
-        frames = StoredFrames(keep_frames(source_choice, context).outputs[0])
+        wanted = {"--match-channel": match_channel} if match_channel else {}
+        frames = StoredFrames(keep_frames(source_choice, context, wanted).outputs[0], match_channel)
         place_context = PlaceContext(executor, progress)
         layout = placed(stitcher, frames, place_context)
         write_mosaic(blender, layout, frames, out, context, looks)
+        channel_notes = write_channels(blender, layout, frames, out, context)[1]
         if quality is not None:
             judging = with_ability(stitcher, JudgesLayout, choice.plugin, "judges")
             write_quality_json(quality, choice.name, judged(judging, frames, layout, place_context))
@@ -123,11 +130,13 @@ def stitch(
     if layout_path is not None:
         with atomic_path(layout_path) as temporary:
             write_layout_csv(temporary, layout, names)
+    channels = channel_paths(out).further
     height, width = layout.mosaic_shape
     residuals = layout.residual_px[np.isfinite(layout.residual_px)]
     answer = {
         "mosaic": str(out),
         "looks": str(looks) if looks else None,
+        "channels": {name: str(path) for name, path in channels.items()},
         "height_px": height,
         "width_px": width,
         "frames": len(layout),
@@ -137,7 +146,7 @@ def stitch(
         "pairs_kept": sum(pair.kept for pair in layout.pairs),
         "pairs_rejected": sum(not pair.kept for pair in layout.pairs),
         "median_residual_px": float(np.median(residuals)) if len(residuals) else None,
-        "notes": list(layout.notes),
+        "notes": [*layout.notes, *channel_notes],
     }
     if as_json:
         click.echo(json.dumps(answer))
@@ -145,6 +154,8 @@ def stitch(
     click.echo(f"{out}: {height} x {width} px from {len(layout)} frames")
     if looks is not None:
         click.echo(f"{looks}: how many frames made each pixel")
+    for name, path in channels.items():
+        click.echo(f"{path}: channel {name}")
     if abilities.stands_alone:
         click.echo("each image stands alone: nothing was matched or joined")
         return
@@ -154,7 +165,7 @@ def stitch(
         f"{answer['pairs_kept']} pairs kept, {answer['pairs_rejected']} rejected, {said}, "
         f"{answer['components']} component(s), {answer['placed_by_prior']} frame(s) placed by the prior"
     )
-    for note in layout.notes:
+    for note in (*layout.notes, *channel_notes):
         click.echo(note, err=True)
 
 

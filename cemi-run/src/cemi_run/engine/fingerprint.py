@@ -30,9 +30,20 @@ def input_paths(choice: Choice[Any]) -> Iterator[Path]:
     """Yield every file that the path settings of a plugin name: files, folders (what lies in them) and globs."""
     for name in sorted(path_fields(type(choice.settings))):
         value = getattr(choice.settings, name)
-        for text in value if isinstance(value, list | tuple) else [value]:
-            if text is not None:
-                yield from _files(str(text))
+        for text in _texts(value):
+            yield from _files(text)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield every path in a setting: a text, a list of them, or names with either."""
+    if isinstance(value, dict):
+        for of_one in value.values():
+            yield from _texts(of_one)
+    elif isinstance(value, list | tuple):
+        for of_one in value:
+            yield from _texts(of_one)
+    elif value is not None:
+        yield str(value)
 
 
 def weights_paths(choice: Choice[Any], weights_dir: str | None) -> Iterator[Path]:

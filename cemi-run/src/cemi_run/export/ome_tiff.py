@@ -6,7 +6,7 @@ The levels are SubIFDs of the first page, as the OME-TIFF specification asks for
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,10 +18,11 @@ from pydantic import Field
 
 import cemi_core
 from cemi_core.files.atomic import atomic_path
+from cemi_core.model.frame import from_unit_range
 from cemi_core.model.mosaic import Box, Mosaic
 from cemi_core.model.settings import Settings
 from cemi_core.model.stages import Runtime
-from cemi_run.export.pixels import Progress, no_progress, read_stored
+from cemi_run.export.pixels import Progress, common_type, no_progress
 
 _TILE_PX = 512
 
@@ -55,20 +56,35 @@ class OmeTiffExporter:
         StorageError
             The disk is full.
         """
-        total = sum(len(_tiles(shape)) for shape in mosaic.level_shapes)
-        count = _Count(progress or no_progress, total)
+        self._write([mosaic], {"axes": "YX", "Name": "mosaic"}, path, progress or no_progress)
+
+    def export_channels(self, channels: Mapping[str, Mosaic], path: Path, progress: Progress) -> None:
+        """Write mosaics of one shape as the channels of one image, with their names, in a type that holds all of them.
+
+        Raises
+        ------
+        StorageError
+            The disk is full.
+        """
+        about = {"axes": "CYX", "Name": "mosaic", "Channel": {"Name": list(channels)}}
+        self._write(list(channels.values()), about, path, progress)
+
+    def _write(self, mosaics: Sequence[Mosaic], about: dict[str, Any], path: Path, progress: Progress) -> None:
+        first = mosaics[0]
+        pixels = common_type(mosaics)
+        count = _Count(progress, len(mosaics) * sum(len(_tiles(shape)) for shape in first.level_shapes))
         with atomic_path(path) as temporary, tifffile.TiffWriter(temporary, bigtiff=True, ome=True) as file:
-            for level, shape in enumerate(mosaic.level_shapes):
+            for level, shape in enumerate(first.level_shapes):
                 file.write(
-                    _stored_tiles(mosaic, level, count),
-                    shape=shape,
-                    dtype=mosaic.dtype,
+                    _stored_tiles(mosaics, pixels, level, count),
+                    shape=(len(mosaics), *shape) if "C" in about["axes"] else shape,
+                    dtype=pixels[0],
                     tile=(_TILE_PX, _TILE_PX),
                     photometric="minisblack",
                     compression=None if self.compression == "none" else self.compression,
                     maxworkers=1,
                     software=f"cemi-core {cemi_core.__version__}",
-                    **_page_options(mosaic, level),
+                    **_page_options(first, level, about),
                 )
 
 
@@ -77,10 +93,10 @@ def make(settings: OmeTiffSettings, runtime: Runtime) -> OmeTiffExporter:
     return OmeTiffExporter(settings.compression)
 
 
-def _page_options(mosaic: Mosaic, level: int) -> dict[str, Any]:
+def _page_options(mosaic: Mosaic, level: int, about: dict[str, Any]) -> dict[str, Any]:
     options: dict[str, Any] = {"metadata": None, "subfiletype": 1}
     if level == 0:
-        options = {"metadata": {"axes": "YX", "Name": "mosaic"}, "subifds": len(mosaic.level_shapes) - 1}
+        options = {"metadata": dict(about), "subifds": len(mosaic.level_shapes) - 1}
     if mosaic.pixel_size_um is not None:
         per_cm = 1e4 / (mosaic.pixel_size_um * 2**level)
         options |= {"resolution": (per_cm, per_cm), "resolutionunit": "CENTIMETER"}
@@ -106,10 +122,13 @@ def _tiles(shape: tuple[int, int]) -> list[Box]:
     return list(Box(0, 0, *shape).tiles(_TILE_PX, _TILE_PX))
 
 
-def _stored_tiles(mosaic: Mosaic, level: int, count: _Count) -> Iterator[NDArray[Any]]:
-    """Yield the tiles of a level row by row, each of the full tile size."""
-    for box in _tiles(mosaic.level_shapes[level]):
-        tile = np.zeros((_TILE_PX, _TILE_PX), mosaic.dtype)
-        tile[: box.height, : box.width] = read_stored(mosaic, box, level)
-        count.one_more()
-        yield tile
+def _stored_tiles(
+    mosaics: Sequence[Mosaic], pixels: tuple[np.dtype[Any], tuple[float, float]], level: int, count: _Count
+) -> Iterator[NDArray[Any]]:
+    """Yield the tiles of a level, channel by channel and row by row, each of the full tile size."""
+    for mosaic in mosaics:
+        for box in _tiles(mosaic.level_shapes[level]):
+            tile = np.zeros((_TILE_PX, _TILE_PX), pixels[0])
+            tile[: box.height, : box.width] = from_unit_range(mosaic.read(box, level), *pixels)
+            count.one_more()
+            yield tile

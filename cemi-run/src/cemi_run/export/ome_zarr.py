@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from cemi_core.files.atomic import atomic_path
 from cemi_core.model.mosaic import Box, Mosaic
 from cemi_core.model.settings import Settings
 from cemi_core.model.stages import Runtime
+from cemi_run.export.channel_image import write_channel_image
 from cemi_run.export.pixels import Progress, no_progress
 from cemi_run.store.ome_zarr import OmeZarrMosaic
 from cemi_run.store.pyramid import build_pyramid
@@ -47,6 +49,20 @@ class OmeZarrExporter:
                 copy.write(box, image)
                 show(number + 1, total)
             build_pyramid(copy, progress=lambda done, all_: show(len(boxes) + len(boxes) * done // all_, total))
+
+    def export_channels(self, channels: Mapping[str, Mosaic], path: Path, progress: Progress) -> None:
+        """Write mosaics of one shape as the channels of one image (c, y, x), with their names; 0 was not imaged.
+
+        Raises
+        ------
+        InputError
+            ``path`` is a folder that is no image of CEMI.
+        StorageError
+            The disk is full.
+        """
+        if path.suffix != ".zarr":
+            raise UsageError(f"'{path.name}': an OME-Zarr folder is named .ome.zarr, so that programs know it")
+        write_channel_image(path, channels, progress)
 
 
 def make(settings: Settings, runtime: Runtime) -> OmeZarrExporter:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 import numpy as np
@@ -26,6 +26,22 @@ def no_progress(done: int, total: int) -> None:
 def read_stored(mosaic: Mosaic, box: Box, level: int) -> NDArray[Any]:
     """Return ``box`` in the mosaic's own type, exactly as it is stored if that is an integer type."""
     return from_unit_range(mosaic.read(box, level), mosaic.dtype, mosaic.float_range)
+
+
+def common_type(mosaics: Iterable[Mosaic]) -> tuple[np.dtype[Any], tuple[float, float]]:
+    """Return a type that holds the pixels of all mosaics, and the float values that are 0 and 1 of it.
+
+    Their own, where they have one in common; uint16 for uint8 and uint16 (255 becomes 65535, without loss); float32 in
+    [0, 1] else.
+    """
+    kinds = {
+        (mosaic.dtype, tuple(mosaic.float_range) if mosaic.dtype.kind == "f" else (0.0, 1.0)) for mosaic in mosaics
+    }
+    if len(kinds) == 1:
+        dtype, (low, high) = kinds.pop()
+        return dtype, (low, high)
+    whole = all(dtype.kind == "u" for dtype, _ in kinds)
+    return np.dtype(np.uint16 if whole else np.float32), (0.0, 1.0)
 
 
 def grey_range(mosaic: Mosaic, contrast: Contrast) -> tuple[float, float]:

@@ -18,12 +18,14 @@ def cemi_exporters() -> Iterable[ExporterPlugin]:
         factory="cemi_run.export.ome_tiff:make",
         settings="cemi_run.export.ome_tiff:OmeTiffSettings",
         suffix=".ome.tif",
+        channels="several",
     )
     yield ExporterPlugin(
         "ome-zarr",
         "An OME-Zarr 0.5 folder, for napari, web viewers and programs that read in parallel.",
         factory="cemi_run.export.ome_zarr:make",
         suffix=".ome.zarr",
+        channels="several",
     )
     yield ExporterPlugin(
         "dzi",
@@ -38,6 +40,7 @@ def cemi_exporters() -> Iterable[ExporterPlugin]:
         factory="cemi_run.export.png:make",
         settings="cemi_run.export.png:PngSettings",
         suffix=".png",
+        channels="colour",
     )
     yield ExporterPlugin(
         "csv",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 
 from cemi_core.errors import InputError, UsageError
 from cemi_core.files.atomic import storage_errors
+from cemi_core.images.read_image import ImageHeader, as_read
 from cemi_core.images.tiff_tags import PageTags, read_page_tags
 from cemi_core.images.write_image import TIFF_SUFFIXES, require_format, write_image, write_pages
-from cemi_core.model.frame import from_unit_range
+from cemi_core.model.channels import COLOUR
+from cemi_core.model.frame import from_unit_range, to_unit_range
+from cemi_core.model.pixels import is_grey, luminance
 from cemi_core.model.stages import Denoiser
 from cemi_core.numeric.tiles import denoise_image
 from cemi_run.engine.executors import spread
@@ -71,6 +74,8 @@ class FilesTask:
         An empty folder for pages that wait for the others of their file; it must outlive the workers.
     against : Against, optional
         Better pictures of the same fields, to compare with.
+    together : bool
+        The denoiser wants all channels of a picture at once.
     """
 
     denoiser: Denoiser
@@ -78,6 +83,7 @@ class FilesTask:
     out: Path
     aside: Path
     against: Against | None = None
+    together: bool = False
 
     def page(self, index: int) -> Path:
         """Return where one page waits."""
@@ -87,8 +93,9 @@ class FilesTask:
 def denoise_files(task: FilesTask, workers: Workers, label: str) -> Iterator[DenoisedFile]:
     """Denoise every file of a source into a folder, and yield what became of each as soon as it is known.
 
-    A file with several pages becomes one file with as many. Pixels keep the type that they have in the file; 1-bit
-    pictures become 8-bit ones.
+    A file with several pages becomes one file with as many, and colour stays colour: each channel is denoised (all at
+    once by a denoiser that takes them so), and alpha is written as it came. Pixels keep the type that they have in the
+    file; 1-bit pictures become 8-bit ones.
 
     Parameters
     ----------
@@ -154,8 +161,10 @@ def _denoise_one(task: FilesTask, index: int) -> _Picture:
     """Denoise one picture, write it (or put it aside, if it is a page among others), and compare it."""
     source, still, frame = task.source, task.source.stills[index], task.source.frames[index]
     try:
-        raw = source.read(index)
-        if not np.isfinite(raw).any():
+        samples = still.read_samples()
+        greys, spare = _channels(samples, still.header)
+        raws = [to_unit_range(as_read(grey), source.float_ranges[index]) for grey in greys]
+        if not any(np.isfinite(raw).any() for raw in raws):
             return _Picture(failure="none of its pixels is a number")
         stored = partial(
             as_stored,
@@ -163,11 +172,10 @@ def _denoise_one(task: FilesTask, index: int) -> _Picture:
             read=still.header.dtype,
             float_range=source.float_ranges[index],
         )
-        if task.against is None:
-            pixels = denoise_image(task.denoiser, raw, frame.pixel_size_um, stored=stored)
-        else:
-            image = denoise_image(task.denoiser, raw, frame.pixel_size_um)
-            pixels = stored(image)
+        # pixels of a large picture are never whole in float32, unless they are to be compared
+        tile = stored if task.against is None else None
+        images = _denoised(task, raws, frame.pixel_size_um, tile)
+        pixels = _joined(images if tile is not None else [stored(image) for image in images], spare, still.header)
     except InputError as error:
         return _Picture(failure=str(error))
     target = task.out / still.path.name
@@ -181,9 +189,44 @@ def _denoise_one(task: FilesTask, index: int) -> _Picture:
     if task.against is None:
         return _Picture()
     try:
+        raw, image = (parts[0] if len(parts) == 1 else luminance(np.stack(parts)) for parts in (raws, images))
         return _Picture(comparison=task.against.compare(Path(frame.name).name, raw, image))
     except InputError as error:
         return _Picture(not_compared=str(error))
+
+
+def _channels(samples: NDArray[Any], header: ImageHeader) -> tuple[list[NDArray[Any]], NDArray[Any] | None]:
+    """Return the channels (h, w) of a picture that differ, and its alpha (h, w, 1) if it has any."""
+    if samples.ndim == 2:
+        return [samples], None
+    count = header.samples
+    alpha = samples[..., count:] if header.alpha else None
+    same = header.model != "signals" and is_grey(samples[..., :count])
+    return [np.ascontiguousarray(samples[..., n]) for n in range(1 if same else count)], alpha
+
+
+def _joined(channels: Sequence[NDArray[Any]], alpha: NDArray[Any] | None, header: ImageHeader) -> NDArray[Any]:
+    """Return channels as a picture with the samples that its file has: grey stored as colour stays so."""
+    if header.samples == 1 and alpha is None:
+        return channels[0]
+    parts = list(channels) * (header.samples if len(channels) == 1 else 1)
+    return np.concatenate([*(part[..., None] for part in parts), *([] if alpha is None else [alpha])], axis=-1)
+
+
+def _denoised(
+    task: FilesTask,
+    channels: Sequence[NDArray[np.float32]],
+    pixel_size_um: float | None,
+    stored: Callable[[NDArray[np.float32]], NDArray[Any]] | None,
+) -> list[NDArray[Any]]:
+    names: tuple[str, ...] = COLOUR if len(channels) == len(COLOUR) else ()
+    if task.together and len(channels) > 1:
+        names = names or tuple(f"channel{number + 1}" for number in range(len(channels)))
+        return list(denoise_image(task.denoiser, np.stack(channels), pixel_size_um, stored=stored, channels=names))
+    return [
+        denoise_image(task.denoiser, channel, pixel_size_um, stored=stored, channels=names[number : number + 1])
+        for number, channel in enumerate(channels)
+    ]
 
 
 def _tags(source: ImagesSource, index: int) -> PageTags:
@@ -191,7 +234,8 @@ def _tags(source: ImagesSource, index: int) -> PageTags:
     still, frame = source.stills[index], source.frames[index]
     header = still.header
     tags = read_page_tags(still.path, header.page)
-    if header.colour or header.stored.kind == "b" or still.shape != header.shape:  # channels, type or size differ
+    tags = replace(tags, colour=header.model in ("rgb", "cmyk"), alpha=header.alpha)
+    if header.indexed or header.stored.kind == "b" or still.shape != header.shape:  # channels, type or size differ
         tags = replace(tags, description=b"", vendor=())
     if frame.pixel_size_um is not None:  # microscopes leave the dots per inch of a screen in the tags for it
         scale = PageTags.of_scale(frame.pixel_size_um)

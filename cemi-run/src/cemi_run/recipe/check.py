@@ -45,11 +45,12 @@ Described = TypeVar("Described", bound=Plugin[Any], covariant=True)
 
 @dataclass(frozen=True)
 class Choice(Generic[Described]):
-    """A plugin that a recipe picks, with its checked settings."""
+    """A plugin that a recipe picks, with its checked settings, what it works on, and on which channel of it."""
 
     plugin: Registered[Described]
     settings: BaseModel
     on: str = ""
+    channel: str = ""
 
     @property
     def name(self) -> str:
@@ -203,7 +204,9 @@ def _check_choice(
     settings = validated(model, resolved, inside, tree, problems)
     if settings is None:
         return None, None
-    return Choice(plugin, settings, on=str(raw.get("on", ""))), {**raw, "use": name, "with": resolved}
+    channel = str(raw.get("match_channel" if stage == "stitch" else "channel") or "")
+    choice = Choice(plugin, settings, on=str(raw.get("on", "")), channel=channel)
+    return choice, {**raw, "use": name, "with": resolved}
 
 
 def _installed_report(registry: Plugins) -> Choice[ReportPlugin] | None:
@@ -343,7 +346,15 @@ def resolve_paths(
                 _resolve_path(v, tree.mark((*here, i)), problems) if isinstance(v, str) else v
                 for i, v in enumerate(value)
             ]
+        elif isinstance(value, dict):  # names, and the files of each
+            resolved[name] = {key: _resolve_all(v, (*here, key), tree, problems) for key, v in value.items()}
     return resolved
+
+
+def _resolve_all(value: Any, here: KeyPath, tree: Tree, problems: list[tuple[Mark, str]]) -> Any:
+    if isinstance(value, list):
+        return [_resolve_all(v, (*here, i), tree, problems) for i, v in enumerate(value)]
+    return _resolve_path(value, tree.mark(here), problems) if isinstance(value, str) else value
 
 
 def _resolve_path(text: str, mark: Mark, problems: list[tuple[Mark, str]]) -> str:

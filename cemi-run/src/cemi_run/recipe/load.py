@@ -7,10 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from cemi_core.errors import UsageError
-from cemi_run.recipe.schema import STAGE_OF_KEY, GridSpec, Recipe, RelateSpec, ReportSpec, UseDenoiser
+from cemi_run.recipe.schema import (
+    STAGE_OF_KEY,
+    GridSpec,
+    Recipe,
+    RelateSpec,
+    ReportSpec,
+    UseAnalyzer,
+    UseDenoiser,
+    UseStitcher,
+)
 from cemi_run.recipe.yaml_tree import KeyPath, Mark, Tree, parse_scalar, read_yaml
 
 _STAGE_KEYS = {key: set(UseDenoiser.model_fields) - {"with_"} | {"with"} for key in STAGE_OF_KEY}
+_STAGE_KEYS["stitch"] = set(UseStitcher.model_fields) - {"with_"} | {"with"}
+_STAGE_KEYS["analyze"] = set(UseAnalyzer.model_fields) - {"with_"} | {"with"}
 _STAGE_KEYS["relate"] = set(RelateSpec.model_fields) - {"with_"} | {"with"}
 _PLAIN_KEYS = {"grid": set(GridSpec.model_fields), "report": set(ReportSpec.model_fields)}
 

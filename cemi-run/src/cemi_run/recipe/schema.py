@@ -27,6 +27,20 @@ class UseDenoiser(Use):
     on: Literal["frames", "mosaic"] = Field("frames", description="What is denoised: the frames, or the mosaic.")
 
 
+class UseStitcher(Use):
+    """A stitcher, and which channel of the frames it matches."""
+
+    match_channel: str = Field(
+        "", description="Channel that is matched and shown in the mosaic; by default the first, or colour's luminance."
+    )
+
+
+class UseAnalyzer(Use):
+    """An analyzer, and which channel of the mosaic it measures."""
+
+    channel: str = Field("", description="Channel that is measured; by default the one that was matched.")
+
+
 class GridSpec(Settings):
     """The cells on which the mosaic is measured: rows and columns, or the edge of a square cell."""
 
@@ -93,13 +107,15 @@ class Recipe(Settings):
     recipe: Literal[1] = Field(description="Version of the recipe format.")
     source: Use = Field(description="Where the frames come from.")
     denoise: list[UseDenoiser] = Field(default_factory=list, description="Denoisers, applied in order.")
-    stitch: Use = Field(Use(use="kornia"), description="How frames are placed and joined.")
+    stitch: UseStitcher = Field(
+        UseStitcher(use="kornia", match_channel=""), description="How frames are placed and joined."
+    )
     grid: GridChoice | None = Field(
         None,
         description="Cells of the maps; by default about 500 px each. 'frames' makes one cell of each image, which is "
         "the default of images that stand alone.",
     )
-    analyze: list[Use] = Field(default_factory=list, description="What is measured on the mosaic.")
+    analyze: list[UseAnalyzer] = Field(default_factory=list, description="What is measured on the mosaic.")
     relate: RelateSpec | None = Field(None, description="A measured property or a condition to relate the results to.")
     report: ReportSpec = Field(ReportSpec(use="html", title=""), description="The report.")
 

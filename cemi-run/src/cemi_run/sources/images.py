@@ -18,6 +18,7 @@ from cemi_core.model.frame import DroppedFrame, Frame, GreyFrames, to_unit_range
 from cemi_core.model.pixels import common_range, finite_range
 from cemi_core.model.settings import PositiveLengthUm, Settings
 from cemi_core.model.stages import Runtime
+from cemi_run.sources.channels import Channels, StillChannels, channels_of, require_alone
 from cemi_run.sources.conditions import conditions_of
 from cemi_run.sources.positions import (
     GridHints,
@@ -30,7 +31,7 @@ from cemi_run.sources.positions import (
     name_fields,
     read_positions_csv,
 )
-from cemi_run.sources.stills import Crop, Still, notes_on_stills, open_stills
+from cemi_run.sources.stills import Crop, Still, open_stills
 
 
 class ImagesSettings(Settings):
@@ -79,6 +80,16 @@ class ImagesSettings(Settings):
     seconds_per_frame: float | None = Field(
         default=None, gt=0, description="Seconds between two images of a series: gives each the condition 'time_s'."
     )
+    channels: Channels = Field(
+        default="auto",
+        description="'auto' keeps the channels of colour; 'grey' its luminance alone; or names of the pages of each "
+        "file (or of the samples of its pixels), such as [BSE, SE]: each file is one frame then, matched on the first.",
+    )
+    more_channels: dict[str, str | list[str]] = Field(
+        default_factory=dict,
+        description="Further channels and their files, such as {SE: se/*.tif}: one file for each frame, called alike.",
+        json_schema_extra={"format": "path"},
+    )
     on_bad: Literal["drop", "error"] = Field(
         default="drop",
         description="What to do with a damaged file while at least two others can be read: 'drop' or 'error'.",
@@ -86,10 +97,10 @@ class ImagesSettings(Settings):
 
 
 class ImagesSource(GreyFrames):
-    """Stills as frames.
+    """Stills as frames, with their channels (`cemi_core.model.channels.ReadsTogether`).
 
-    Opening reads headers only, but for a look at up to three pictures for a data bar, at one for colour, and at all
-    floats unless ``float_range`` is given.
+    Opening reads headers only, but for a look at up to three pictures for a data bar, at up to eight that are stored in
+    colour for whether they are grey all the same, and at all floats unless ``float_range`` is given.
 
     Damaged files are dropped and listed (see ``on_bad``). Files of different sizes are accepted.
 
@@ -121,15 +132,24 @@ class ImagesSource(GreyFrames):
     """
 
     def __init__(self, settings: ImagesSettings, apart: bool = False) -> None:
-        stills, dropped = open_stills(settings.path, settings.crop, settings.on_bad == "drop", apart)
-        placed, left_out = _place(stills, settings)
+        drop_bad, mixed = settings.on_bad == "drop", isinstance(settings.channels, list)
+        stills, dropped = open_stills(settings.path, settings.crop, drop_bad, apart, mixed)
+        if apart:
+            require_alone(settings.channels, settings.more_channels)
+            self._channels = StillChannels(tuple(stills))
+        else:
+            self._channels = channels_of(stills, settings.channels, settings.more_channels, drop_bad)
+        dropped = [*dropped, *self._channels.dropped]
+        placed, left_out = _place(self._channels.stills, settings)
         if not placed:
             raise InputError(f"the positions table '{settings.positions}' names none of the images")
         self.stills = tuple(still for still, _ in placed)
         table = Path(settings.conditions) if settings.conditions is not None else None
         conditions, odd_conditions = conditions_of(self.stills, table, settings.seconds_per_frame)
+        names, main = self._channels.names, self._channels.main
         self.frames: tuple[Frame, ...] = tuple(
-            replace(frame, index=i, conditions=conditions[i]) for i, (_, frame) in enumerate(placed)
+            replace(frame, index=i, conditions=conditions[i], channels=names, main_channel=main)
+            for i, (_, frame) in enumerate(placed)
         )
         damaged = {entry.name for entry in dropped}
         left_out = [entry for entry in left_out if Path(entry.name).name not in damaged]
@@ -137,11 +157,12 @@ class ImagesSource(GreyFrames):
         self.dtype: np.dtype[Any] = self.stills[0].header.dtype
         if settings.float_range is not None and not apart:
             self.require_floats()
-        self.notes = () if apart else (*notes_on_stills(self.stills), *odd_conditions)
+        self.notes = (*self._channels.notes, *(() if apart else odd_conditions))
         found = {} if settings.float_range is not None else self._found_ranges()
         self.float_range = settings.float_range or common_range(found.values())
         by_file = self._by_file(found) if apart else {}
         self.float_ranges = tuple(by_file.get(still.path, self.float_range) for still in self.stills)
+        self._channel_ranges = self._ranges_of_channels(settings.float_range)
 
     def read_native(self, index: int) -> NDArray[Any]:
         """Return frame ``index`` (h, w), cropped, in the type of the file.
@@ -156,6 +177,46 @@ class ImagesSource(GreyFrames):
     def read(self, index: int) -> NDArray[np.float32]:
         """Return frame ``index`` as float32 (h, w) in [0, 1]."""
         return to_unit_range(self.read_native(index), self.float_ranges[index])
+
+    def channel_type(self, name: str) -> tuple[np.dtype[Any], tuple[float, float]]:
+        """Return the type of a channel's pixels, and the float values that are 0 and 1 of them."""
+        return self._channels.type_of(name), self._channel_ranges[name]
+
+    def read_channels(self, index: int) -> NDArray[np.float32]:
+        """Return all channels of frame ``index``, float32 (channels, h, w) in [0, 1]; plain grey is one."""
+        return self.read_together(index)[1]
+
+    def read_together(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the matched image (h, w) and all channels (channels, h, w) of frame ``index``, float32 in [0, 1].
+
+        Each page of each file is decoded once.
+
+        Raises
+        ------
+        InputError
+            A file has become unreadable or is damaged in its pixels.
+        """
+        main, planes = self.stills[index].read_together()
+        unit = to_unit_range(main, self.float_ranges[index])
+        if not planes:
+            return unit, unit[np.newaxis]
+        ranges = self._channel_ranges.values()
+        return unit, np.stack([to_unit_range(plane, of_one) for plane, of_one in zip(planes, ranges)])
+
+    def _ranges_of_channels(self, given: tuple[float, float] | None) -> dict[str, tuple[float, float]]:
+        """Return the float values that are 0 and 1 of each channel; those of the matched image where it is one."""
+        names, main = self._channels.names, self._channels.main
+        floats = [n for n, name in enumerate(names) if name != main and self._channels.type_of(name).kind == "f"]
+        found: dict[int, list[tuple[float, float]]] = {number: [] for number in floats}
+        for still in self.stills if floats and given is None else ():
+            with suppress(InputError):  # what is damaged in its pixels is told where it is read
+                planes = still.read_together()[1]
+                for number in floats:
+                    found[number].append(finite_range(planes[number]))
+        return {
+            name: self.float_range if name == main else given or common_range(found.get(number, ()))
+            for number, name in enumerate(names)
+        }
 
     def require_floats(self) -> None:
         """Raise InputError if no picture is of floats, so that ``float_range`` would change nothing."""

@@ -7,15 +7,50 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 
 from cemi_core.errors import InputError
 from cemi_core.files.find import find_files, frame_names
-from cemi_core.images.read_image import IMAGE_SUFFIXES, ImageHeader, has_colour, read_headers, read_pixels
+from cemi_core.images.read_image import IMAGE_SUFFIXES, ImageHeader, as_read, read_headers, read_samples
 from cemi_core.model.frame import DroppedFrame
+from cemi_core.model.pixels import to_grey
 from cemi_run.sources.data_bar import common_bar_height
 
 Crop = Literal["auto", "none"] | tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """Where the pixels of one channel of a frame lie.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    header : ImageHeader
+        Of its page.
+    sample : int or None
+        Which sample of a pixel it is; None for the grey of the whole page.
+    factor : int
+        Each of its pixels covers so many of the frame, along y and along x.
+    crop : tuple of slice
+        What of it is kept, once it is enlarged.
+    """
+
+    path: Path
+    header: ImageHeader
+    sample: int | None
+    factor: int
+    crop: tuple[slice, slice]
+
+    def cut(self, stored: NDArray[Any]) -> NDArray[Any]:
+        """Return what is kept (h, w) of the page as it is stored, enlarged to the frame (nearest neighbour)."""
+        one = stored if stored.ndim == 2 else to_grey(stored) if self.sample is None else stored[..., self.sample]
+        pixels = as_read(one)
+        if self.factor > 1:
+            pixels = pixels.repeat(self.factor, axis=0).repeat(self.factor, axis=1)
+        return np.ascontiguousarray(pixels[self.crop])
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +69,10 @@ class Still:
         Place among all pictures in order of the files, damaged ones counted.
     crop : tuple of slice
         What of it is kept.
+    planes : tuple of Plane
+        Its channels; none of plain grey.
+    main : int or None
+        The channel that `read` gives; None for the grey of its page.
     """
 
     path: Path
@@ -41,6 +80,8 @@ class Still:
     header: ImageHeader
     place: int
     crop: tuple[slice, slice]
+    planes: tuple[Plane, ...] = ()
+    main: int | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -55,14 +96,58 @@ class Still:
         InputError
             The file has become unreadable or is damaged in its pixels.
         """
-        pixels: NDArray[Any] = read_pixels(self.path, self.header.page)
-        if pixels.shape != self.header.shape or pixels.dtype != self.header.dtype:
-            raise InputError(f"'{self.path}' has changed since it was opened")
-        return pixels[self.crop]
+        return self._main(_checked(self.path, self.header))
+
+    def read_samples(self) -> NDArray[Any]:
+        """Return what is kept as it is stored: (h, w), or (h, w, samples) with alpha last where it has any.
+
+        Raises
+        ------
+        InputError
+            As `read`.
+        """
+        return _checked(self.path, self.header)[self.crop]
+
+    def read_together(self) -> tuple[NDArray[Any], list[NDArray[Any]]]:
+        """Return what `read` gives and every channel (h, w) in the type of its file; each page is decoded once.
+
+        Raises
+        ------
+        InputError
+            A file has become unreadable, is damaged in its pixels, or is of another size than before.
+        """
+        stored = {(self.path, self.header.page): _checked(self.path, self.header)}
+        planes = []
+        for plane in self.planes:
+            page = plane.path, plane.header.page
+            if page not in stored:
+                stored[page] = _checked(*page[:1], plane.header)
+            planes.append(plane.cut(stored[page]))
+        main = planes[self.main] if self.main is not None else self._main(stored[self.path, self.header.page])
+        return main, planes
+
+    def _main(self, stored: NDArray[Any]) -> NDArray[Any]:
+        if self.main is not None:
+            return self.planes[self.main].cut(stored)
+        return as_read(to_grey(stored))[self.crop]
+
+
+def _checked(path: Path, header: ImageHeader) -> NDArray[Any]:
+    """Return a page as it is stored, if it still is what its header said.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, or has changed.
+    """
+    stored = read_samples(path, header.page)
+    if stored.shape[:2] != header.shape or as_read(stored[:1, :1]).dtype != header.dtype:
+        raise InputError(f"'{path}' has changed since it was opened")
+    return stored
 
 
 def open_stills(
-    path: str | Sequence[str], crop: Crop, drop_bad: bool, apart: bool = False
+    path: str | Sequence[str], crop: Crop, drop_bad: bool, apart: bool = False, mixed: bool = False
 ) -> tuple[list[Still], list[DroppedFrame]]:
     """Read the headers of all files.
 
@@ -76,6 +161,8 @@ def open_stills(
         Drop and list damaged files as long as at least two others can be read.
     apart : bool
         The pictures have nothing to do with each other: depths may be mixed, and one that can be read is enough.
+    mixed : bool
+        Depths may be mixed.
 
     Raises
     ------
@@ -99,7 +186,7 @@ def open_stills(
             place += 1
     if errors and (not drop_bad or len({still.path for still in stills}) < (1 if apart else 2)):
         raise errors[0][1]
-    if not apart:
+    if not (apart or mixed):
         _check_depth(stills)
     if crop == "auto":
         stills = _without_common_bar(stills)
@@ -139,11 +226,3 @@ def _without_common_bar(stills: list[Still]) -> list[Still]:
     except InputError:  # damaged in its pixels: said where the frame is read
         return stills
     return [replace(s, crop=(slice(0, s.header.shape[0] - bar), s.crop[1])) for s in stills] if bar else stills
-
-
-def notes_on_stills(stills: Sequence[Still]) -> list[str]:
-    """Return sentences for the report: that pictures are in true colour."""
-    coloured = next((still for still in stills if still.header.colour), None)
-    if coloured is None or not has_colour(coloured.path, coloured.header.page):
-        return []
-    return [f"'{coloured.name}' is a colour picture: its luminance is used; coloured graphics stay in it."]

@@ -26,6 +26,7 @@ from cemi_run.steps.denoise_quality import load_judgements
 from cemi_run.steps.measure import cells_of, frame_grid, load_result, profiles_of, read_property_table
 from cemi_run.steps.place import load_layout
 from cemi_run.steps.quality import load_quality
+from cemi_run.store.channels import ChannelMosaics, ChannelPaths, channel_paths
 from cemi_run.store.hdf5_table import new_hdf5_file, opened_hdf5_file, read_texts, write_texts
 from cemi_run.store.map_csv import write_map_csv
 from cemi_run.store.protocol import open_mosaic
@@ -86,6 +87,7 @@ def _write_run(file: h5py.File, ending: Ending, folder: RunFolder) -> None:
     with open_mosaic(folder.output_of(ending.mosaic_step)) as mosaic:
         grid = cells_of(ending.recipe.grid, mosaic, folder)
         profiles = profiles_of(results, grid, mosaic.pixel_size_um)
+    channels = channel_paths(folder.output_of(ending.mosaic_step))
     write_profiles(file.create_group("profiles"), profiles)
     relate = ending.recipe.relate
     relations = file.create_group("relations")
@@ -101,6 +103,8 @@ def _write_run(file: h5py.File, ending: Ending, folder: RunFolder) -> None:
         "columns": grid.columns,
         "cells": "frames" if isinstance(grid, FrameGrid) else "grid",
         "mosaic": folder.relative(folder.output_of(ending.mosaic_step)),
+        "channels": list(channels.paths),
+        "main_channel": channels.main,
         "recipe": ending.recipe.to_yaml(),
         "property": [relate.property, relate.x, relate.value] if relate and relate.property else None,
         "versions": versions(ending.choices),
@@ -154,6 +158,7 @@ def opened_run(folder: RunFolder) -> Iterator[FinishedRun]:
         mosaic = stack.enter_context(open_mosaic(mosaic_path)) if mosaic_path.exists() else None
         paths = [layer.path for result in results for layer in result.layers if (folder.path / layer.path).exists()]
         layers = {path: stack.enter_context(open_mosaic(folder.path / path)) for path in paths}
+        channels = channel_paths(mosaic_path) if about.get("channels") and mosaic else ChannelPaths()
         yield FinishedRun(
             title=about["title"],
             created=about["created"],
@@ -161,6 +166,8 @@ def opened_run(folder: RunFolder) -> Iterator[FinishedRun]:
             dropped=dropped,
             layout=layout,
             mosaic=mosaic,
+            channels=stack.enter_context(ChannelMosaics(channels.paths)),
+            main_channel=channels.main,
             grid=frame_grid(layout, [frame.name for frame in frames], layout.mosaic_shape)
             if separate
             else Grid(about["rows"], about["columns"], mosaic.shape)

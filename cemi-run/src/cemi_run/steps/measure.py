@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from cemi_core.errors import InputError, PluginError, UsageError
 from cemi_core.files.atomic import atomic_path
 from cemi_core.files.csv_table import read_csv_table
+from cemi_core.model.channels import channel_file_names
 from cemi_core.model.grid import Cells, FrameGrid, Grid
 from cemi_core.model.layers import NO_CLASS, Layer, LayerSpec
 from cemi_core.model.layout import Layout
@@ -34,6 +35,7 @@ from cemi_run.engine.plan import Context, Outcome
 from cemi_run.recipe.check import Choice
 from cemi_run.recipe.schema import GridSpec, RelateSpec
 from cemi_run.steps.place import load_layout
+from cemi_run.store.channels import channel_paths, path_of_channel
 from cemi_run.store.hdf5_table import new_hdf5_file, opened_hdf5_file
 from cemi_run.store.object_table import write_objects, write_objects_csv
 from cemi_run.store.protocol import MosaicStore, create_mosaic, open_mosaic
@@ -111,9 +113,11 @@ def frame_grid(layout: Layout, names: Sequence[str], shape: tuple[int, int]) -> 
 @dataclass(frozen=True)
 class _AnalyzeTask:
     analyzer: Analyzer
-    mosaic: Path
+    mosaics: tuple[Path, ...]
     grid: Cells
     with_layers: bool = False
+    channels: tuple[str, ...] = ()
+    together: bool = False
 
 
 def analyze_mosaic(
@@ -132,7 +136,8 @@ def analyze_mosaic(
     if abilities.layers:
         with_ability(analyzer, WritesLayers, choice.plugin, "layers")
     cells = [(row, column) for row in range(grid.rows) for column in range(grid.columns)]
-    task = _AnalyzeTask(analyzer, mosaic_path, grid, bool(abilities.layers))
+    paths, channels, together = _measured(choice, mosaic_path)
+    task = _AnalyzeTask(analyzer, paths, grid, bool(abilities.layers), channels, together)
     stem = name.removeprefix("analyze-")
     layers = [Layer(spec, f"layers/{stem}-{_safe(spec.name)}.h5") for spec in abilities.layers]
     measured: list[tuple[int, int]] = []
@@ -166,6 +171,7 @@ def analyze_mosaic(
     if abilities.explains:
         explaining = with_ability(analyzer, Explains, choice.plugin, "explains")
         result = replace(result, overlays={**result.overlays, **_explained(explaining, task, measured)})
+    result = of_channel(result, choice.channel)
     tables = _write_objects(context.folder.path, stem, result.objects, pixel_size_um)
     path = context.folder.inner / f"{name}.h5"
     with new_hdf5_file(path) as file:
@@ -230,9 +236,9 @@ def _explained(
     """Return pictures of what an analyzer has seen in a few cells, spread over those that it measured."""
     chosen = sorted({round(n) for n in np.linspace(0, len(measured) - 1, min(len(measured), EXPLAINED_CELLS))})
     pictures = {}
-    with open_mosaic(task.mosaic) as mosaic:
+    with _opened(task) as mosaics:
         for row, column in (measured[n] for n in chosen):
-            block, info = _read_cell(task, mosaic, row, column)
+            block, info = _read_cell(task, mosaics, row, column)
             picture = np.asarray(analyzer.explain(block, info))
             if picture.dtype != np.uint8 or picture.ndim not in (2, 3) or picture.shape[2:] not in ((), (3,)):
                 raise PluginError(
@@ -240,6 +246,33 @@ def _explained(
                 )
             pictures[f"What was seen in row {row + 1}, column {column + 1}"] = picture
     return pictures
+
+
+def _measured(choice: Choice[AnalyzerPlugin], mosaic: Path) -> tuple[tuple[Path, ...], tuple[str, ...], bool]:
+    """Return the mosaics that an analyzer is handed, the names of their channels, and whether all go in at once.
+
+    Raises
+    ------
+    InputError
+        The channel that it is to measure is none of the mosaic's.
+    """
+    found = channel_paths(mosaic)
+    if choice.plugin.description.abilities_of(choice.settings).takes_channels:
+        if choice.channel:
+            raise UsageError(f"analyze {choice.name}: it measures all channels at once; leave 'channel' out")
+        return tuple(found.paths.values()) or (mosaic,), tuple(found.paths), True
+    path = path_of_channel(mosaic, choice.channel, f"analyze {choice.name}: channel")
+    name = choice.channel or found.main
+    return (path,), (name,) if name else (), False
+
+
+def of_channel(result: Result, channel: str) -> Result:
+    """Return a result whose maps tell which channel they were measured on, where a recipe has named it."""
+    if not channel:
+        return result
+    word = channel_file_names([channel])[channel]
+    maps = tuple(replace(m, name=f"{m.name}_{word}", label=f"{m.label} ({channel})") for m in result.maps)
+    return replace(result, analyzer=f"{result.analyzer} of {channel}", maps=maps)
 
 
 def _check_result(result: Result, analyzer: Analyzer, shape: tuple[int, int]) -> None:
@@ -279,24 +312,34 @@ class _Said:
 
 
 def _analyze_batch(task: _AnalyzeTask, cells: Sequence[tuple[int, int]]) -> list[tuple[Any, _Said | None]]:
-    with open_mosaic(task.mosaic) as mosaic:
-        return [_analyze_cell(task, mosaic, row, column) for row, column in cells]
+    with _opened(task) as mosaics:
+        return [_analyze_cell(task, mosaics, row, column) for row, column in cells]
 
 
-def _analyze_cell(task: _AnalyzeTask, mosaic: Mosaic, row: int, column: int) -> tuple[Any, _Said | None]:
+@contextmanager
+def _opened(task: _AnalyzeTask) -> Iterator[list[MosaicStore]]:
+    """Yield the mosaic that is measured, or those of all channels."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(open_mosaic(path)) for path in task.mosaics]
+
+
+def _analyze_cell(task: _AnalyzeTask, mosaics: Sequence[Mosaic], row: int, column: int) -> tuple[Any, _Said | None]:
     """Return the partial result of a cell and what is said of its pixels; (None, None) if nothing was imaged."""
     cell = task.grid.box(row, column)
-    if not mosaic.read_valid(cell).any():
+    if not mosaics[0].read_valid(cell).any():
         return None, None
-    block, info = _read_cell(task, mosaic, row, column)
+    block, info = _read_cell(task, mosaics, row, column)
     if not task.with_layers or not isinstance(task.analyzer, WritesLayers):
         return task.analyzer.process(block, info), _Said({}, None)
     partial, layers = task.analyzer.process_with_layers(block, info)
     return partial, _Said(layers, None if info.valid is None else info.valid[info.core])
 
 
-def _read_cell(task: _AnalyzeTask, mosaic: Mosaic, row: int, column: int) -> tuple[NDArray[np.float32], BlockInfo]:
-    """Return the pixels of a cell with its halo, and where they lie."""
+def _read_cell(
+    task: _AnalyzeTask, mosaics: Sequence[Mosaic], row: int, column: int
+) -> tuple[NDArray[np.float32], BlockInfo]:
+    """Return the pixels of a cell with its halo, (h, w) or all channels (channels, h, w), and where they lie."""
+    mosaic = mosaics[0]
     cell = task.grid.box(row, column)
     outer = cell.grown(task.analyzer.halo).within(task.grid.reach(row, column))
     valid = mosaic.read_valid(outer)
@@ -312,8 +355,9 @@ def _read_cell(task: _AnalyzeTask, mosaic: Mosaic, row: int, column: int) -> tup
         column=column,
         box=cell,
         image_shape=mosaic.shape,
+        channels=task.channels,
     )
-    return mosaic.read(outer), info
+    return np.stack([one.read(outer) for one in mosaics]) if task.together else mosaic.read(outer), info
 
 
 def load_result(path: Path, folder: Path | None = None) -> Result:

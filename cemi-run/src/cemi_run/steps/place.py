@@ -62,7 +62,7 @@ def place_frames(choice: Choice[StitcherPlugin], before: str, name: str, context
     name : str
         Name of the layout: ``"layout"`` for the one of the run.
     """
-    frames = StoredFrames(context.folder.output_of(before))
+    frames = StoredFrames(context.folder.output_of(before), choice.channel)
     stitcher = make(choice.plugin, choice.settings, context.machine.runtime())
     journal_folder = context.folder.inner / f"pairs-{context.key}"
     layout = placed(stitcher, frames, PlaceContext(context.executor, context.progress, PairJournal(journal_folder)))

@@ -45,7 +45,7 @@ def judge_stitching(choice: Choice[StitcherPlugin], before: str, context: Contex
         table.unlink(missing_ok=True)
         return Outcome([])
     stitcher = make(choice.plugin, choice.settings, context.machine.runtime())
-    frames = StoredFrames(context.folder.output_of(before))
+    frames = StoredFrames(context.folder.output_of(before), choice.channel)
     layout = load_layout(context.folder.output_of("layout"))
     judging = with_ability(stitcher, JudgesLayout, choice.plugin, "judges")
     result = judged(judging, frames, layout, PlaceContext(context.executor, context.progress))

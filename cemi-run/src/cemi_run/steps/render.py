@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from cemi_core.model.corrections import patch_of
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import Layout
 from cemi_core.model.mosaic import Box, Patch
+from cemi_core.model.pixels import luminance
 from cemi_core.model.stages import CountsFrames, Denoiser, Stitcher
 from cemi_core.numeric.tiles import denoise_box, peak_of
 from cemi_core.plugins.manager import make
@@ -27,6 +29,13 @@ from cemi_run.engine.executors import shares_memory, spread
 from cemi_run.engine.plan import Context, Outcome, Workers
 from cemi_run.recipe.check import Choice
 from cemi_run.steps.place import load_layout
+from cemi_run.store.channels import (
+    ChannelPaths,
+    channel_paths,
+    planned_channels,
+    prepare_channels,
+    write_channel_list,
+)
 from cemi_run.store.frames import StoredFrames
 from cemi_run.store.protocol import MosaicStore, create_mosaic, open_mosaic
 from cemi_run.store.pyramid import build_pyramid
@@ -106,18 +115,52 @@ def mosaic_name(context: Context, final: bool, stage: int) -> Path:
 def render_mosaic(
     choice: Choice[StitcherPlugin], layout_step: str, frames_step: str, final: bool, context: Context
 ) -> Outcome:
-    """Blend the placed frames into a mosaic with its pyramid, and a second one of the looks if the stitcher tells."""
+    """Blend the placed frames into a mosaic with its pyramid, and a second one of the looks if the stitcher tells.
+
+    Further channels become mosaics of their own beside it, by the same layout.
+    """
     layout = load_layout(context.folder.output_of(layout_step))
-    frames = StoredFrames(context.folder.output_of(frames_step))
+    frames = StoredFrames(context.folder.output_of(frames_step), choice.channel)
     path = mosaic_name(context, final, 0)
     stitcher = make(choice.plugin, choice.settings, context.machine.runtime())
     looks = context.folder.path / f"looks{path.name.removeprefix(path.name.partition('.')[0])}"
     blender = Blender.of(stitcher, choice)
     paths = [path, looks] if blender.counts_frames else [path]
     write_mosaic(blender, layout, frames, path, context, *paths[1:])
+    channels, notes = write_channels(blender, layout, frames, path, context)
     _remove_other_format(path)
     _remove_other_format(looks, keep=looks in paths)
-    return Outcome(paths)
+    return Outcome([*paths, *channels], notes)
+
+
+def write_channels(
+    blender: Blender, layout: Layout, frames: StoredFrames, path: Path, workers: Workers
+) -> tuple[list[Path], list[str]]:
+    """Blend the further channels of placed frames, one after the other, into mosaics beside the one at ``path``.
+
+    They get the places, the shapes and the blending of the main mosaic, but not its brightness: gains, offsets and the
+    flat field were measured on the matched channel, and say nothing of another signal.
+
+    Returns
+    -------
+    tuple of (list of Path, list of str)
+        What was written, and a sentence on it; both empty for plain grey frames.
+    """
+    main = frames.frames[0].main_channel
+    channels = planned_channels(path, frames.channels, main)
+    prepare_channels(path, channels)
+    plain = replace(layout, gain=np.ones(len(layout)), offset=np.zeros(len(layout)), flat_field=None)
+    for name, of_one in channels.further.items():
+        write_mosaic(replace(blender, counts_frames=False), plain, frames.of_channel(name), of_one, workers)
+    listed = write_channel_list(path, channels)
+    if listed is None:
+        return [], []
+    note = (
+        f"The frames were matched on {main or 'the luminance'}; the channels {', '.join(channels.further)} lie at the "
+        "same places. Gains, offsets and the flat field are those of the matched channel; the others keep the "
+        "brightness with which they were recorded."
+    )
+    return [*channels.further.values(), listed], [note]
 
 
 def write_mosaic(
@@ -229,29 +272,71 @@ def _blend_box(task: _BlendTask, box: Box) -> _Images:
 
 @dataclass(frozen=True)
 class _DenoiseTask:
+    """Mosaics that go into a denoiser at once (one, or all channels), and where tasks write them, if they do."""
+
     denoiser: Denoiser
-    source: Path
-    target: Path | None
+    sources: Sequence[Path]
+    targets: Sequence[Path]
     peak: float | None
+    channels: tuple[str, ...]
 
 
 def denoise_mosaic(choice: Choice[DenoiserPlugin], before: str, stage: int, final: bool, context: Context) -> Outcome:
-    """Denoise a mosaic into another one, tile by tile with a halo."""
+    """Denoise a mosaic and its further channels into others, tile by tile with a halo."""
     source_path = context.folder.output_of(before)
     denoiser = make(choice.plugin, choice.settings, context.machine.runtime())
     path = mosaic_name(context, final, stage)
-    with (
-        open_mosaic(source_path) as source,
-        _new_mosaic(path, source.shape, source.dtype, source.pixel_size_um, source.float_range) as mosaic,
-    ):
-        target = None if shares_memory(context.machine.kind) else mosaic.path
-        label = f"denoising the mosaic with {choice.name}"
-        # reading a whole mosaic takes its time: only for those who ask
-        wanted = choice.plugin.description.abilities_of(choice.settings).wants_peak
-        peak = _peak(source) if wanted else None
-        _fill([mosaic], label, _denoise_batch, _DenoiseTask(denoiser, source_path, target, peak), context)
+    found = channel_paths(source_path)
+    planned = planned_channels(path, tuple(found.paths), found.main)
+    prepare_channels(path, planned)
+    # reading a whole mosaic takes its time: only for those who ask
+    abilities = choice.plugin.description.abilities_of(choice.settings)
+    task = partial(_denoise_together, choice, denoiser, context, abilities.wants_peak)
+    if abilities.takes_channels and found.paths:
+        task(tuple(found.paths), list(found.paths.values()), list(planned.paths.values()))
+        if not found.main:
+            _mix(planned, source_path, path)
+    else:
+        task((found.main,) if found.main else (), [source_path], [path])
+        for name, of_one in found.further.items():
+            task((name,), [of_one], [planned.paths[name]])
+    listed = write_channel_list(path, planned)
     _remove_other_format(path)
-    return Outcome([path])
+    return Outcome([path, *planned.further.values(), *([listed] if listed else [])])
+
+
+def _denoise_together(
+    choice: Choice[DenoiserPlugin],
+    denoiser: Denoiser,
+    context: Context,
+    wants_peak: bool,
+    channels: tuple[str, ...],
+    sources: Sequence[Path],
+    targets: Sequence[Path],
+) -> None:
+    with ExitStack() as stack:
+        opened = [stack.enter_context(open_mosaic(source)) for source in sources]
+        mosaics = [
+            stack.enter_context(_new_mosaic(target, one.shape, one.dtype, one.pixel_size_um, one.float_range))
+            for one, target in zip(opened, targets, strict=True)
+        ]
+        written = [] if shares_memory(context.machine.kind) else [mosaic.path for mosaic in mosaics]
+        peaks = [peak for one in opened if (peak := _peak(one)) is not None] if wants_peak else []
+        label = f"denoising the mosaic with {choice.name}"
+        task = _DenoiseTask(denoiser, sources, written, max(peaks, default=None), channels)
+        _fill(mosaics, label, _denoise_batch, task, context)
+
+
+def _mix(channels: ChannelPaths, like: Path, path: Path) -> None:
+    """Write the luminance of channels as the mosaic at ``path``, strip by strip, in the type of the mosaic ``like``."""
+    with ExitStack() as stack:
+        old = stack.enter_context(open_mosaic(like))
+        planes = [stack.enter_context(open_mosaic(of_one)) for of_one in channels.paths.values()]
+        mosaic = stack.enter_context(_new_mosaic(path, old.shape, old.dtype, old.pixel_size_um, old.float_range))
+        for box in Box(0, 0, *old.shape).tiles(*_task_shape(mosaic)):
+            image = luminance(np.stack([plane.read(box) for plane in planes]))
+            mosaic.write(box, np.where(old.read_valid(box), image, np.float32(np.nan)))
+        build_pyramid(mosaic)
 
 
 def _peak(mosaic: MosaicStore) -> float | None:
@@ -262,16 +347,21 @@ def _peak(mosaic: MosaicStore) -> float | None:
 
 
 def _denoise_batch(task: _DenoiseTask, boxes: Sequence[Box]) -> list[_Images]:
-    images: list[_Images] = []
-    with open_mosaic(task.source) as source:
+    results: list[_Images] = []
+    with ExitStack() as stack:
+        sources = [stack.enter_context(open_mosaic(source)) for source in task.sources]
+        first = sources[0]
+
+        def read(box: Box) -> NDArray[np.float32]:
+            return first.read(box) if len(sources) == 1 else np.stack([source.read(box) for source in sources])
+
         for box in boxes:
-            about = (source.shape, source.pixel_size_um, source.read_valid, task.peak)
-            image = denoise_box(task.denoiser, source.read, box, *about)
-            image = np.where(source.read_valid(box), image, np.float32(np.nan))
-            if task.target is not None:
-                with open_mosaic(task.target, writable=True) as mosaic:
+            about = (first.shape, first.pixel_size_um, first.read_valid, task.peak, task.channels)
+            denoised = denoise_box(task.denoiser, read, box, *about)
+            planes = denoised if denoised.ndim == 3 else denoised[np.newaxis]
+            images = [np.where(first.read_valid(box), plane, np.float32(np.nan)) for plane in planes]
+            for target, image in zip(task.targets, images, strict=False):
+                with open_mosaic(target, writable=True) as mosaic:
                     mosaic.write(box, image)
-                images.append(None)
-            else:
-                images.append((image,))
-    return images
+            results.append(None if task.targets else images)
+    return results

@@ -5,6 +5,9 @@ one plain file ``pixels/c.INDEX.0.0``; CEMI reads and writes it directly (a fift
 import of zarr in every worker) and creates it under a temporary name first. So a frame either exists
 whole or not at all, whenever the process is killed, and any number of processes may write different frames at once.
 
+Frames with channels have further stores beside their own, ``NAME.channels/CHANNEL``: one for each channel but the one
+that is matched, each with its own type of pixels.
+
 Layout and metadata: Zarr core specification 3.0, https://zarr-specs.readthedocs.io/en/latest/v3/core/.
 """
 
@@ -13,7 +16,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
@@ -23,6 +26,7 @@ from numpy.typing import NDArray
 
 from cemi_core.errors import InputError
 from cemi_core.files.atomic import atomic_path, write_json_atomically
+from cemi_core.model.channels import channel_file_names, require_channel
 from cemi_core.model.frame import DroppedFrame, Frame, to_unit_range
 from cemi_run.store.encoding import check_pixel_type
 
@@ -246,16 +250,66 @@ class FrameStore:
         return type(self), (self._path,)
 
 
-class StoredFrames:
-    """The frames of a `FrameStore` as a `FrameSource`; pickles as its path."""
+def channel_stores(path: Path, channels: Sequence[str], main: str) -> dict[str, Path]:
+    """Return where the store of each channel lies, in their order.
 
-    def __init__(self, path: Path) -> None:
-        self._store = FrameStore.open(path)
+    Parameters
+    ----------
+    path : Path
+        The store of the frames.
+    channels : sequence of str
+        Names of all channels.
+    main : str
+        The one that the store of the frames holds itself; empty where that is a mixture of them.
+    """
+    folder = channels_folder(path)
+    files = channel_file_names(channels)
+    return {name: path if name == main else folder / files[name] for name in channels}
+
+
+def channels_folder(path: Path) -> Path:
+    """Return the folder of the further channels of a store of frames."""
+    return path.with_name(f"{path.name}.channels")
+
+
+class StoredFrames:
+    """The frames of a `FrameStore` as a `FrameSource`; pickles as its path.
+
+    Parameters
+    ----------
+    path : Path
+        The store.
+    channel : str
+        What `read` gives: the channel of this name; by default the one that was matched, or the mixture.
+
+    Raises
+    ------
+    InputError
+        There is no such store, or no such channel.
+    """
+
+    def __init__(self, path: Path, channel: str = "") -> None:
+        self._path, self._channel = path, channel
+        own = FrameStore.open(path)
+        first = own.frames[0] if own.frames else None
+        self.channels: tuple[str, ...] = first.channels if first else ()
+        self.main_channel: str = first.main_channel if first else ""
+        stores = channel_stores(path, self.channels, self.main_channel)
+        if channel:
+            require_channel(channel, self.channels, "match_channel")
+        self._store = FrameStore.open(stores[channel]) if channel else own
+        self._stores = stores
+        self._named: tuple[tuple[Frame, ...], tuple[Frame, ...]] | None = None
 
     @property
     def frames(self) -> Sequence[Frame]:
         """Every frame in order of acquisition."""
-        return self._store.frames
+        frames = self._store.frames
+        if self._channel in ("", self.main_channel):
+            return frames
+        if self._named is None or self._named[0] is not frames:
+            self._named = frames, tuple(replace(frame, main_channel=self._channel) for frame in frames)
+        return self._named[1]
 
     @property
     def dropped(self) -> Sequence[DroppedFrame]:
@@ -264,7 +318,7 @@ class StoredFrames:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of the stored pixels."""
+        """Type of the stored pixels that `read` gives."""
         return self._store.dtype
 
     @property
@@ -277,16 +331,29 @@ class StoredFrames:
         """What is odd about the frames was said when they were kept."""
         return ()
 
+    def of_channel(self, name: str) -> StoredFrames:
+        """Return the frames of which `read` gives one channel; with an empty name the one that was matched.
+
+        Raises
+        ------
+        InputError
+            There is no such channel.
+        """
+        return StoredFrames(self._path, name)
+
     def read(self, index: int) -> NDArray[np.float32]:
         """Return frame ``index`` as float32 (h, w) in [0, 1]."""
         return to_unit_range(self._store.read(index), self._store.float_range)
 
     def read_channels(self, index: int) -> NDArray[np.float32]:
-        """Return the frame as its only channel, float32 (1, h, w)."""
-        return self.read(index)[np.newaxis]
+        """Return all channels of frame ``index``, float32 (channels, h, w); plain grey is one."""
+        if not self.channels:
+            return self.read(index)[np.newaxis]
+        stores = (FrameStore.open(path) for path in self._stores.values())
+        return np.stack([to_unit_range(store.read(index), store.float_range) for store in stores])
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._store.path,)
+        return StoredFrames, (self._path, self._channel)
 
 
 @dataclass(frozen=True)
@@ -295,7 +362,7 @@ class _FrameTable:
     dropped: tuple[DroppedFrame, ...]
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)  # one for each channel
 def _read_table(path: Path, changed_ns: int) -> _FrameTable:
     """Read the table once per process and change of the file, not once per task."""
     table = _read_json(path, path)

@@ -173,8 +173,11 @@ def create_level(
     )
 
 
-def multiscales(name: str, levels: int, pixel_size_um: float | None) -> dict[str, Any]:
-    """Return the OME metadata of an image; without a pixel size, lengths are px of level 0 and have no unit."""
+def multiscales(name: str, levels: int, pixel_size_um: float | None, before: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return the OME metadata of an image; without a pixel size, lengths are px of level 0 and have no unit.
+
+    ``before`` names axes before y and x: ``("c",)`` for channels.
+    """
     unit = {} if pixel_size_um is None else {"unit": "micrometer"}
     edge = pixel_size_um or 1.0
     datasets = []
@@ -183,9 +186,10 @@ def multiscales(name: str, levels: int, pixel_size_um: float | None) -> dict[str
         # the centre of the first pixel of a level lies between the pixels of level 0 whose mean it is
         shift = (factor - 1) / 2 * edge
         transforms = [
-            {"type": "scale", "scale": [factor * edge, factor * edge]},
-            {"type": "translation", "translation": [shift, shift]},
+            {"type": "scale", "scale": [*(1.0 for _ in before), factor * edge, factor * edge]},
+            {"type": "translation", "translation": [*(0.0 for _ in before), shift, shift]},
         ]
         datasets.append({"path": str(level), "coordinateTransformations": transforms})
-    axes = [{"name": axis, "type": "space", **unit} for axis in ("y", "x")]
+    axes: list[dict[str, str]] = [{"name": axis, "type": "channel"} for axis in before]
+    axes += [{"name": axis, "type": "space", **unit} for axis in ("y", "x")]
     return {"version": "0.5", "multiscales": [{"name": name, "axes": axes, "datasets": datasets, "type": "mean"}]}

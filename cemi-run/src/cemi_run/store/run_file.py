@@ -47,6 +47,9 @@ def write_frames_table(group: h5py.Group, frames: Sequence[Frame], dropped: Sequ
         "pixel_size_um": _numbers(frame.pixel_size_um for frame in frames),
         "conditions": _texts(json.dumps(dict(frame.conditions), ensure_ascii=False) for frame in frames),
     }
+    if any(frame.channels for frame in frames):
+        columns["channels"] = _texts(json.dumps(frame.channels) for frame in frames)
+        columns["main_channel"] = _texts(frame.main_channel for frame in frames)
     write_columns(group, "frames", columns)
     write_columns(
         group,
@@ -77,6 +80,8 @@ def read_frames_table(group: h5py.Group) -> tuple[tuple[Frame, ...], tuple[Dropp
                 pixel_size_um=_or_none(entry["pixel_size_um"]),
                 # a run of an older version knows no conditions
                 conditions=tuple(json.loads(entry.get("conditions", "{}")).items()),
+                channels=tuple(json.loads(entry.get("channels", "[]"))),
+                main_channel=entry.get("main_channel", ""),
             )
         )
     dropped = (  # a run of an older version does not tell remarks from frames
