@@ -1,4 +1,9 @@
-"""Multi-band blending: fine detail changes over at a seam, brightness gently around it."""
+"""Multi-band blending: fine detail changes over at a seam, brightness gently around it.
+
+Pyramids are OpenCV's: for a frame of 628 x 1012 px one core takes 0.2 ms a level down and 0.4 ms up, kornia's
+``pyrdown`` and ``pyrup`` 26 ms each, and those place pixels half a pixel off OpenCV's grid, on which boxes join without
+a seam (`benchmarks/kornia_or_opencv.py`).
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Prepares frames for correlation: noise between pixels smoothed, shading taken out.
 
 The same steps by OpenCV where the correlation runs on the CPU, by kornia and torch where it runs on a GPU; they agree
-to 1e-4.
+to 1e-4. On one core OpenCV smooths a frame of 628 x 1012 px in 1.2 ms, kornia (batches of 8) in 6.9 ms; the wide
+Gaussian of a pooled frame takes 0.02 and 0.25 ms (`benchmarks/kornia_or_opencv.py`).
 """
 
 from __future__ import annotations
