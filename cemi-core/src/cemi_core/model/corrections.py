@@ -54,7 +54,7 @@ def straightened(
 ) -> NDArray[np.float32]:
     """Return what a frame shows at the pixels of its upright position, by cubic splines.
 
-    Of periods of 10 px they keep all but 4e-5; OpenCV's and kornia's bicubic warps, 10 and 4 times as fast, err by 3e-3.
+    Of periods of 10 px they keep all but 4e-5; OpenCV's and kornia's bicubic warps, 4 to 10 times as fast, err by 3e-3.
 
     Parameters
     ----------
