@@ -2,20 +2,17 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PACKAGES := cemi-core cemi-run cemi-report cemi-learn cemi-denoise cemi-stitch cemi-analyze \
-	plugins-contrib/cemi-specimens plugins-contrib/cemi-virtual-sem \
-	plugins-contrib/cemi-stitch-ashlar plugins-contrib/cemi-stitch-opencv plugins-contrib/cemi-denoise-spandrel \
-	plugins-contrib/cemi-denoise-n2v plugins-contrib/cemi-denoise-bm3d
+PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard cemi-*/pyproject.toml plugins-contrib/*/pyproject.toml))
 STAMP := $(VENV)/.cemi-installed
 HERE := $(CURDIR)
 JOBS ?= 2
 
-.PHONY: demo test lint bench bench-stitching bench-peers bench-denoising bench-denoising-peers bench-training \
-	kill-test realism docs public-names clean help
+.PHONY: demo test lint wheels test-core-alone docs news bench bench-stitching bench-peers bench-denoising \
+	bench-denoising-peers bench-training kill-test realism public-names clean help
 
 help:
-	@echo "make demo | test | lint | bench | bench-peers | bench-denoising | bench-denoising-peers | bench-training |" \
-		"kill-test | realism | clean"
+	@echo "make demo | test | lint | docs | wheels | test-core-alone | news | bench | bench-peers | bench-denoising |" \
+		"bench-denoising-peers | bench-training | kill-test | realism | clean"
 
 # The stamp names the checkout, so that a shared environment always runs the code that is here.
 $(STAMP): pyproject.toml $(addsuffix /pyproject.toml,$(PACKAGES)) constraints.txt
@@ -40,6 +37,18 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/no_probes.py cemi-*/src plugins-contrib/*/src
+
+# Builds every package and asks each wheel, alone, whether it works.
+wheels: setup
+	$(BIN)/python release/wheels.py
+
+# A plugin of 20 lines runs its test kit where nothing but cemi-core is installed.
+test-core-alone: setup
+	$(BIN)/python release/core_alone.py
+
+# Moves the fragments in news/ into CHANGELOG.md; the version is that of pyproject.toml.
+news: setup
+	$(BIN)/towncrier build --yes --version "$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)"
 
 bench: bench-stitching
 
@@ -90,10 +99,12 @@ docs: setup
 	$(BIN)/python -c "from cemi_core.plugins.manager import registry; \
 	from cemi_run.recipe.settings_table import settings_markdown; \
 	print(settings_markdown(registry()), end='')" > docs/settings.md
+	$(BIN)/python docs/gallery/make.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 # What plugins may lean on: run it when a public name is added, renamed or taken away on purpose.
 public-names: setup
 	$(BIN)/python cemi-core/tests/test_public_names.py > cemi-core/tests/public_names.txt
 
 clean:
-	rm -rf $(VENV) runs build dist
+	rm -rf $(VENV) runs build dist site

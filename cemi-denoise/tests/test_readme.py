@@ -21,9 +21,9 @@ def test_the_examples_run_and_denoise():
 
 
 def test_the_table_names_every_denoiser_with_its_defaults():
-    for plugin in registry().of_stage("denoise"):
-        if plugin.package != "cemi-denoise":
-            continue
+    ours = [plugin for plugin in registry().of_stage("denoise") if plugin.package == "cemi-denoise"]
+    assert ours
+    for plugin in ours:
         (line,) = [line for line in README.splitlines() if line.startswith(f"| `{plugin.name}` | `")]
         for key, field in plugin.description.load_settings().model_fields.items():
             assert (f"`{key}`" if field.is_required() else f"`{key}` {field.default}") in line

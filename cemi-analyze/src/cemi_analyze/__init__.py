@@ -2,7 +2,7 @@
 
 from cemi_core.plugins.lazy import lazy_names
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "BccFraction": "phase_fraction",

@@ -2,6 +2,6 @@
 
 from cemi_core.renamed import CORE_MOVES, keep_old_modules
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 keep_old_modules(CORE_MOVES)

@@ -100,6 +100,8 @@ def test_frames_in_a_box_are_all_that_touch_it(y, x, height, width):
             and left + w - 1 > x - 1 + 1e-9
         )
         assert not touches or index in found
+        far = top > y + height + 2 or top + h < y - 2 or left > x + width + 2 or left + w < x - 2
+        assert not far or index not in found
 
 
 def test_the_layout_table_has_the_promised_head_and_one_line_per_frame(tmp_path):

@@ -3,7 +3,7 @@
 from cemi_core.plugins.lazy import lazy_names
 from cemi_core.renamed import Moves, keep_old_modules
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _MOVES: Moves = (
     ("cemi_denoise.train", "cemi_learn.bench", "ahead log processes"),

@@ -87,7 +87,9 @@ def test_the_second_view_lies_on_the_first_though_the_layout_is_a_little_wrong(w
 def test_the_two_views_have_independent_noise():
     clean = clean_frames()
     frames = noisy(clean)
-    for overlap in find_overlaps(ArraySource(frames), layout_of(PLACES), patch_px=64).overlaps:
+    overlaps = find_overlaps(ArraySource(frames), layout_of(PLACES), patch_px=64).overlaps
+    assert overlaps
+    for overlap in overlaps:
         truth = truth_of(overlap, (frames, clean))
         assert abs(np.corrcoef((overlap.noisy - truth).ravel(), (overlap.target - truth).ravel())[0, 1]) < 0.03
 
@@ -99,6 +101,7 @@ def test_brightness_of_the_second_frame_becomes_that_of_the_first():
     frames = noisy([shading * (frame / gain) for frame, gain in zip(clean, gains, strict=True)])
     flat = np.tile(np.linspace(0.85, 1.15, 3), (3, 1))
     found = find_overlaps(ArraySource(frames), layout_of(PLACES, gain=gains, flat_field=flat), patch_px=64)
+    assert found.overlaps
     for overlap in found.overlaps:
         blurred = gaussian_filter(overlap.noisy - overlap.target, 12)
         assert np.abs(blurred).max() < 0.025

@@ -51,11 +51,11 @@ def test_a_command_that_reads_no_file_has_no_schema(capsys):
 
 
 def test_the_training_recipes_of_the_user_guide_are_valid():
-    guide = (Path(__file__).parents[3] / "docs/user-guide.md").read_text()
+    guide = (Path(__file__).parents[3] / "docs/train.md").read_text()
     shown = [block for block in re.findall(r"```yaml\n(.*?)```", guide, re.S) if "training: 1" in block]
     assert shown
     for block in shown:
-        TrainingRecipe.model_validate(parse_yaml(block, "user-guide.md").data)
+        TrainingRecipe.model_validate(parse_yaml(block, "train.md").data)
 
 
 def test_noise_that_is_not_described_is_that_of_the_degradations():

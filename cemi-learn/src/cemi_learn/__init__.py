@@ -1,3 +1,3 @@
 """CEMI learn: one training bench for every network, tiled inference, data sets split by specimen, encoders."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -1,3 +1,3 @@
 """The engine of CEMI: recipes, runs, sources, stores, exports and the command line."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

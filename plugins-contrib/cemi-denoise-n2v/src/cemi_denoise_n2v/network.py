@@ -22,15 +22,18 @@ class BlindSpotNetwork(nn.Module):
         Channels of each layer.
     """
 
+    taps: Tensor
+
     def __init__(self, features: int = 24) -> None:
         super().__init__()
         widths = [1, *([features] * len(DILATIONS))]
-        self.layers = nn.ModuleList(
+        layers = [
             nn.Conv2d(before, after, 3, padding=dilation, dilation=dilation, bias=False)
             for before, after, dilation in zip(widths[:-1], widths[1:], DILATIONS, strict=True)
-        )
+        ]
+        self.layers = nn.ModuleList(layers)
         self.last = nn.Conv2d(features, 1, 3, padding=1, bias=False)
-        for layer in self.layers:
+        for layer in layers:
             nn.init.kaiming_normal_(layer.weight)
         offsets = torch.arange(-BLUR_RADIUS_PX, BLUR_RADIUS_PX + 1, dtype=torch.float32)
         taps = torch.exp(-0.5 * (offsets / BLUR_SIGMA_PX) ** 2)
@@ -43,7 +46,8 @@ class BlindSpotNetwork(nn.Module):
         for layer in self.layers:
             x = functional.relu(layer(x))
         x = self.last(x)
-        return slow + x - self._blur(x)
+        clean: Tensor = slow + x - self._blur(x)
+        return clean
 
     def _blur(self, image: Tensor) -> Tensor:
         """Return the Gaussian mean; at its edges, of what lies inside the picture."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from cemi_specimens.make import make_specimen, specimen_names
     from cemi_specimens.plane import Plane
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Plane", "make_specimen", "specimen_names", "write_specimen"]
 _HOMES = {
     "Plane": "plane",

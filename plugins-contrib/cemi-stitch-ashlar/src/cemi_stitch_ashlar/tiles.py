@@ -32,7 +32,7 @@ def reader_of(source: FrameSource, nominal_px: NDArray[np.float64]) -> Any:
         pixel_dtype = np.dtype(np.float32)
 
         def tile_position(self, index: int) -> NDArray[np.float64]:
-            return nominal_px[index]
+            return np.asarray(nominal_px[index])
 
         def tile_size(self, index: int) -> NDArray[np.int64]:
             return np.array(source.frames[index].shape)

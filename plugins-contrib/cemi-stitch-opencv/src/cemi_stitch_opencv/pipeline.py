@@ -35,7 +35,7 @@ class Match:
 
 def features_of(source: FrameSource, kind: str) -> list[Any]:
     """Return the local features of every frame (``cv2.detail.ImageFeatures``), its grey levels stretched to 8 bit."""
-    finder = (cv2.SIFT_create if kind == "sift" else cv2.ORB_create)(nfeatures=MOST_FEATURES)
+    finder: Any = (cv2.SIFT if kind == "sift" else cv2.ORB).create(nfeatures=MOST_FEATURES)
     return [cv2.detail.computeImageFeatures2(finder, _grey8(source.read(n))) for n in range(len(source.frames))]
 
 
@@ -60,7 +60,8 @@ def bundled(
     OpenCV lets frames turn and scale; the place is that of a frame's centre, less half the frame.
     """
     pairs = _pairwise(features, maybe, match_confidence)
-    found, cameras = cv2.detail.AffineBasedEstimator().apply(list(features), pairs, None)
+    estimator: Any = cv2.detail.AffineBasedEstimator()
+    found, cameras = estimator.apply(list(features), pairs, None)
     if not found:
         return None
     for camera in cameras:

@@ -152,7 +152,8 @@ def may_overlap(frames: Sequence[Frame]) -> NDArray[np.bool_]:
     size = np.array([frame.shape for frame in frames])
     slack = np.array([frame.position_tolerance_px or 0.0 for frame in frames])
     gap = np.abs(place[:, None] - place[None]) - (size[:, None] + size[None]) / 2
-    return (gap < np.maximum(slack[:, None], slack[None])[..., None]).all(axis=2)
+    near: NDArray[np.bool_] = (gap < np.maximum(slack[:, None], slack[None])[..., None]).all(axis=2)
+    return near
 
 
 def plausible_shifts(frames: Sequence[Frame]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -192,7 +193,8 @@ def _groups(count: int, matches: Sequence[PairShift]) -> NDArray[np.int64]:
     graph = coo_array((np.ones(len(first)), (first, second)), shape=(count, count))
     label = connected_components(graph, directed=False)[1]
     order = np.argsort(-np.bincount(label), kind="stable")
-    return np.argsort(order)[label].astype(np.int64)
+    group: NDArray[np.int64] = np.argsort(order)[label].astype(np.int64)
+    return group
 
 
 def _pair(match: Match, sizes: NDArray[np.int64], least: float) -> PairShift:

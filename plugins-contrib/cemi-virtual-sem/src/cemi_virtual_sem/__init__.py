@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from cemi_virtual_sem.specimens import make_specimen, open_specimen
     from cemi_virtual_sem.truth import truth_on_grid
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "Session",
     "make_specimen",
