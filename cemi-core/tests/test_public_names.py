@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 #: Packages that plugins may lean on.
-PACKAGES = ("cemi_core",)
+PACKAGES = ("cemi_core", "cemi_learn")
 LIST = Path(__file__).with_name("public_names.txt")
 #: What a module has for itself: type variables and its logger.
 OWN = ("TypeVar", "ParamSpec", "getLogger", "hookspec")

@@ -183,12 +183,12 @@ def _torchvision(which: str, file: Path | None) -> tuple[nn.Module, tuple[int, .
 
 def _in_a_row(whole: Any, which: str) -> list[nn.Module]:
     """Return the modules of a network for classes that come before its pooling, one after the other."""
-    if hasattr(whole, "layer4"):  # ResNet and its kin
+    if hasattr(whole, "layer4"):  # ResNet and its kin  # no plugin
         stem = nn.Sequential(whole.conv1, whole.bn1, whole.relu)
         return [stem, nn.Sequential(whole.maxpool, whole.layer1), whole.layer2, whole.layer3, whole.layer4]
-    if hasattr(whole, "trunk_output"):  # RegNet
+    if hasattr(whole, "trunk_output"):  # RegNet  # no plugin
         return [whole.stem, *whole.trunk_output.children()]
-    if isinstance(getattr(whole, "features", None), nn.Sequential):
+    if isinstance(getattr(whole, "features", None), nn.Sequential):  # no plugin
         return list(whole.features.children())
     raise UsageError(f"torchvision's '{which}' cannot be used as an encoder: it has no stages")
 

@@ -68,6 +68,8 @@ def _picture(path: Path, source_choice: Choice[SourcePlugin]) -> tuple[NDArray[n
 
 def _mosaic(path: Path, source_choice: Choice[SourcePlugin]) -> tuple[NDArray[np.float32], float | None]:
     """Return the pixels (h, w) of a mosaic, NaN where nothing was imaged, and the edge of one in micrometres."""
+    import numpy as np
+
     from cemi_core.errors import InputError, UsageError
     from cemi_core.model.mosaic import Box
     from cemi_run.store.protocol import open_mosaic
@@ -83,4 +85,6 @@ def _mosaic(path: Path, source_choice: Choice[SourcePlugin]) -> tuple[NDArray[np
             box = Box(y0, x0, y1 - y0, x1 - x0)
             if box.clipped(mosaic.shape) != box or not box.height * box.width > 0:
                 raise InputError(f"crop [{y0}, {y1}, {x0}, {x1}] does not fit {path} of {mosaic.shape} px (y, x)")
-        return mosaic.read(box), given.get("pixel_size") or mosaic.pixel_size_um
+        pixels = mosaic.read(box)
+        pixels[~mosaic.read_valid(box)] = np.nan
+        return pixels, given.get("pixel_size") or mosaic.pixel_size_um

@@ -8,9 +8,6 @@ from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
 from cemi_core.model.settings import InputPath, PositiveLengthUm, Settings
 
-#: The recipe format that this version reads.
-RECIPE_VERSION = 1
-
 
 class Use(Settings):
     """A plugin and its settings."""

@@ -31,6 +31,7 @@ def pages_of_settings(plugins: Plugins) -> list[AnyPlugin]:
         plugins.reports,
         plugins.specimens,
         plugins.trainings,
+        plugins.encoders,
     )
     return [plugin for stage in stages for plugin in stage]
 
@@ -98,7 +99,7 @@ def _range(field: dict[str, Any]) -> str:
 
 
 #: Packages that the reference of settings covers; contributed ones have their own documentation.
-OWN_PACKAGES = ("cemi-run", "cemi-report", "cemi-denoise", "cemi-stitch", "cemi-analyze")
+OWN_PACKAGES = ("cemi-run", "cemi-report", "cemi-learn", "cemi-denoise", "cemi-stitch", "cemi-analyze")
 
 
 def settings_markdown(plugins: Plugins) -> str:

@@ -105,7 +105,7 @@ class N2vLearner:
         UsageError
             The device is not there.
         """
-        from cemi_denoise.network.runner import require_device
+        from cemi_learn.device import require_device
 
         require_device(self.device)
 
