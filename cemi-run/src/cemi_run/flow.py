@@ -160,7 +160,8 @@ def _add_frame_denoisers(recipe: CheckedRecipe, described: Any, steps: list[Step
             work = partial(_denoise_with_layout, choice, before, name, raw_layout)
             label, check = f"Denoise frames with {choice.name}", partial(_prepare, choice)
             steps.append(Step(name, label, described(choice), after, work, check=check))
-            if abilities.judges or abilities.learns:  # what it becomes may judge
+            # what it becomes may judge; images of another size cannot be compared with what they came from
+            if (abilities.judges or abilities.learns) and abilities.scale == 1:
                 judging.append(_judging(choice, described(choice), before, name, judge_frames, ("layout",)))
             before = name
     return before, judging
@@ -202,7 +203,8 @@ def _add_mosaic(recipe: CheckedRecipe, described: Any, steps: list[Step], frames
                 f"denoise with {choice.name} on the mosaic: '{learning[0]}: {learning[1]}' learns from frames that "
                 "overlap, and the mosaic has none; leave out 'on: mosaic'"
             )
-        if choice.plugin.description.abilities_of(choice.settings).judges:
+        abilities = choice.plugin.description.abilities_of(choice.settings)
+        if abilities.judges and abilities.scale == 1:
             judging.append(_judging(choice, described(choice), before, name, judge_mosaic))
         before = name
     return before, judging

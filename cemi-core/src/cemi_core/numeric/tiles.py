@@ -28,6 +28,7 @@ def denoise_box(
     read_valid: Callable[[Box], NDArray[np.bool_]] | None = None,
     peak: float | None = None,
     channels: tuple[str, ...] = (),
+    scale: int = 1,
 ) -> NDArray[np.float32]:
     """Return ``box`` of a picture denoised, reading a halo around it where the picture has one.
 
@@ -49,6 +50,8 @@ def denoise_box(
         The brightest grey level of the whole picture.
     channels : tuple of str
         Names of the channels, or of the one that it is; handed on as ``info.channels``.
+    scale : int
+        So many times as high and wide is what the denoiser returns, and what comes back (super-resolution).
 
     Raises
     ------
@@ -79,12 +82,15 @@ def denoise_box(
         channels=channels,
     )
     denoised = np.asarray(denoiser(planes, info))
-    if denoised.shape != planes.shape:
-        raise PluginError(f"{owner_of(denoiser)} made {denoised.shape} of a block of {planes.shape}")
-    inner: NDArray[np.float32] = denoised[:, *core].astype(np.float32, copy=False)
-    if not np.isfinite(inner[:, valid[core]]).all():
-        raise PluginError(f"{owner_of(denoiser)} made pixels that are no numbers, in the block at {box}")
-    numbers = finite[:, *core]
+    wanted = (len(planes), scale * planes.shape[1], scale * planes.shape[2])
+    if denoised.shape != wanted:
+        at = f" at scale {scale}" if scale > 1 else ""
+        raise PluginError(f"{owner_of(denoiser)} made {denoised.shape} of a block of {planes.shape}{at}")
+    rows, columns = (slice(scale * part.start, scale * part.stop) for part in core)
+    inner: NDArray[np.float32] = denoised[:, rows, columns].astype(np.float32, copy=False)
+    if not np.isfinite(inner[:, enlarged(valid[core], scale)]).all():
+        raise PluginError(f"{owner_of(denoiser)} made pixels that are NaN or infinite, in the block at {box}")
+    numbers = enlarged(finite[:, *core], scale)
     inner = inner if numbers.all() else np.where(numbers, inner, np.float32(np.nan))
     return inner if block.ndim == 3 else inner[0]
 
@@ -96,6 +102,7 @@ def denoise_image(
     tile_px: int = TILE_PX,
     stored: Callable[[NDArray[np.float32]], NDArray[Any]] | None = None,
     channels: tuple[str, ...] = (),
+    scale: int = 1,
 ) -> NDArray[Any]:
     """Return a whole picture (h, w) denoised, tile by tile where it is larger than ``tile_px``.
 
@@ -110,6 +117,8 @@ def denoise_image(
         Brings each tile to another type of pixels, so that the result is never whole in float32; by default it is.
     channels : tuple of str
         Names of the channels, or of the one that it is.
+    scale : int
+        See `denoise_box`.
     """
     stored = stored or (lambda part: part)
     shape = image.shape[-2], image.shape[-1]
@@ -122,6 +131,7 @@ def denoise_image(
         pixel_size_um=pixel_size_um,
         peak=peak_of(image),
         channels=channels,
+        scale=scale,
     )
     if max(shape) <= tile_px:
         return stored(denoised(box=whole))
@@ -130,10 +140,15 @@ def denoise_image(
         end_if_stopped()
         part = stored(denoised(box=box))
         if result is None:
-            result = np.empty(image.shape, part.dtype)
-        result[..., *box.slices] = part
+            result = np.empty((*image.shape[:-2], scale * shape[0], scale * shape[1]), part.dtype)
+        result[..., *Box(scale * box.y, scale * box.x, scale * box.height, scale * box.width).slices] = part
     assert result is not None
     return result
+
+
+def enlarged(mask: NDArray[Any], scale: int) -> NDArray[Any]:
+    """Return an array (..., h, w) with every value repeated ``scale`` times along both axes."""
+    return mask if scale == 1 else mask.repeat(scale, axis=-2).repeat(scale, axis=-1)
 
 
 def peak_of(image: NDArray[np.float32]) -> float | None:

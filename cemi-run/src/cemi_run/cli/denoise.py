@@ -68,6 +68,7 @@ def denoise(
     """
     from tempfile import TemporaryDirectory
 
+    from cemi_core.errors import UsageError
     from cemi_core.files.atomic import PARTIAL, storage_errors
     from cemi_core.plugins.manager import make
     from cemi_run.cli.choices import choose_with_source
@@ -89,8 +90,11 @@ def denoise(
         # fewer images than workers: each gets more of the cores
         threads = machine.workers // max(1, min(machine.workers, len(source.frames)))
         _require_no_overlaps(choice)
+        abilities = choice.plugin.description.abilities_of(choice.settings)
+        if abilities.scale > 1 and against is not None:
+            raise UsageError(f"'{choice.name}' makes images {abilities.scale} times as large; leave --against out")
         denoiser = make(choice.plugin, choice.settings, replace(machine.runtime(), threads=threads))
-        prepared(denoiser, choice.plugin, choice.plugin.description.abilities_of(choice.settings))
+        prepared(denoiser, choice.plugin, abilities)
         better, metrics_left_out = None, list[str]()
         if against is not None:
             source, better, metrics_left_out = _better_images(against, source_choice, source, machine.runtime())
@@ -99,8 +103,7 @@ def denoise(
             out.mkdir(parents=True, exist_ok=True)
             aside = TemporaryDirectory(prefix=PARTIAL, dir=out)
         with aside, open_executor(machine.kind, machine.workers, machine.scheduler) as executor:
-            together = choice.plugin.description.abilities_of(choice.settings).takes_channels
-            task = FilesTask(denoiser, source, out, Path(aside.name), better, together)
+            task = FilesTask(denoiser, source, out, Path(aside.name), better, abilities.takes_channels, abilities.scale)
             done = list(denoise_files(task, Workers(executor, machine, progress), f"denoising with {use}"))
     answer = _answer(done, source, metrics_left_out, against is not None)
     if as_json:

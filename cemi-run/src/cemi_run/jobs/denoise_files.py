@@ -20,7 +20,7 @@ from cemi_core.model.channels import COLOUR
 from cemi_core.model.frame import from_unit_range, to_unit_range
 from cemi_core.model.pixels import is_grey, luminance
 from cemi_core.model.stages import Denoiser
-from cemi_core.numeric.tiles import denoise_image
+from cemi_core.numeric.tiles import denoise_image, enlarged
 from cemi_run.engine.executors import spread
 from cemi_run.engine.plan import Workers
 from cemi_run.jobs.compare import Against, Comparison
@@ -76,6 +76,8 @@ class FilesTask:
         Better pictures of the same fields, to compare with.
     together : bool
         The denoiser wants all channels of a picture at once.
+    scale : int
+        Its images are so many times as high and wide.
     """
 
     denoiser: Denoiser
@@ -84,6 +86,7 @@ class FilesTask:
     aside: Path
     against: Against | None = None
     together: bool = False
+    scale: int = 1
 
     def page(self, index: int) -> Path:
         """Return where one page waits."""
@@ -175,7 +178,9 @@ def _denoise_one(task: FilesTask, index: int) -> _Picture:
         # pixels of a large picture are never whole in float32, unless they are to be compared
         tile = stored if task.against is None else None
         images = _denoised(task, raws, frame.pixel_size_um, tile)
-        pixels = _joined(images if tile is not None else [stored(image) for image in images], spare, still.header)
+        pixels = _joined(
+            images if tile is not None else [stored(image) for image in images], _grown(spare, task.scale), still.header
+        )
     except InputError as error:
         return _Picture(failure=str(error))
     target = task.out / still.path.name
@@ -183,7 +188,7 @@ def _denoise_one(task: FilesTask, index: int) -> _Picture:
         with storage_errors(target):
             np.save(task.page(index), pixels, allow_pickle=False)
     elif target.suffix.lower() in TIFF_SUFFIXES:
-        write_pages(target, [(pixels, _tags(source, index))], pixels.nbytes)
+        write_pages(target, [(pixels, _tags(task, index))], pixels.nbytes)
     else:
         write_image(target, pixels)
     if task.against is None:
@@ -222,15 +227,27 @@ def _denoised(
     names: tuple[str, ...] = COLOUR if len(channels) == len(COLOUR) else ()
     if task.together and len(channels) > 1:
         names = names or tuple(f"channel{number + 1}" for number in range(len(channels)))
-        return list(denoise_image(task.denoiser, np.stack(channels), pixel_size_um, stored=stored, channels=names))
+        return list(
+            denoise_image(
+                task.denoiser, np.stack(channels), pixel_size_um, stored=stored, channels=names, scale=task.scale
+            )
+        )
     return [
-        denoise_image(task.denoiser, channel, pixel_size_um, stored=stored, channels=names[number : number + 1])
+        denoise_image(
+            task.denoiser, channel, pixel_size_um, stored=stored, channels=names[number : number + 1], scale=task.scale
+        )
         for number, channel in enumerate(channels)
     ]
 
 
-def _tags(source: ImagesSource, index: int) -> PageTags:
+def _grown(alpha: NDArray[Any] | None, scale: int) -> NDArray[Any] | None:
+    """Return alpha (h, w, 1) in the size of the denoised image."""
+    return None if alpha is None else enlarged(alpha[..., 0], scale)[..., None]
+
+
+def _tags(task: FilesTask, index: int) -> PageTags:
     """Return what a page of a TIFF says beside its pixels, as far as that holds for the denoised one."""
+    source = task.source
     still, frame = source.stills[index], source.frames[index]
     header = still.header
     tags = read_page_tags(still.path, header.page)
@@ -238,9 +255,11 @@ def _tags(source: ImagesSource, index: int) -> PageTags:
     if header.indexed or header.stored.kind == "b" or still.shape != header.shape:  # channels, type or size differ
         tags = replace(tags, description=b"", vendor=())
     if frame.pixel_size_um is not None:  # microscopes leave the dots per inch of a screen in the tags for it
-        scale = PageTags.of_scale(frame.pixel_size_um)
+        scale = PageTags.of_scale(frame.pixel_size_um / task.scale)
         tags = replace(tags, resolution=scale.resolution, unit=scale.unit)
-        if frame.pixel_size_um != header.vendor.pixel_size_um:  # given by the user: other words on it are wrong
+        if (
+            task.scale > 1 or frame.pixel_size_um != header.vendor.pixel_size_um
+        ):  # given by the user: other words on it are wrong
             tags = replace(tags, description=b"", vendor=())
     return tags
 
@@ -280,7 +299,7 @@ def _finish(task: FilesTask, target: Path, indices: Sequence[int], pictures: Seq
     if source.stills[indices[0]].header.pages > 1:
         if not failure:
             total = sum(task.page(index).stat().st_size for index in indices)
-            pages = ((np.load(task.page(index)), _tags(source, index)) for index in indices)
+            pages = ((np.load(task.page(index)), _tags(task, index)) for index in indices)
             write_pages(target, pages, total)
         for index in indices:
             task.page(index).unlink(missing_ok=True)

@@ -356,6 +356,7 @@ class _DenoiseTask:
     target: Path
     channels: Mapping[str, Path]
     together: bool
+    scale: int = 1
 
 
 def denoise_frames(
@@ -389,7 +390,11 @@ def denoise_frames(
         learnt.unlink(missing_ok=True)
     if not abilities.deterministic:
         notes = (*notes, f"{choice.name} is not deterministic: another run gives slightly other images.")
-    shape = FrameStore.open(source_path).frame_shape
+    scale = abilities.scale
+    height, width = FrameStore.open(source_path).frame_shape
+    shape, frames = (scale * height, scale * width), [_scaled(frame, scale) for frame in source.frames]
+    if scale > 1:
+        notes = (*notes, f"{choice.name} makes images {scale} times as high and wide: the detail is its guess.")
     _fresh_store(target, shape, source.dtype, source.float_range, context.key)
     _forget_other_channels(target, source.frames)
     stores = _stores_beside(target, source.frames)
@@ -400,12 +405,28 @@ def denoise_frames(
         matched = source.main_channel or "the luminance"
         notes = (*notes, f"{choice.name} has learnt from {matched}; the other channels are denoised with that.")
     total = len(source.frames)
-    task = _DenoiseTask(denoiser, source_path, target, stores, abilities.takes_channels and bool(source.channels))
+    task = _DenoiseTask(
+        denoiser, source_path, target, stores, abilities.takes_channels and bool(source.channels), scale
+    )
     for index, _ in spread(context.executor, _denoise_batch, task, range(total), in_flight=context.in_flight):
         context.progress(f"denoising with {choice.name}", index + 1, total)
-    _write_tables(target, source.frames, source.dropped)
+    _write_tables(target, frames, source.dropped)
     outputs = [target, *([learnt] if learnt.exists() else []), *_channel_outputs(target, source.frames)]
     return Outcome(outputs, notes)
+
+
+def _scaled(frame: Frame, scale: int) -> Frame:
+    """Return a frame whose pixels are ``scale`` times as fine: what is in px grows, the pixel size shrinks."""
+    if scale == 1:
+        return frame
+    position, tolerance, size = frame.position_px, frame.position_tolerance_px, frame.pixel_size_um
+    return replace(
+        frame,
+        shape=(scale * frame.shape[0], scale * frame.shape[1]),
+        position_px=None if position is None else (scale * position[0], scale * position[1]),
+        position_tolerance_px=None if tolerance is None else scale * tolerance,
+        pixel_size_um=None if size is None else size / scale,
+    )
 
 
 def _adapted(
@@ -445,13 +466,15 @@ def _denoised(
     """Yield channels of a frame without noise, by name, one after the other; an empty name is their mixture."""
     size = source.frames[index].pixel_size_um
     if task.together and names:
-        planes = denoise_image(task.denoiser, source.read_channels(index), size, channels=source.channels)
+        planes = denoise_image(
+            task.denoiser, source.read_channels(index), size, channels=source.channels, scale=task.scale
+        )
         for name in names:
             yield name, planes[source.channels.index(name)] if name else luminance(planes)
         return
     for name in names:
         image = _open_channel(task.source, name).read(index)
-        yield name, denoise_image(task.denoiser, image, size, channels=(name,) if name else ())
+        yield name, denoise_image(task.denoiser, image, size, channels=(name,) if name else (), scale=task.scale)
 
 
 @lru_cache(maxsize=2)

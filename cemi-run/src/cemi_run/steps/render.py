@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from cemi_core.errors import InputError, PluginError
 from cemi_core.files.atomic import atomic_path
+from cemi_core.model.abilities import DenoiserAbilities
 from cemi_core.model.corrections import patch_of
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import Layout
 from cemi_core.model.mosaic import Box, Patch
 from cemi_core.model.pixels import luminance
 from cemi_core.model.stages import CountsFrames, Denoiser, Stitcher
-from cemi_core.numeric.tiles import denoise_box, peak_of
+from cemi_core.numeric.tiles import denoise_box, enlarged, peak_of
 from cemi_core.plugins.manager import make
 from cemi_core.plugins.types import DenoiserPlugin, StitcherPlugin, owner_of
 from cemi_run.engine.abilities import with_ability
@@ -279,6 +280,7 @@ class _DenoiseTask:
     targets: Sequence[Path]
     peak: float | None
     channels: tuple[str, ...]
+    scale: int = 1
 
 
 def denoise_mosaic(choice: Choice[DenoiserPlugin], before: str, stage: int, final: bool, context: Context) -> Outcome:
@@ -291,7 +293,7 @@ def denoise_mosaic(choice: Choice[DenoiserPlugin], before: str, stage: int, fina
     prepare_channels(path, planned)
     # reading a whole mosaic takes its time: only for those who ask
     abilities = choice.plugin.description.abilities_of(choice.settings)
-    task = partial(_denoise_together, choice, denoiser, context, abilities.wants_peak)
+    task = partial(_denoise_together, choice, denoiser, context, abilities)
     if abilities.takes_channels and found.paths:
         task(tuple(found.paths), list(found.paths.values()), list(planned.paths.values()))
         if not found.main:
@@ -309,7 +311,7 @@ def _denoise_together(
     choice: Choice[DenoiserPlugin],
     denoiser: Denoiser,
     context: Context,
-    wants_peak: bool,
+    abilities: DenoiserAbilities,
     channels: tuple[str, ...],
     sources: Sequence[Path],
     targets: Sequence[Path],
@@ -317,14 +319,29 @@ def _denoise_together(
     with ExitStack() as stack:
         opened = [stack.enter_context(open_mosaic(source)) for source in sources]
         mosaics = [
-            stack.enter_context(_new_mosaic(target, one.shape, one.dtype, one.pixel_size_um, one.float_range))
+            stack.enter_context(_new_mosaic(target, *_enlarged(one, abilities.scale)))
             for one, target in zip(opened, targets, strict=True)
         ]
         written = [] if shares_memory(context.machine.kind) else [mosaic.path for mosaic in mosaics]
-        peaks = [peak for one in opened if (peak := _peak(one)) is not None] if wants_peak else []
+        peaks = [peak for one in opened if (peak := _peak(one)) is not None] if abilities.wants_peak else []
         label = f"denoising the mosaic with {choice.name}"
-        task = _DenoiseTask(denoiser, sources, written, max(peaks, default=None), channels)
+        task = _DenoiseTask(denoiser, sources, written, max(peaks, default=None), channels, abilities.scale)
         _fill(mosaics, label, _denoise_batch, task, context)
+
+
+def _enlarged(mosaic: MosaicStore, scale: int) -> tuple[Any, ...]:
+    """Return the properties of a mosaic with the same specimen in ``scale`` times as fine pixels."""
+    size = mosaic.pixel_size_um
+    shape = scale * mosaic.shape[0], scale * mosaic.shape[1]
+    return shape, mosaic.dtype, None if size is None else size / scale, mosaic.float_range
+
+
+def _behind(box: Box, scale: int) -> tuple[Box, tuple[slice, slice]]:
+    """Return what a box of an enlarged mosaic is made from, and where the box lies in that, enlarged."""
+    y, x = box.y // scale, box.x // scale
+    bottom, right = -(-(box.y + box.height) // scale), -(-(box.x + box.width) // scale)
+    inside = Box(box.y - scale * y, box.x - scale * x, box.height, box.width).slices
+    return Box(y, x, bottom - y, right - x), inside
 
 
 def _mix(channels: ChannelPaths, like: Path, path: Path) -> None:
@@ -356,10 +373,12 @@ def _denoise_batch(task: _DenoiseTask, boxes: Sequence[Box]) -> list[_Images]:
             return first.read(box) if len(sources) == 1 else np.stack([source.read(box) for source in sources])
 
         for box in boxes:
-            about = (first.shape, first.pixel_size_um, first.read_valid, task.peak, task.channels)
-            denoised = denoise_box(task.denoiser, read, box, *about)
+            about = (first.shape, first.pixel_size_um, first.read_valid, task.peak, task.channels, task.scale)
+            source_box, inside = _behind(box, task.scale)
+            denoised = denoise_box(task.denoiser, read, source_box, *about)
             planes = denoised if denoised.ndim == 3 else denoised[np.newaxis]
-            images = [np.where(first.read_valid(box), plane, np.float32(np.nan)) for plane in planes]
+            valid = enlarged(first.read_valid(source_box), task.scale)[inside]
+            images = [np.where(valid, plane[inside], np.float32(np.nan)) for plane in planes]
             for target, image in zip(task.targets, images, strict=False):
                 with open_mosaic(target, writable=True) as mosaic:
                     mosaic.write(box, image)
