@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cemi_core.model.abilities import RelationAbilities
 from cemi_core.plugins import AnalyzerPlugin, RelationPlugin, hookimpl
 
 PLUGIN_API = 2
@@ -60,5 +59,5 @@ def cemi_relations() -> Iterable[RelationPlugin]:
         "Compares classes of images that stand alone: Kruskal-Wallis by permutation, and the mean of each class.",
         factory="cemi_analyze.relate_groups:make",
         settings="cemi_analyze.relate_groups:GroupsSettings",
-        abilities=RelationAbilities(takes_classes=True, needs_images=True),
+        abilities="cemi_analyze.relate_groups:ABILITIES",
     )

@@ -13,6 +13,7 @@ from scipy.stats import t as student_t
 
 from cemi_analyze.relate import profile_at
 from cemi_core.errors import InputError
+from cemi_core.model.abilities import RelationAbilities
 from cemi_core.model.result import GroupMean, Profile, PropertyTable, Relation, is_direction
 from cemi_core.model.settings import Settings
 from cemi_core.model.stages import Runtime
@@ -20,6 +21,10 @@ from cemi_core.model.stages import Runtime
 #: Up to so many images the p-value comes from permutations, beyond from the chi-squared distribution.
 _MAX_PERMUTED = 200
 _FEW_IN_A_CLASS = 3
+
+
+#: It compares classes of images that stand alone.
+ABILITIES = RelationAbilities(takes_classes=True, needs_images=True)
 
 
 class GroupsSettings(Settings):

@@ -7,9 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
-from importlib.util import find_spec
 from types import CodeType, ModuleType
 from typing import Any
 
@@ -76,11 +74,14 @@ CORE_NAMES: Names = {
 _NAMES: dict[str, Mapping[str, tuple[str, str]]] = dict(CORE_NAMES)
 
 
-class _NewModule(Loader):
+class _NewModule:
     """Gives the new module under its old name: one module, two names."""
 
     def __init__(self, new: str) -> None:
         self._new = new
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """Leave it to the import machinery."""
 
     def exec_module(self, module: ModuleType) -> None:
         new = import_module(self._new)
@@ -90,28 +91,49 @@ class _NewModule(Loader):
 
     def get_code(self, fullname: str) -> CodeType | None:
         """Return the code of the new module, for ``python -m OLD``."""
+        from importlib.util import find_spec
+
         spec = find_spec(self._new)
         loader: Any = spec.loader if spec is not None else None
         code: CodeType | None = None if loader is None else loader.get_code(self._new)
         return code
 
 
-class _Finder(MetaPathFinder):
+class _Finder:
     """Finds modules by the names that they had."""
 
     def __init__(self) -> None:
-        self.moved: dict[str, str] = {}
+        self._moves: list[Moves] = []
+        self._moved: dict[str, str] = {}
+
+    def add(self, moves: Moves) -> None:
+        """Remember moves; they are looked at when a module of that name is asked for and not before."""
+        self._moves.append(moves)
+
+    @property
+    def moved(self) -> Mapping[str, str]:
+        """New name of every module by its old one."""
+        while self._moves:
+            for old_package, new_package, modules in self._moves.pop():
+                for entry in modules.split():
+                    old, _, new = entry.partition(">")
+                    name = f"{new_package}.{new or old}" if new_package else new or old
+                    self._moved[f"{old_package}.{old}"] = name
+        return self._moved
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Return a spec for an old name, and say the new one."""
+        if not fullname.startswith("cemi_"):
+            return None
         new = self.moved.get(fullname)
         if new is None:
             return None
         warnings.warn(f"{fullname} is {new} now", DeprecationWarning, stacklevel=2)
         is_package = hasattr(sys.modules.get(new), "__path__")  # no plugin
-        return ModuleSpec(fullname, _NewModule(new), is_package=is_package)
+        loader: Any = _NewModule(new)
+        return ModuleSpec(fullname, loader, is_package=is_package)
 
 
 _FINDER = _Finder()
@@ -128,10 +150,7 @@ def keep_old_modules(moves: Moves, names: Names | None = None) -> None:
         What such a module no longer holds, or holds under another name; see `Names`.
     """
     _NAMES.update(names or {})
-    for old_package, new_package, modules in moves:
-        for entry in modules.split():
-            old, _, new = entry.partition(">")
-            _FINDER.moved[f"{old_package}.{old}"] = f"{new_package}.{new or old}" if new_package else new or old
+    _FINDER.add(moves)
     if _FINDER not in sys.meta_path:
         sys.meta_path.insert(0, _FINDER)
 

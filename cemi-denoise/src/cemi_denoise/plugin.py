@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cemi_core.model.abilities import DenoiserAbilities
 from cemi_core.plugins import DenoiserPlugin, MetricPlugin, TrainingPlugin, hookimpl
 
 PLUGIN_API = 2
-_JUDGES = DenoiserAbilities(judges=True)
+_JUDGES = "cemi_denoise.denoisers.abilities:JUDGES"
 
 
 @hookimpl
@@ -54,7 +53,7 @@ def cemi_denoisers() -> Iterable[DenoiserPlugin]:
         "A network from an ONNX file; needs the extra 'onnx'.",
         factory="cemi_denoise.denoisers.onnx_file:make",
         settings="cemi_denoise.denoisers.onnx_file:OnnxSettings",
-        abilities=DenoiserAbilities(judges=True, prepares=True),
+        abilities="cemi_denoise.denoisers.abilities:JUDGES_AND_PREPARES",
     )
     yield DenoiserPlugin(
         "semnet",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cemi_core.model.abilities import StitcherAbilities
 from cemi_core.plugins import StitcherPlugin, hookimpl
 
 PLUGIN_API = 2
@@ -25,5 +24,5 @@ def cemi_stitchers() -> Iterable[StitcherPlugin]:
         "Joins nothing: each image stands alone, and the mosaic shows them side by side.",
         factory="cemi_stitch.separate:make",
         settings="cemi_stitch.separate:SeparateSettings",
-        abilities=StitcherAbilities(stands_alone=True),
+        abilities="cemi_stitch.settings:STANDS_ALONE",
     )

@@ -71,3 +71,9 @@ def abilities(settings: KorniaSettings) -> StitcherAbilities:
     return StitcherAbilities(
         judges=True, counts_frames=blender.counts_frames, blend_margin_px=blender.margin_px, prepares=True
     )
+
+
+#: What the stitcher ``separate`` can do: it joins nothing.
+STANDS_ALONE = StitcherAbilities(stands_alone=True)
+#: What a third-party stitcher can do that only tries whether its library is there.
+PREPARES = StitcherAbilities(prepares=True)

@@ -7,8 +7,10 @@ the plugin's mistake and is said before the work starts.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from cemi_core.model.layers import LayerSpec
+if TYPE_CHECKING:  # every start of the program reads this module
+    from cemi_core.model.layers import LayerSpec
 
 
 @dataclass(frozen=True)

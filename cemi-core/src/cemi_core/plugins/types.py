@@ -12,19 +12,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, Union, cast
 
 from cemi_core.errors import PluginError
-from cemi_core.model.abilities import (
-    AnalyzerAbilities,
-    DenoiserAbilities,
-    RelationAbilities,
-    SourceAbilities,
-    StitcherAbilities,
-)
 
 if TYPE_CHECKING:  # the contracts that the classes below name as text, since NumPy is not imported here
     import numpy as np
     from numpy.typing import NDArray
     from pydantic import BaseModel
 
+    from cemi_core.model.abilities import (
+        AnalyzerAbilities,
+        DenoiserAbilities,
+        RelationAbilities,
+        SourceAbilities,
+        StitcherAbilities,
+    )
     from cemi_core.model.encoder import Encoder  # noqa: F401
     from cemi_core.model.finished_run import Reporter  # noqa: F401
     from cemi_core.model.frame import FrameSource, StreamSource  # noqa: F401
@@ -42,10 +42,6 @@ Product = TypeVar("Product", covariant=True)
 Can = TypeVar("Can")
 #: What a plugin with these settings can do: the answer itself, a function of the settings, or where to find one.
 Declared = Union[Can, Callable[[Any], Can], str]
-
-_PLAIN_SOURCE, _PLAIN_DENOISER = SourceAbilities(), DenoiserAbilities()
-_PLAIN_STITCHER, _PLAIN_ANALYZER = StitcherAbilities(), AnalyzerAbilities()
-_PLAIN_RELATION = RelationAbilities()
 
 
 def load_object(reference: Any) -> Any:
@@ -90,6 +86,9 @@ class Plugin(Generic[Product]):
         weights and imports no torch. What the work needs is tried in `cemi_core.model.stages.Prepares`.
     settings : str or type or None
         A pydantic model derived from `cemi_core.model.settings.Settings`, or where to find it; None for no settings.
+    abilities : object, callable or str, optional
+        What it can do beyond its contract: the abilities of its stage (`cemi_core.model.abilities`), a function of the
+        checked settings that returns them, or where to find either. Stages without abilities ignore it.
     """
 
     stage: ClassVar[str] = ""
@@ -98,6 +97,7 @@ class Plugin(Generic[Product]):
     summary: str
     factory: str | Callable[..., Product]
     settings: str | type | None = None
+    abilities: Declared[object] | None = None
 
     def load_settings(self) -> type[BaseModel]:
         """Return the settings model."""
@@ -109,7 +109,7 @@ class Plugin(Generic[Product]):
         return factory
 
 
-def declared(abilities: Declared[Can], kind: type[Can], settings: object, name: str) -> Can:
+def declared(abilities: Declared[object] | None, kind: type[Can], settings: object, name: str) -> Can:
     """Return what a description says that its plugin can do with these settings.
 
     Raises
@@ -117,6 +117,8 @@ def declared(abilities: Declared[Can], kind: type[Can], settings: object, name: 
     PluginError
         What it says is not of the kind that its stage has.
     """
+    if abilities is None:
+        return kind()
     found = load_object(abilities)
     if not isinstance(found, kind):
         found = cast("Callable[[object], Can]", found)(settings)
@@ -125,63 +127,63 @@ def declared(abilities: Declared[Can], kind: type[Can], settings: object, name: 
     return found
 
 
-@dataclass(frozen=True)
 class SourcePlugin(Plugin["FrameSource | StreamSource"]):
     """Frames from somewhere: ``factory(settings, runtime) -> FrameSource`` or ``StreamSource``."""
 
     stage: ClassVar[str] = "source"
-    abilities: Declared[SourceAbilities] = _PLAIN_SOURCE
 
     def abilities_of(self, settings: object) -> SourceAbilities:
         """Return what it can do with these settings."""
+        from cemi_core.model.abilities import SourceAbilities
+
         return declared(self.abilities, SourceAbilities, settings, self.name)
 
 
-@dataclass(frozen=True)
 class DenoiserPlugin(Plugin["Denoiser"]):
     """``factory(settings, runtime) -> Denoiser``; ``abilities``: `DenoiserAbilities`, or a function of the settings."""
 
     stage: ClassVar[str] = "denoise"
-    abilities: Declared[DenoiserAbilities] = _PLAIN_DENOISER
 
     def abilities_of(self, settings: object) -> DenoiserAbilities:
         """Return what it can do with these settings."""
+        from cemi_core.model.abilities import DenoiserAbilities
+
         return declared(self.abilities, DenoiserAbilities, settings, self.name)
 
 
-@dataclass(frozen=True)
 class StitcherPlugin(Plugin["Stitcher"]):
     """``factory(settings, runtime) -> Stitcher``; ``abilities``: `StitcherAbilities`, or a function of the settings."""
 
     stage: ClassVar[str] = "stitch"
-    abilities: Declared[StitcherAbilities] = _PLAIN_STITCHER
 
     def abilities_of(self, settings: object) -> StitcherAbilities:
         """Return what it can do with these settings."""
+        from cemi_core.model.abilities import StitcherAbilities
+
         return declared(self.abilities, StitcherAbilities, settings, self.name)
 
 
-@dataclass(frozen=True)
 class AnalyzerPlugin(Plugin["Analyzer"]):
     """``factory(settings, runtime) -> Analyzer``; ``abilities``: `AnalyzerAbilities`, or a function of the settings."""
 
     stage: ClassVar[str] = "analyze"
-    abilities: Declared[AnalyzerAbilities] = _PLAIN_ANALYZER
 
     def abilities_of(self, settings: object) -> AnalyzerAbilities:
         """Return what it can do with these settings."""
+        from cemi_core.model.abilities import AnalyzerAbilities
+
         return declared(self.abilities, AnalyzerAbilities, settings, self.name)
 
 
-@dataclass(frozen=True)
 class RelationPlugin(Plugin["RelationMethod"]):
     """``factory(settings, runtime) -> RelationMethod``; ``abilities``: `RelationAbilities`, or a function."""
 
     stage: ClassVar[str] = "relate"
-    abilities: Declared[RelationAbilities] = _PLAIN_RELATION
 
     def abilities_of(self, settings: object) -> RelationAbilities:
         """Return what it can do with these settings."""
+        from cemi_core.model.abilities import RelationAbilities
+
         return declared(self.abilities, RelationAbilities, settings, self.name)
 
 
@@ -228,14 +230,12 @@ class MetricPlugin(Plugin["Metric"]):
     better: Literal["higher", "lower", "1"] = "lower"
 
 
-@dataclass(frozen=True)
 class ReportPlugin(Plugin["Reporter"]):
     """How a finished run is told to people: ``factory(settings, runtime) -> Reporter``."""
 
     stage: ClassVar[str] = "report"
 
 
-@dataclass(frozen=True)
 class TrainingPlugin(Plugin["TrainingJob"]):
     """A training, ``cemi train NAME RECIPE``: ``factory(settings, runtime) -> TrainingJob``.
 
@@ -245,7 +245,6 @@ class TrainingPlugin(Plugin["TrainingJob"]):
     stage: ClassVar[str] = "train"
 
 
-@dataclass(frozen=True)
 class SpecimenPlugin(Plugin["Specimen"]):
     """A made specimen with its truth: ``factory(settings, runtime) -> Specimen``; the seed is that of ``runtime``.
 
@@ -255,7 +254,6 @@ class SpecimenPlugin(Plugin["Specimen"]):
     stage: ClassVar[str] = "specimen"
 
 
-@dataclass(frozen=True)
 class EncoderPlugin(Plugin["Encoder"]):
     """A backbone for networks: ``factory(settings, runtime) -> Encoder``.
 

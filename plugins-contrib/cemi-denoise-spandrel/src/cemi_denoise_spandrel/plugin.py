@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cemi_core.model.abilities import DenoiserAbilities
 from cemi_core.plugins import DenoiserPlugin, hookimpl
 
 PLUGIN_API = 2
@@ -18,5 +17,5 @@ def cemi_denoisers() -> Iterable[DenoiserPlugin]:
         "A network from any model file that spandrel recognises: DnCNN, DRUNet, SCUNet, NAFNet, Restormer and others.",
         factory="cemi_denoise_spandrel.denoiser:make",
         settings="cemi_denoise_spandrel.settings:SpandrelSettings",
-        abilities=DenoiserAbilities(judges=True, prepares=True),
+        abilities="cemi_denoise.denoisers.abilities:JUDGES_AND_PREPARES",
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cemi_core.model.abilities import StitcherAbilities
 from cemi_core.plugins import StitcherPlugin, hookimpl
 
 PLUGIN_API = 2
@@ -18,5 +17,5 @@ def cemi_stitchers() -> Iterable[StitcherPlugin]:
         "Places overlapping frames with ASHLAR: phase correlation, permutation threshold, spanning tree, stage model.",
         factory="cemi_stitch_ashlar.stitcher:make_ashlar",
         settings="cemi_stitch_ashlar.settings:AshlarSettings",
-        abilities=StitcherAbilities(prepares=True),
+        abilities="cemi_stitch.settings:PREPARES",
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cemi_core.model.abilities import StitcherAbilities
 from cemi_core.plugins import StitcherPlugin, hookimpl
 
 PLUGIN_API = 2
@@ -18,5 +17,5 @@ def cemi_stitchers() -> Iterable[StitcherPlugin]:
         "Places overlapping frames with OpenCV's stitching pipeline for scans: features, affine matches, bundle.",
         factory="cemi_stitch_opencv.stitcher:make_opencv",
         settings="cemi_stitch_opencv.settings:OpencvSettings",
-        abilities=StitcherAbilities(prepares=True),
+        abilities="cemi_stitch.settings:PREPARES",
     )
