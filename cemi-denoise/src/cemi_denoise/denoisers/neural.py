@@ -233,8 +233,9 @@ class NeuralDenoiser(PictureDenoiser):
         if layout is None:
             raise InputError("overlaps are found by the layout of the frames, which was not given")
         loaded = load_weights(self.weights, self.weights_dir)
-        minutes, threads = self.adapt_minutes, self.threads
-        made = adapt_to_overlaps(loaded.network, frames, layout, minutes, self.seed, threads, device=self.device)
+        made = adapt_to_overlaps(
+            loaded.network, frames, layout, self.adapt_minutes, self.seed, threads=self.threads, device=self.device
+        )
         log.info(made.note)
         weights = weights_to_bytes(made.network, loaded.architecture) if made.used else None
         return replace(self, adapt_to="none", notes=(*self.notes, made.note), adapted=weights)

@@ -83,6 +83,7 @@ def follow_until_idle(
 
 def _open_files(source: Choice[SourcePlugin], runtime: Runtime, paths: Sequence[Path]) -> FrameSource:
     """Return the source of some files, with the settings of the whole but for places, which they know only together."""
+    from cemi_core.model.frame import FrameSource
     from cemi_core.plugins.manager import make
 
     alone = {"path": [str(path) for path in paths], "positions": None, "grid": None, "numbering": "order"}
