@@ -27,7 +27,6 @@ class Frames:
     """Frames in memory as a FrameSource."""
 
     dropped = ()
-    float_range = None
     dtype = np.dtype(np.float32)
 
     def __init__(self, images):

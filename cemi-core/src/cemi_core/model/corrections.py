@@ -129,7 +129,7 @@ class CorrectedFrames(GreyFrames):
     ) -> None:
         self._source, self._flat_field, self._affine = source, flat_field, affine
         self._gain, self._offset = gain, offset
-        self.dropped, self.float_range = tuple(source.dropped), source.float_range
+        self.dropped = tuple(source.dropped)
 
     @property
     def frames(self) -> tuple[Frame, ...]:
@@ -140,6 +140,11 @@ class CorrectedFrames(GreyFrames):
     def dtype(self) -> np.dtype[Any]:
         """Type of the source's pixels."""
         return self._source.dtype
+
+    @property
+    def float_range(self) -> tuple[float, float]:  # type: ignore[override]
+        """Float values that the source maps to 0 and 1."""
+        return self._source.float_range
 
     def read(self, index: int) -> NDArray[np.float32]:
         """Return frame ``index``, float32 (h, w); NaN where a frame that was turned does not reach its corners."""
