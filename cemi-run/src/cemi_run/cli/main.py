@@ -13,8 +13,6 @@ from cemi_core.plugins.manager import Registered, registry
 from cemi_core.plugins.types import CommandPlugin, TrainingPlugin, load_object
 from cemi_run import __version__
 
-INTERRUPTED = 130
-
 
 class LazyGroup(click.Group):
     """Commands by name and summary; a command's module is imported only when it is called.
@@ -98,6 +96,8 @@ def run(args: list[str] | None = None) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted. A run folder keeps what is finished: the same command goes on from there.", err=True)
+        from cemi_run.cli.options import INTERRUPTED
+
         return INTERRUPTED
     except BrokenPipeError:
         # The reader (head, less) has gone; keep the interpreter from complaining when it flushes.

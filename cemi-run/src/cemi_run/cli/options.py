@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+#: Exit code of a program that Ctrl-C ended, as a shell counts it.
+INTERRUPTED = 130
+
 _EXECUTORS = ("serial", "threads", "processes", "dask")
 
 
@@ -102,8 +105,6 @@ def messages(quiet: bool) -> Iterator[None]:
 @contextmanager
 def said_if_interrupted(sentence: str) -> Iterator[None]:
     """End the program with ``sentence`` on Ctrl-C, where what a run folder keeps is not the point."""
-    from cemi_run.cli.main import INTERRUPTED
-
     try:
         yield
     except KeyboardInterrupt:
