@@ -7,7 +7,7 @@ from skimage.draw import disk
 
 from cemi_analyze.regions import RegionsSettings, make
 from cemi_core.model.grid import Grid
-from cemi_core.model.stages import Runtime
+from cemi_core.model.stages import BlockInfo, Runtime
 from cemi_core.testing import AnalyzerTests
 
 
@@ -71,3 +71,14 @@ def test_what_was_not_imaged_is_no_region():
 def test_one_level_must_be_given(given):
     with pytest.raises(ValidationError, match="give one grey level"):
         RegionsSettings(**given)
+
+
+@pytest.mark.parametrize(("largest_px", "wide"), [(96, True), (40, False)])
+def test_cells_too_small_for_an_interval_are_said(largest_px, wide):
+    image, _ = pores()
+    analyzer = make(RegionsSettings(darker_than=0.4, called="pores", largest_px=largest_px), Runtime())
+    cell = analyzer.process(image, BlockInfo(core=(slice(0, 240), slice(0, 320)), image_shape=image.shape))
+    result = analyzer.merge([(0, 0, cell)], (1, 1))
+    (shares,) = result.maps
+    assert ((shares.low <= 0) & (shares.high >= 1)).all() == wide
+    assert any("lower 'largest_px'" in note for note in result.notes) == wide

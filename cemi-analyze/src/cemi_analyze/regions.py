@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -133,7 +133,7 @@ class Regions(CellAnalyzer):
         return Result(
             self.name,
             (grid_map(f"{self.settings.called}_fraction", label, "1", shares, grid_shape),),
-            notes=(self._note(),),
+            notes=(self._note(), *self._wide_note(shares)),
             objects=(objects,),
         )
 
@@ -179,6 +179,17 @@ class Regions(CellAnalyzer):
         if settings.darker_than is not None:
             return np.asarray((image < np.float32(settings.darker_than)) & valid)
         return np.asarray((image > np.float32(settings.brighter_than or 0.0)) & valid)
+
+    def _wide_note(self, shares: Sequence[tuple[int, int, Interval]]) -> tuple[str, ...]:
+        """Say why cells have no interval worth the name."""
+        wide = sum(share.low <= 0 and share.high >= 1 for _, _, share in shares)
+        if not wide:
+            return ()
+        return (
+            f"{wide} of {len(shares)} cells are too small to show how the share of {self.settings.called} scatters in "
+            f"them, so that its interval is 0 to 1: it takes two blocks of {2 * self.settings.largest_px} px. Choose "
+            "larger cells, or a lower 'largest_px' if the regions are smaller.",
+        )
 
     def _note(self) -> str:
         level = self.settings.darker_than

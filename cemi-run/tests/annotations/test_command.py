@@ -1,6 +1,7 @@
 """The commands ``cemi annotations convert`` and ``cemi annotations check``."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -71,3 +72,30 @@ def test_mistakes_end_in_one_sentence(run, specimen, tmp_path):
         run(check, tmp_path / "c.json", "--classes", "grain,pore")
     result = run(check, tmp_path / "c.json", "--classes", "grain,pore", "--ignore-unknown")
     assert "label 'atom' is not one of the classes and was ignored" in result.stdout
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["--images", "beside the annotations"])
+def test_convert_replaces_no_image(run, specimen, tmp_path, beside):
+    image, drawn = tmp_path / "images" / "a.png", tmp_path / ("images" if beside else "drawn")
+    image.parent.mkdir()
+    drawn.mkdir(exist_ok=True)
+    Image.fromarray(np.full(specimen.shape, 128, np.uint8)).save(image)
+    before = image.read_bytes()
+    write_annotations([replace(specimen, image="a.png")], drawn / "a.json", "labelme")
+    images = () if beside else ("--images", image.parent)
+    with pytest.raises(UsageError, match=r"a\.png' is one of the images or annotations, which would be overwritten"):
+        run(convert, drawn / "a.json", "--to", "mask-png", "--out", image.parent, *images)
+    assert image.read_bytes() == before and sorted(p.name for p in image.parent.glob("*.png")) == ["a.png"]
+    for _ in range(2):  # its own masks may be written again
+        run(convert, drawn / "a.json", "--to", "mask-png", "--out", tmp_path / "masks", *images)
+    run(convert, tmp_path / "masks", "--to", "qupath", "--out", image.parent, *images)  # beside the images
+
+
+def test_convert_replaces_no_annotation_that_it_reads(run, specimen, tmp_path):
+    write_annotations([specimen], tmp_path / "masks", "mask-png")
+    (mask,) = (tmp_path / "masks").glob("*.png")
+    before = mask.read_bytes()
+    for target, out in (("mask-png", tmp_path / "masks"), ("coco", mask), ("mask-png", mask)):
+        with pytest.raises(UsageError, match="would be overwritten"):
+            run(convert, tmp_path / "masks", "--to", target, "--out", out)
+    assert mask.read_bytes() == before

@@ -159,6 +159,8 @@ def test_help_lists_the_specimens_and_settings_lists_theirs() -> None:
     shown = _run("--help").stdout
     assert all(name in shown for name in specimen_names())
     assert "vacancy_share (default 0.003): Share of empty sites." in _run("graphene", "--settings").stdout
+    described = json.loads(_run("graphene", "--settings", "--json").stdout)["properties"]["vacancy_share"]
+    assert described["default"] == 0.003 and described["description"] == "Share of empty sites."
 
 
 def _folder(tmp_path: Path, image: np.ndarray) -> Path:

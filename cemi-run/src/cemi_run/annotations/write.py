@@ -10,6 +10,7 @@ from cemi_core.errors import InputError
 from cemi_core.files.atomic import require_folder_of, storage_errors
 from cemi_core.model.annotation import Annotation
 from cemi_run.annotations.formats import FORMATS, format_named
+from cemi_run.annotations.mask_legend import LEGEND_FILE
 from cemi_run.annotations.outlines import shapes_of
 from cemi_run.annotations.raster import background_index
 
@@ -61,6 +62,22 @@ def write_annotations(
     return list(dict.fromkeys(notes))
 
 
+def written_paths(annotations: Sequence[Annotation], path: str | Path, format: str) -> list[Path]:
+    """Return the files that `write_annotations` would write, and write nothing."""
+    chosen, path = format_named(format), Path(path)
+    if chosen is FORMATS["mask-png"]:
+        if path.suffix.lower() == ".png":
+            return [path, path.parent / LEGEND_FILE]
+        return [*_paths_in(path, annotations, ".png"), path / LEGEND_FILE]
+    if not chosen.per_image or (path.suffix.lower() in chosen.suffixes and not path.is_dir()):
+        return [path]
+    return _paths_in(path, annotations, chosen.suffixes[0])
+
+
+def _paths_in(folder: Path, annotations: Sequence[Annotation], suffix: str) -> list[Path]:
+    return [folder / f"{Path(annotation.image).stem}{suffix}" for annotation in annotations]
+
+
 def _mask_notes(annotations: Sequence[Annotation]) -> list[str]:
     masks = [a for a in annotations if a.mask is not None and not a.shapes]
     background = background_index(annotations[0].classes)
@@ -79,7 +96,7 @@ def _targets(annotations: Sequence[Annotation], path: Path, suffixes: tuple[str,
     with storage_errors(path):
         require_folder_of(path)
         path.mkdir(exist_ok=True)
-    targets = [path / f"{Path(annotation.image).stem}{suffixes[0]}" for annotation in annotations]
+    targets = _paths_in(path, annotations, suffixes[0])
     doubled = [target.name for target in targets if targets.count(target) > 1]
     if doubled:
         raise InputError(

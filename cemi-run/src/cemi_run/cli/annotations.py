@@ -55,6 +55,7 @@ def convert(
 
     format_named(target)
     annotations = _read(inputs, images, classes, ignore_unknown, source)
+    _require_own_files(annotations, out, target, inputs, images)
     lost = write_annotations(annotations, out, target, tolerance_px=tolerance)
     for note in [*_told(annotations), *lost]:
         click.echo(note, err=True)
@@ -120,6 +121,29 @@ def _read(
     if not found:
         raise InputError(f"{', '.join(map(str, inputs))}: no image is annotated")
     return found
+
+
+def _require_own_files(
+    annotations: list[Annotation], out: Path, target: str, inputs: tuple[Path, ...], images: Path | None
+) -> None:
+    """Raise UsageError if what is written would replace an image, or an annotation that is read."""
+    from cemi_core.errors import UsageError
+    from cemi_core.images.read_image import IMAGE_SUFFIXES
+    from cemi_run.annotations.mask_legend import LEGEND_FILE
+    from cemi_run.annotations.read import annotation_files
+    from cemi_run.annotations.write import written_paths
+
+    files = annotation_files(list(inputs))
+    kept = {path.resolve() for path in files}
+    kept.update(path.resolve().with_name(LEGEND_FILE) for path in files)
+    # Labelme and others keep the annotations beside the images, which then need no --images
+    for folder in {path.resolve().parent for path in files} | ({images.resolve()} if images else set()):
+        kept.update(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    for path in written_paths(annotations, out, target):
+        if path.exists() and path.resolve() in kept:
+            raise UsageError(
+                f"--out {out}: '{path}' is one of the images or annotations, which would be overwritten; choose another"
+            )
 
 
 def _declared(text: str) -> list[ClassLabel]:

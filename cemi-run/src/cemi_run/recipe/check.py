@@ -252,7 +252,7 @@ def _message(detail: Any, location: KeyPath, model: type[BaseModel]) -> str:
         return f"'{key}' is missing"
     text = str(detail["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
     if kind == "value_error":
-        return f"'{key}': {_cut(text)}"
+        return f"'{key}': {_cut(text)}" if location else _cut(text)
     if kind in ("model_type", "dict_type"):
         text = "a map of keys"
     elif kind == "list_type":

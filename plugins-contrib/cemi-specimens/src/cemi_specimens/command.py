@@ -45,7 +45,7 @@ class _WithNames(click.Command):
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="A setting, such as grain_um=3.")
 @click.option("--settings", "list_settings", is_flag=True, help="List the specimen's settings and write nothing.")
 @click.option("--force", is_flag=True, help="Write into a folder that is not empty.")
-@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was written, or the settings, as JSON.")
 def specimen(
     name: str,
     out: Path | None,
@@ -58,7 +58,7 @@ def specimen(
 ) -> None:
     """Write an image of the made specimen NAME with its exact truth."""
     if list_settings:
-        _list_settings(name)
+        _list_settings(name, as_json)
         return
     if out is None:
         raise UsageError("--out is missing: name a folder for the image and its truth")
@@ -103,8 +103,11 @@ def _own_extent(name: str) -> Any:
     return None if extent == _BASE_EXTENT else extent
 
 
-def _list_settings(name: str) -> None:
+def _list_settings(name: str, as_json: bool) -> None:
     model = registry().specimens.get(name).description.load_settings()
+    if as_json:
+        click.echo(json.dumps(model.model_json_schema()))
+        return
     for key, field in model.model_fields.items():
         default = "required" if field.is_required() else f"default {field.default}"
         click.echo(f"{key} ({default}): {field.description}")
