@@ -36,6 +36,7 @@ from cemi_run.steps.measure import analyze_mosaic, relate_profiles
 from cemi_run.steps.place import load_layout, place_frames
 from cemi_run.steps.quality import judge_stitching
 from cemi_run.steps.render import denoise_mosaic, render_mosaic
+from cemi_run.store.frame_cache import FRAMES_READ_LAST
 
 log = logging.getLogger("cemi")
 
@@ -244,8 +245,11 @@ def run_recipe(
         fingerprints = InputFingerprints(folder.inputs)
         flow = plan_flow(recipe, fingerprints, machine)
         fingerprints.save()
-        with open_executor(machine.kind, machine.workers, machine.scheduler) as executor:
-            timings = carry_out(flow.steps, Context(executor, machine, progress, folder))
+        try:
+            with open_executor(machine.kind, machine.workers, machine.scheduler) as executor:
+                timings = carry_out(flow.steps, Context(executor, machine, progress, folder))
+        finally:
+            FRAMES_READ_LAST.clear()
         record = provenance(flow.choices, flow.inputs, machine, timings, started)
         write_json_atomically(folder.provenance, record)
         _forget_stale(folder, flow)

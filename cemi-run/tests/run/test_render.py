@@ -12,7 +12,7 @@ from cemi_core.model.mosaic import Box
 from cemi_run.engine.executors import open_executor
 from cemi_run.engine.plan import Machine, Workers
 from cemi_run.steps.place import load_layout
-from cemi_run.steps.render import Blender, write_mosaic
+from cemi_run.steps.render import Blender, along_shorter_edge, write_mosaic
 from cemi_run.store.protocol import open_mosaic
 from cemi_run.store.run_file import write_layout
 
@@ -108,3 +108,19 @@ def test_maps_of_turned_frames_reach_the_stitcher_through_the_file_of_the_layout
         render(tmp_path / f"m-{path.name}", Watching(), load_layout(path), frames)
         assert seen[0] is None
         assert seen[1] is None if affine is None else np.array_equal(seen[1], turned[1])
+
+
+def test_boxes_that_share_frames_follow_each_other_along_the_shorter_edge():
+    wide, high = (20, 60), (60, 20)
+    assert [(box.y, box.x) for box in along_shorter_edge(Box(0, 0, *wide).tiles(10, 30), wide)] == [
+        (0, 0),
+        (10, 0),
+        (0, 30),
+        (10, 30),
+    ]
+    assert [(box.y, box.x) for box in along_shorter_edge(Box(0, 0, *high).tiles(30, 10), high)] == [
+        (0, 0),
+        (0, 10),
+        (30, 0),
+        (30, 10),
+    ]

@@ -36,6 +36,7 @@ from cemi_run.recipe.check import Choice
 from cemi_run.recipe.schema import GridSpec, RelateSpec
 from cemi_run.steps.place import load_layout
 from cemi_run.store.channels import channel_paths, path_of_channel
+from cemi_run.store.frame_cache import FRAMES_READ_LAST
 from cemi_run.store.hdf5_table import new_hdf5_file, opened_hdf5_file
 from cemi_run.store.object_table import write_objects, write_objects_csv
 from cemi_run.store.protocol import MosaicStore, create_mosaic, open_mosaic
@@ -128,6 +129,7 @@ def analyze_mosaic(
     context: Context,
 ) -> Outcome:
     """Measure every cell of the grid and merge the partial results; write objects and layers beside the mosaic."""
+    FRAMES_READ_LAST.clear()  # what follows reads the mosaic, and needs the room
     mosaic_path = context.folder.output_of(mosaic_step)
     with open_mosaic(mosaic_path) as mosaic:
         grid, pixel_size_um = cells_of(spec, mosaic, context.folder), mosaic.pixel_size_um

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -221,7 +221,7 @@ def _fill(
     workers: Workers,
 ) -> None:
     """Fill level 0 box by box, then the levels above; boxes that tasks have written themselves come back as None."""
-    boxes = list(Box(0, 0, *mosaics[0].shape).tiles(*_task_shape(mosaics[0])))
+    boxes = along_shorter_edge(Box(0, 0, *mosaics[0].shape).tiles(*_task_shape(mosaics[0])), mosaics[0].shape)
     work = spread(workers.executor, function, task, boxes, in_flight=workers.in_flight, batch=1)
     for number, (box, images) in enumerate(work):
         for mosaic, image in zip(mosaics, images or (), strict=False):
@@ -234,6 +234,14 @@ def _fill(
             executor=executor,
             progress=lambda done, total: workers.progress("building the pyramid", done, total),
         )
+
+
+def along_shorter_edge(boxes: Iterable[Box], shape: tuple[int, int]) -> list[Box]:
+    """Return boxes of a mosaic of this shape row by row, or column by column if it is wider than high.
+
+    Boxes that share frames then follow each other closely, while these frames are still in memory.
+    """
+    return sorted(boxes, key=lambda box: (box.x, box.y) if shape[1] > shape[0] else (box.y, box.x))
 
 
 def _remove_other_format(path: Path, keep: bool = True) -> None:

@@ -29,6 +29,7 @@ from cemi_core.files.atomic import atomic_path, write_json_atomically
 from cemi_core.model.channels import channel_file_names, require_channel
 from cemi_core.model.frame import DroppedFrame, Frame, to_unit_range
 from cemi_run.store.encoding import check_pixel_type
+from cemi_run.store.frame_cache import FRAMES_READ_LAST
 
 FORMAT = "cemi-frames"
 VERSION = 1
@@ -154,6 +155,7 @@ class FrameStore:
             )
         if pixels.shape != self._shape:
             pixels = np.pad(pixels, ((0, self._shape[0] - height), (0, self._shape[1] - width)))
+        FRAMES_READ_LAST.forget(self._file(index))
         # not durable: frames that a power failure takes are missing, not wrong, and are made again
         with atomic_path(self._file(index), durable=False) as temporary:
             # not ndarray.tofile, which hides why it fails
@@ -177,7 +179,7 @@ class FrameStore:
             self.write(index, other.read(other_index))
 
     def read(self, index: int) -> NDArray[Any]:
-        """Return frame ``index`` (h, w) in its stored type.
+        """Return frame ``index`` (h, w) in its stored type, read-only; from memory if this process has just read it.
 
         Raises
         ------
@@ -185,14 +187,18 @@ class FrameStore:
             The frame is not there or its file is damaged.
         """
         try:
-            flat = np.fromfile(self._file(index), dtype=_little_endian(self._dtype))
+            flat = FRAMES_READ_LAST.get(self._file(index), self._read_file)
         except FileNotFoundError:
             raise InputError(f"{self._path} has no frame {index}") from None
         if flat.nbytes != self._bytes_per_frame:
             raise InputError(f"frame {index} in {self._path} is damaged; remove {self._file(index)} and run again")
         height, width = self._true_shape(index)
         frame: NDArray[Any] = flat.reshape(self._shape)[:height, :width]
-        return frame.astype(self._dtype, copy=False)
+        return frame
+
+    def _read_file(self, path: Path) -> NDArray[Any]:
+        """Return what the file of a frame holds, padding and all, in one row."""
+        return np.fromfile(path, dtype=_little_endian(self._dtype)).astype(self._dtype, copy=False)
 
     def write_table(self, frames: Sequence[Frame], dropped: Sequence[DroppedFrame] = ()) -> None:
         """Store what is known of the frames, in one step, and set the length of the array to their number.

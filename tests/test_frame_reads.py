@@ -1,0 +1,48 @@
+"""How often a run reads the frames that it kept; `benchmarks/frame_reads.py` measures more of them, by step."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+#: Wanted between the source and the maps, at most.
+MAX_READS = 4
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Count the frame files that are read in this process, by frame."""
+    counted = Counter()
+    fromfile = np.fromfile
+
+    def counting(path, *args, **more):
+        counted[path.parent.parent.name, path.name] += 1
+        return fromfile(path, *args, **more)
+
+    monkeypatch.setattr(np, "fromfile", counting)
+    return counted
+
+
+@pytest.mark.parametrize("kind", ["serial", "threads"])
+def test_a_run_on_tiles_reads_each_frame_at_most_four_times(cemi, tile_folder, tmp_path, reads, kind):
+    folder, positions, _ = tile_folder
+    source = f"{{use: images, with: {{path: '{folder}', positions: '{positions}', pixel_size: 100 nm}}}}"
+    _run(cemi, tmp_path, source, kind)
+    assert set(reads) == {("kept", f"c.{n}.0.0") for n in range(6)}
+    assert max(reads.values()) <= MAX_READS
+
+
+def test_a_run_on_recordings_reads_each_frame_at_most_four_times(cemi, recording, tmp_path, reads):
+    _run(cemi, tmp_path, f"{{use: video, with: {{path: '{recording}/pass*.mp4', pixel_size: 100 nm}}}}", "serial")
+    kept = [number for (store, _), number in reads.items() if store == "kept"]
+    moved = [number for (store, _), number in reads.items() if store != "kept"]  # where passes differ in size
+    assert max(kept) + max(moved, default=0) <= MAX_READS
+
+
+def _run(cemi, tmp_path, source, kind):
+    recipe = tmp_path / "r.yaml"
+    grid = "grid: {rows: 1, columns: 2}\nanalyze: [{use: bcc-fraction}]\n"
+    recipe.write_text(f"recipe: 1\nsource: {source}\n{grid}")
+    answer = cemi("recipe", recipe, "--out", tmp_path / "run", "--quiet", "--executor", kind)
+    assert answer.code == 0, answer.err
+    assert (tmp_path / "run" / "report.html").exists()
