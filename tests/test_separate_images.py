@@ -183,3 +183,25 @@ def test_the_recipes_that_ship_measure_all_real_images(cemi, cemi_data, tmp_path
         assert relation.property_name == condition
         assert relation.n == len(data.frames) == 7
         assert abs(relation.r) > 0.5
+
+
+def test_objects_say_in_which_image_they_lie_and_where(run, folder):
+    for number in range(8):
+        image = np.full((120, 160 + 20 * number), 40, np.uint8)
+        image[30:50, 100:120] = 200
+        tifffile.imwrite(folder / f"images/im{number}.tif", image)
+    run("analyze=[{use: regions, with: {threshold: 0.5, halo: 24}}]", "relate=null")
+    (path,) = (folder / "run/objects").glob("*.csv")
+    rows = table(path)
+    assert [float(row["image"]) for row in rows] == list(range(1, 9))
+    assert {(float(row["image_y_px"]), float(row["image_x_px"])) for row in rows} == {(39.5, 109.5)}
+    assert len({row["x_px"] for row in rows}) == 8
+
+
+def test_an_export_does_not_replace_an_image_of_the_run(run, folder, cemi):
+    run("relate=null")
+    path = folder / "images/im3.tif"
+    before = path.read_bytes()
+    answer = cemi("export", folder / "run", "--to", "ome-tiff", "--out", path)
+    assert answer.code == 2 and "is one of the files that this run has read" in answer.err
+    assert path.read_bytes() == before

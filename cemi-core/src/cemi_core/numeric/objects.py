@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -218,6 +219,31 @@ def object_maps(objects: Objects, grid: Cells, pixel_size_um: float | None = Non
         half = np.where(count > 1, student_t.ppf(0.975, np.maximum(count - 1, 1)) * error, np.nan)
     label, unit = f"Mean diameter of {objects.label.lower()}", "um" if pixel_size_um is not None else "px"
     return number, GridMap(f"{objects.name}_diameter", label, unit, mean, mean - half, mean + half)
+
+
+def placed_in_images(objects: Objects, grid: FrameGrid) -> Objects:
+    """Return objects that also say in which image they lie, and where in it.
+
+    Parameters
+    ----------
+    objects : Objects
+        In coordinates of the sheet on which images that stand alone lie side by side.
+    grid : FrameGrid
+
+    Returns
+    -------
+    Objects
+        With the columns ``image`` (1 for the first), ``image_y_px`` and ``image_x_px`` (the centre of the first pixel of
+        the image is (0, 0)) before the others.
+    """
+    image = _cells_of(objects, grid)[1]
+    y, x = np.array([(box.y, box.x) for box in grid.boxes], np.float64).T
+    places = (
+        ObjectColumn("image", "Image", "1", image + 1.0),
+        ObjectColumn("image_y_px", "y in the image", "px", objects.y_px - y[image]),
+        ObjectColumn("image_x_px", "x in the image", "px", objects.x_px - x[image]),
+    )
+    return replace(objects, columns=(*places, *objects.columns))
 
 
 def _cells_of(objects: Objects, grid: Cells) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -68,6 +68,8 @@ def export(
         raise UsageError(f"--channel: the format '{target}' takes the {takes} of a run; leave the option out")
     is_mosaic = run.is_file() or run.name.endswith(".zarr")
     exporter = make(choice.plugin, choice.settings, Runtime())
+    if not is_mosaic:
+        _require_no_input(out, RunFolder(run))
     if takes != "mosaic":
         if is_mosaic:
             raise UsageError(f"the format '{target}' needs the folder of a run with {takes}, and {run} is a mosaic")
@@ -86,6 +88,15 @@ def export(
     click.echo(out)
     if note:
         click.echo(note, err=True)
+
+
+def _require_no_input(out: Path | None, run: RunFolder) -> None:
+    """Raise UsageError if what is written would replace a file that the run has read."""
+    from cemi_core.errors import UsageError
+    from cemi_run.engine.fingerprint import InputFingerprints
+
+    if out is not None and out.absolute() in InputFingerprints(run.inputs).paths:
+        raise UsageError(f"{out} is one of the files that this run has read; choose another --out")
 
 
 def _export_mosaic(

@@ -105,6 +105,11 @@ class InputFingerprints:
         self._memory = memory
         self._known: dict[str, list[Any]] = _read_memory(memory)
 
+    @property
+    def paths(self) -> frozenset[Path]:
+        """Absolute paths of the files whose hashes are known."""
+        return frozenset(map(Path, self._known))
+
     def of(self, paths: Iterable[Path]) -> dict[str, str]:
         """Return the hash of the content of each file, by absolute path."""
         found: dict[str, str] = {}

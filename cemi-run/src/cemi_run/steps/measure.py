@@ -25,7 +25,7 @@ from cemi_core.model.objects import Objects
 from cemi_core.model.result import Profile, PropertyTable, Relation, Result, profile_along_x, profile_of_frames
 from cemi_core.model.stages import Analyzer, BlockInfo, Explains, WritesLayers
 from cemi_core.model.units import MICROMETRES_PER_UNIT
-from cemi_core.numeric.objects import notes_on_cut, object_maps
+from cemi_core.numeric.objects import notes_on_cut, object_maps, placed_in_images
 from cemi_core.plugins.manager import make
 from cemi_core.plugins.types import AnalyzerPlugin, RelationPlugin, owner_of
 from cemi_run.engine.abilities import with_ability
@@ -174,6 +174,8 @@ def analyze_mosaic(
         explaining = with_ability(analyzer, Explains, choice.plugin, "explains")
         result = replace(result, overlays={**result.overlays, **_explained(explaining, task, measured)})
     result = of_channel(result, choice.channel)
+    if isinstance(grid, FrameGrid):
+        result = replace(result, objects=tuple(placed_in_images(objects, grid) for objects in result.objects))
     tables = _write_objects(context.folder.path, stem, result.objects, pixel_size_um)
     path = context.folder.inner / f"{name}.h5"
     with new_hdf5_file(path) as file:
