@@ -2,8 +2,9 @@
 
 from collections import Counter
 
-import numpy as np
 import pytest
+
+from cemi_run.store.frames import FrameStore
 
 #: Wanted between the source and the maps, at most.
 MAX_READS = 4
@@ -13,13 +14,13 @@ MAX_READS = 4
 def reads(monkeypatch):
     """Count the frame files that are read in this process, by frame."""
     counted = Counter()
-    fromfile = np.fromfile
+    read_file = FrameStore._read_file
 
-    def counting(path, *args, **more):
-        counted[path.parent.parent.name, path.name] += 1
-        return fromfile(path, *args, **more)
+    def counting(store, path):
+        counted[store.path.name, path.name] += 1
+        return read_file(store, path)
 
-    monkeypatch.setattr(np, "fromfile", counting)
+    monkeypatch.setattr(FrameStore, "_read_file", counting)
     return counted
 
 

@@ -190,12 +190,12 @@ def test_objects_say_in_which_image_they_lie_and_where(run, folder):
         image = np.full((120, 160 + 20 * number), 40, np.uint8)
         image[30:50, 100:120] = 200
         tifffile.imwrite(folder / f"images/im{number}.tif", image)
-    run("analyze=[{use: regions, with: {threshold: 0.5, halo: 24}}]", "relate=null")
+    run("analyze=[{use: regions, with: {brighter_than: 0.5}}]", "relate=null")
     (path,) = (folder / "run/objects").glob("*.csv")
     rows = table(path)
     assert [float(row["image"]) for row in rows] == list(range(1, 9))
     assert {(float(row["image_y_px"]), float(row["image_x_px"])) for row in rows} == {(39.5, 109.5)}
-    assert len({row["x_px"] for row in rows}) == 8
+    assert len({(row["y_px"], row["x_px"]) for row in rows}) == 8
 
 
 def test_an_export_does_not_replace_an_image_of_the_run(run, folder, cemi):

@@ -233,8 +233,8 @@ def placed_in_images(objects: Objects, grid: FrameGrid) -> Objects:
     Returns
     -------
     Objects
-        With the columns ``image`` (1 for the first), ``image_y_px`` and ``image_x_px`` (the centre of the first pixel of
-        the image is (0, 0)) before the others.
+        With the columns ``image`` (1 for the first), ``image_y_px`` and ``image_x_px`` before the others; the centre of
+        the first pixel of an image is (0, 0).
     """
     image = _cells_of(objects, grid)[1]
     y, x = np.array([(box.y, box.x) for box in grid.boxes], np.float64).T

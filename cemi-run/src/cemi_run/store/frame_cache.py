@@ -1,7 +1,7 @@
 """The files of frames that were read last, kept in memory so that step after step need not read them from disk again.
 
 Each process keeps its own, in the type in which they are stored: 320 MB hold 500 frames of 1012 x 628 px with 8 bits,
-or two neighbouring passes of a recording of 3,900, which matching needs. A file that has changed since is read anew.
+more than two neighbouring passes of the paper's recording, which matching needs. A file that has changed is read anew.
 """
 
 from __future__ import annotations

@@ -14,6 +14,8 @@ Layout and metadata: Zarr core specification 3.0, https://zarr-specs.readthedocs
 from __future__ import annotations
 
 import json
+import mmap
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -35,6 +37,7 @@ FORMAT = "cemi-frames"
 VERSION = 1
 _PIXELS = "pixels"
 _TABLE = "frames.json"
+_OWN_PAGES_BYTES = 2**17
 
 
 class FrameStore:
@@ -198,7 +201,13 @@ class FrameStore:
 
     def _read_file(self, path: Path) -> NDArray[Any]:
         """Return what the file of a frame holds, padding and all, in one row."""
-        return np.fromfile(path, dtype=_little_endian(self._dtype)).astype(self._dtype, copy=False)
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            # pages of its own: among temporaries in the heap, frames hold on to a third more memory than they fill
+            room = mmap.mmap(-1, size) if size >= _OWN_PAGES_BYTES else bytearray(size)
+            read = file.readinto(memoryview(room))
+        little = _little_endian(self._dtype)
+        return np.frombuffer(memoryview(room)[: read - read % little.itemsize], little).astype(self._dtype, copy=False)
 
     def write_table(self, frames: Sequence[Frame], dropped: Sequence[DroppedFrame] = ()) -> None:
         """Store what is known of the frames, in one step, and set the length of the array to their number.
