@@ -239,7 +239,7 @@ def placed_in_images(objects: Objects, grid: FrameGrid) -> Objects:
     image = _cells_of(objects, grid)[1]
     y, x = np.array([(box.y, box.x) for box in grid.boxes], np.float64).T
     places = (
-        ObjectColumn("image", "Image", "1", image + 1.0),
+        ObjectColumn("image", "Image", "1", (image + 1).astype(np.float64)),
         ObjectColumn("image_y_px", "y in the image", "px", objects.y_px - y[image]),
         ObjectColumn("image_x_px", "x in the image", "px", objects.x_px - x[image]),
     )
