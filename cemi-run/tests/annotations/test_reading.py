@@ -32,7 +32,8 @@ def test_an_unknown_label_is_told_with_a_close_match(tmp_path):
     path = labelme(tmp_path, ("Pores", SQUARE), ("dirt", SQUARE[::-1]))
     with pytest.raises(InputError) as caught:
         read_annotations(path, classes=["grain", "pore"])
-    assert str(caught.value) == "unknown label 'Pores' (did you mean 'pore'?), 'dirt'; the classes are grain, pore"
+    sentence = "unknown label 'Pores' (did you mean 'pore'?), 'dirt'; the classes are grain, pore"
+    assert str(caught.value) == f"'{path}': {sentence}"
     (found,) = read_annotations(path, classes=["grain", "pore"], unknown="ignore")
     assert found.shapes == ()
     assert found.notes[:2] == (

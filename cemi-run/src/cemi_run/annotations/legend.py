@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -37,7 +37,7 @@ class Naming:
 
 def name_classes(
     written: Iterable[ClassLabel],
-    used: Iterable[str],
+    used: Mapping[str, str],
     declared: Sequence[ClassLabel] | None = None,
     unknown: Unknown = "error",
 ) -> Naming:
@@ -47,8 +47,9 @@ def name_classes(
     ----------
     written : iterable of ClassLabel
         Legends of the files, in their order.
-    used : iterable of str
-        Labels of shapes and masks, in order of appearance; an empty one means that a shape has none.
+    used : mapping of str to str
+        Labels of shapes and masks, in order of appearance, and the file in which each stands first; an empty label
+        means that a shape has none.
     declared : sequence of ClassLabel, optional
         The classes that there may be. Without it, the files' own labels are the classes.
     unknown : {"error", "ignore"}
@@ -57,9 +58,9 @@ def name_classes(
     Raises
     ------
     InputError
-        A label is not declared, and ``unknown`` is "error".
+        A label is not declared, and ``unknown`` is "error"; the sentence names the file.
     """
-    legend, used = list(written), list(dict.fromkeys(used))
+    legend = list(written)
     if declared is None:
         return _own_classes(legend, used)
     classes = _coloured([_with_colour(label, legend) for label in declared])
@@ -71,7 +72,7 @@ def spelling(label: str) -> str:
     return re.sub(r"[\s_\-]+", " ", label).strip().casefold()
 
 
-def _own_classes(legend: list[ClassLabel], used: list[str]) -> Naming:
+def _own_classes(legend: list[ClassLabel], used: Iterable[str]) -> Naming:
     classes: list[ClassLabel] = []
     index: dict[str, int] = {}
     notes: dict[str, str] = {}
@@ -92,7 +93,7 @@ def _own_classes(legend: list[ClassLabel], used: list[str]) -> Naming:
     return Naming(_coloured(classes), index, notes)
 
 
-def _declared_classes(classes: tuple[ClassLabel, ...], used: list[str], unknown: Unknown) -> Naming:
+def _declared_classes(classes: tuple[ClassLabel, ...], used: Mapping[str, str], unknown: Unknown) -> Naming:
     by_spelling = {spelling(label.name): number for number, label in reversed(list(enumerate(classes)))}
     real = [number for number, label in enumerate(classes) if label.name.casefold() not in BACKGROUND_NAMES]
     index: dict[str, int] = {}
@@ -116,7 +117,7 @@ def _declared_classes(classes: tuple[ClassLabel, ...], used: list[str], unknown:
                 else ("shapes without a label were ignored")
             )
     if strangers and unknown == "error":
-        raise InputError(_unknown_sentence(strangers, [label.name for label in classes]))
+        raise InputError(f"'{used[strangers[0]]}': " + _unknown_sentence(strangers, [label.name for label in classes]))
     return Naming(classes, index, notes)
 
 

@@ -74,8 +74,10 @@ def read_annotations(
         found = chosen.read(file, declared)
         drawings += found.drawings
         legend += found.legend
-    used = [shape.label for drawing in drawings for shape in drawing.shapes]
-    used += [label for drawing in drawings for label in drawing.mask_labels]
+    used: dict[str, str] = {}
+    for drawing in drawings:
+        for label in (*(shape.label for shape in drawing.shapes), *drawing.mask_labels):
+            used.setdefault(label, drawing.source)
     naming = name_classes(legend, used, declared, unknown)
     annotations = [_annotation(drawing, naming, known) for drawing in drawings]
     annotations = _each_image_once(annotations, [drawing.source for drawing in drawings])
