@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import tifffile
+from click.testing import CliRunner
 
-from cemi_core.errors import PluginError
+from cemi_core.errors import PluginError, UsageError
 from cemi_core.model.abilities import DenoiserAbilities
 from cemi_core.model.mosaic import Box
 from cemi_core.numeric.tiles import denoise_image
@@ -57,17 +58,18 @@ def test_tiles_give_what_the_whole_gives_and_another_size_is_the_fault_of_the_de
 
 
 def test_files_are_written_larger_with_their_scale(doubled, tiny_registry, tmp_path, monkeypatch):
-    import cemi_core.plugins.manager as manager
-    from cemi_run.cli.main import run as cemi
+    from cemi_run.cli.denoise import denoise
 
-    monkeypatch.setattr(manager, "registry", lambda: tiny_registry)
-    monkeypatch.setattr("cemi_core.plugins.manager.registry", lambda: tiny_registry)
+    for module in ("cemi_core.plugins.manager", "cemi_run.cli.choices"):
+        monkeypatch.setattr(f"{module}.registry", lambda: tiny_registry)
     pixels = np.random.default_rng(1).integers(0, 255, (40, 50), np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", pixels, resolution=(1e5, 1e5), resolutionunit=3)
-    arguments = ["denoise", str(tmp_path / "a.tif"), "--out", str(tmp_path / "out"), "--use", "box", "--quiet"]
-    assert cemi([*arguments, "--set", "pixel_size=100 nm"]) == 0
+    arguments = [str(tmp_path / "a.tif"), "--out", str(tmp_path / "out"), "--use", "box", "--quiet"]
+    answer = CliRunner().invoke(denoise, [*arguments, "--set", "pixel_size=100 nm"])
+    assert answer.exit_code == 0, answer.output
     with tifffile.TiffFile(tmp_path / "out" / "a.tif") as file:
         np.testing.assert_array_equal(file.asarray(), pixels.repeat(2, 0).repeat(2, 1))
         number, per = file.pages[0].tags["XResolution"].value
         assert number / per == pytest.approx(1e4 / 0.05)
-    assert cemi([*arguments, "--against", str(tmp_path / "a.tif")]) == 2
+    refused = CliRunner().invoke(denoise, [*arguments, "--against", str(tmp_path / "a.tif")])
+    assert isinstance(refused.exception, UsageError)

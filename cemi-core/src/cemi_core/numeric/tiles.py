@@ -89,7 +89,7 @@ def denoise_box(
     rows, columns = (slice(scale * part.start, scale * part.stop) for part in core)
     inner: NDArray[np.float32] = denoised[:, rows, columns].astype(np.float32, copy=False)
     if not np.isfinite(inner[:, enlarged(valid[core], scale)]).all():
-        raise PluginError(f"{owner_of(denoiser)} made pixels that are NaN or infinite, in the block at {box}")
+        raise PluginError(f"{owner_of(denoiser)} made pixels that are no numbers, in the block at {box}")
     numbers = enlarged(finite[:, *core], scale)
     inner = inner if numbers.all() else np.where(numbers, inner, np.float32(np.nan))
     return inner if block.ndim == 3 else inner[0]
