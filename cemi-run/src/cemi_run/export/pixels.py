@@ -23,11 +23,6 @@ def no_progress(done: int, total: int) -> None:
     """Show nothing."""
 
 
-def read_stored(mosaic: Mosaic, box: Box, level: int) -> NDArray[Any]:
-    """Return ``box`` in the mosaic's own type, exactly as it is stored if that is an integer type."""
-    return from_unit_range(mosaic.read(box, level), mosaic.dtype, mosaic.float_range)
-
-
 def common_type(mosaics: Iterable[Mosaic]) -> tuple[np.dtype[Any], tuple[float, float]]:
     """Return a type that holds the pixels of all mosaics, and the float values that are 0 and 1 of it.
 

@@ -27,7 +27,6 @@ from cemi_specimens.random_field import smooth_noise
 
 _TRIES = 200
 _OUTLINE_POINTS = 48
-_TURNS = np.linspace(0, 2 * math.pi, 64, endpoint=False)
 
 
 class ParticleSettings(SpecimenSettings):
@@ -249,11 +248,6 @@ def place_particles(
                 "touching or overlap"
             )
     return Ellipses(place[:, 0], place[:, 1], long, short, angle, against)
-
-
-def _boundary(long: float, short: float, angle: float) -> NDArray[np.float64]:
-    u, v = long * np.cos(_TURNS), short * np.sin(_TURNS)
-    return np.column_stack([u * math.sin(angle) + v * math.cos(angle), u * math.cos(angle) - v * math.sin(angle)])
 
 
 def _apart(offset: NDArray[np.float64], a: tuple[float, float, float], b: tuple[float, float, float]) -> float:
