@@ -19,7 +19,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -313,7 +313,7 @@ class StoredFrames:
         if channel:
             require_channel(channel, self.channels, "match_channel")
         self._store = FrameStore.open(stores[channel]) if channel else own
-        self._stores = stores
+        self._paths = tuple(stores.values())
         self._named: tuple[tuple[Frame, ...], tuple[Frame, ...]] | None = None
 
     @property
@@ -364,8 +364,12 @@ class StoredFrames:
         """Return all channels of frame ``index``, float32 (channels, h, w); plain grey is one."""
         if not self.channels:
             return self.read(index)[np.newaxis]
-        stores = (FrameStore.open(path) for path in self._stores.values())
-        return np.stack([to_unit_range(store.read(index), store.float_range) for store in stores])
+        return np.stack([to_unit_range(store.read(index), store.float_range) for store in self._channel_stores])
+
+    @cached_property
+    def _channel_stores(self) -> tuple[FrameStore, ...]:
+        """The stores of all channels, opened once, when the first frame is read with all of them."""
+        return tuple(FrameStore.open(path) for path in self._paths)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return StoredFrames, (self._path, self._channel)
