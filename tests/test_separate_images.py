@@ -202,6 +202,7 @@ def test_an_export_does_not_replace_an_image_of_the_run(run, folder, cemi):
     run("relate=null")
     path = folder / "images/im3.tif"
     before = path.read_bytes()
-    answer = cemi("export", folder / "run", "--to", "ome-tiff", "--out", path)
-    assert answer.code == 2 and "is one of the files that this run has read" in answer.err
+    for way in (path, folder / "run/../images/im3.tif"):
+        answer = cemi("export", folder / "run", "--to", "ome-tiff", "--out", way)
+        assert answer.code == 2 and "is one of the files that this run has read" in answer.err
     assert path.read_bytes() == before

@@ -95,7 +95,7 @@ def _require_no_input(out: Path | None, run: RunFolder) -> None:
     from cemi_core.errors import UsageError
     from cemi_run.engine.fingerprint import InputFingerprints
 
-    if out is not None and out.absolute() in InputFingerprints(run.inputs).paths:
+    if out is not None and out.resolve() in {path.resolve() for path in InputFingerprints(run.inputs).paths}:
         raise UsageError(f"{out} is one of the files that this run has read; choose another --out")
 
 

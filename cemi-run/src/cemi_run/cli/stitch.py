@@ -181,10 +181,11 @@ def _require_places(mosaics: Sequence[Path], tables: tuple[Path | None, ...], in
     from cemi_core.files.atomic import require_folder_of
     from cemi_run.store.protocol import open_mosaic
 
+    read = {path.resolve() for path in inputs}
     for path in (*mosaics, *tables):
         if path is not None:
             require_folder_of(path)
-            if path.absolute() in inputs:
+            if path.resolve() in read:
                 raise UsageError(f"{path} is one of the images, which would be overwritten; choose another name")
             if path.is_dir() and not path.name.endswith(".ome.zarr"):
                 raise UsageError(f"{path} is a folder; choose another name")
