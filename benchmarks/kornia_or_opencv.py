@@ -20,7 +20,7 @@ from kornia.geometry import transform
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from cemi_analyze.orientation import structure_tensor
+from cemi_analyze.picture.orientation import structure_tensor
 from cemi_core.model.corrections import straightened
 from cemi_core.numeric.cubic import keys_weights
 

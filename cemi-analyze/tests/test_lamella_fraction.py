@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cemi_analyze import LamellaFraction
-from cemi_analyze.lamella_fraction import LamellaFractionSettings
+from cemi_analyze.lamellae.fraction import LamellaFractionSettings
 
 
 @pytest.mark.parametrize("noise", [0.03, 0.1])

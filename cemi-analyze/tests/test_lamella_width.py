@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 from cemi_analyze import LamellaWidth
-from cemi_analyze.lamella_width import LamellaWidthSettings, tile_weights
-from cemi_analyze.spacing import TileSpacing, first_peak, tile_starts
+from cemi_analyze.lamellae.spacing import TileSpacing, first_peak, tile_starts
+from cemi_analyze.lamellae.width import LamellaWidthSettings, tile_weights
 from cemi_core.model.stages import BlockInfo
 
 PAPER = LamellaWidth(LamellaWidthSettings(method="paper"))

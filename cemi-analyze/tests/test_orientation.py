@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cemi_analyze.orientation import structure_tensor
+from cemi_analyze.picture.orientation import structure_tensor
 from cemi_core.numeric.structure_tensor import structure_tensor as reference
 
 

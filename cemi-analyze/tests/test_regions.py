@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 from skimage.draw import disk
 
-from cemi_analyze.regions import RegionsSettings, make
+from cemi_analyze.objects.regions import RegionsSettings, make
 from cemi_core.model.grid import Grid
 from cemi_core.model.stages import BlockInfo, Runtime
 from cemi_core.testing import AnalyzerTests

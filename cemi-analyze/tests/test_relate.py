@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cemi_analyze import PearsonRelation
-from cemi_analyze.relate import PearsonSettings, profile_at
+from cemi_analyze.relation.pearson import PearsonSettings, profile_at
 from cemi_core.errors import InputError
 from cemi_core.model.result import Profile, PropertyTable
 

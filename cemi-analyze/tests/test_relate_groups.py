@@ -32,7 +32,7 @@ def test_nothing_is_interpolated_between_images():
 
 
 def test_surrogates_are_refused_for_images():
-    from cemi_analyze.relate import PearsonSettings
+    from cemi_analyze.relation.pearson import PearsonSettings
 
     with pytest.raises(InputError, match="test: effective"):
         PearsonRelation(PearsonSettings(test="surrogates")).relate([images(range(9))], condition(range(9)))

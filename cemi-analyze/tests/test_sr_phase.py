@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cemi_analyze import SrPhase
-from cemi_analyze.sr_phase import SrPhaseSettings, two_levels
+from cemi_analyze.phases.gradient import SrPhaseSettings, two_levels
 from cemi_core.model.stages import BlockInfo
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cemi_analyze.correlation import (
+from cemi_analyze.relation.correlation import (
     correlate,
     effective_sample_size,
     leave_one_out_q2,
     shift_p_value,
 )
-from cemi_analyze.statistics import block_bootstrap, e562_interval, spatial_mean_interval
+from cemi_analyze.uncertainty.intervals import block_bootstrap, e562_interval, spatial_mean_interval
 from cemi_core.numeric.significance import p_value, pearson_r
 
 

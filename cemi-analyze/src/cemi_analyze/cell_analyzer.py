@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cemi_analyze.picture import as_picture
-from cemi_analyze.statistics import Interval
+from cemi_analyze.picture.cell import as_picture
+from cemi_analyze.uncertainty.intervals import Interval
 from cemi_core.model.result import GridMap, Measurement, Result
 from cemi_core.model.stages import BlockInfo
 

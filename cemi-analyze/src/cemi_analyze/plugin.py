@@ -15,33 +15,33 @@ def cemi_analyzers() -> Iterable[AnalyzerPlugin]:
     yield AnalyzerPlugin(
         "bcc-fraction",
         "Share of the dark (or bright) phase, with an interval from blocks.",
-        factory="cemi_analyze.phase_fraction:make",
-        settings="cemi_analyze.phase_fraction:BccFractionSettings",
+        factory="cemi_analyze.phases.fraction:make",
+        settings="cemi_analyze.phases.fraction:BccFractionSettings",
     )
     yield AnalyzerPlugin(
         "lamella-width",
         "Lamella spacing (one period) and the widths of the two phases.",
-        factory="cemi_analyze.lamella_width:make",
-        settings="cemi_analyze.lamella_width:LamellaWidthSettings",
+        factory="cemi_analyze.lamellae.width:make",
+        settings="cemi_analyze.lamellae.width:LamellaWidthSettings",
     )
     yield AnalyzerPlugin(
         "lamella-fraction",
         "Share of the area that is regular lamellae, by the coherency of their orientation.",
-        factory="cemi_analyze.lamella_fraction:make",
-        settings="cemi_analyze.lamella_fraction:LamellaFractionSettings",
+        factory="cemi_analyze.lamellae.fraction:make",
+        settings="cemi_analyze.lamellae.fraction:LamellaFractionSettings",
     )
     yield AnalyzerPlugin(
         "sr-phase",
         "Share of a phase that runs from none to all over the specimen, by one threshold for the whole mosaic.",
-        factory="cemi_analyze.sr_phase:make",
-        settings="cemi_analyze.sr_phase:SrPhaseSettings",
+        factory="cemi_analyze.phases.gradient:make",
+        settings="cemi_analyze.phases.gradient:SrPhaseSettings",
     )
     yield AnalyzerPlugin(
         "regions",
         "Regions darker or brighter than a grey level, one by one: number, sizes, outlines, share of the area.",
-        factory="cemi_analyze.regions:make",
-        settings="cemi_analyze.regions:RegionsSettings",
-        abilities="cemi_analyze.regions:abilities",
+        factory="cemi_analyze.objects.regions:make",
+        settings="cemi_analyze.objects.regions:RegionsSettings",
+        abilities="cemi_analyze.objects.regions:abilities",
     )
 
 
@@ -51,13 +51,13 @@ def cemi_relations() -> Iterable[RelationPlugin]:
     yield RelationPlugin(
         "pearson",
         "Pearson's r between profiles and a property, with the effective sample size.",
-        factory="cemi_analyze.relate:make",
-        settings="cemi_analyze.relate:PearsonSettings",
+        factory="cemi_analyze.relation.pearson:make",
+        settings="cemi_analyze.relation.pearson:PearsonSettings",
     )
     yield RelationPlugin(
         "groups",
         "Compares classes of images that stand alone: Kruskal-Wallis by permutation, and the mean of each class.",
-        factory="cemi_analyze.relate_groups:make",
-        settings="cemi_analyze.relate_groups:GroupsSettings",
-        abilities="cemi_analyze.relate_groups:ABILITIES",
+        factory="cemi_analyze.relation.groups:make",
+        settings="cemi_analyze.relation.groups:GroupsSettings",
+        abilities="cemi_analyze.relation.groups:ABILITIES",
     )

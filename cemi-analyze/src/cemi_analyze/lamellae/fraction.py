@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from cemi_analyze.blocks import block_edges, blocks_along
 from cemi_analyze.cell_analyzer import CellAnalyzer, grid_map, measured_cells, overlay, thumbnail
-from cemi_analyze.orientation import structure_tensor
-from cemi_analyze.picture import cell_of
-from cemi_analyze.regularity import isotropic_coherency, lamellar_coherency
-from cemi_analyze.statistics import patch_share_intervals
+from cemi_analyze.lamellae.regularity import isotropic_coherency, lamellar_coherency
+from cemi_analyze.picture.cell import cell_of
+from cemi_analyze.picture.orientation import structure_tensor
+from cemi_analyze.uncertainty.blocks import block_edges, blocks_along
+from cemi_analyze.uncertainty.intervals import patch_share_intervals
 from cemi_core.model.result import Result
 from cemi_core.model.settings import Settings
 from cemi_core.model.stages import BlockInfo, Runtime

@@ -11,7 +11,7 @@ from pydantic import Field
 from scipy.stats import chi2, rankdata
 from scipy.stats import t as student_t
 
-from cemi_analyze.relate import profile_at
+from cemi_analyze.relation.pearson import profile_at
 from cemi_core.errors import InputError
 from cemi_core.model.abilities import RelationAbilities
 from cemi_core.model.result import GroupMean, Profile, PropertyTable, Relation, is_direction

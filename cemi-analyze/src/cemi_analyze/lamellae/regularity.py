@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from cemi_analyze.orientation import isotropic_twin, structure_tensor
+from cemi_analyze.picture.orientation import isotropic_twin, structure_tensor
 
 _TWIN_PX = 256
 

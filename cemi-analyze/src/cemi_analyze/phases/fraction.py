@@ -11,20 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from cemi_analyze.blocks import block_means, blocks_along, fraction_interval
 from cemi_analyze.cell_analyzer import UNKNOWN, CellAnalyzer, grid_map, measured_cells, overlay, thumbnail
-from cemi_analyze.phase_levels import PhaseLevels, flat_noise, phase_levels
-from cemi_analyze.picture import Cell, cell_of, levelled, smoothed_against_noise, texture_length_px
-from cemi_analyze.statistics import Interval
+from cemi_analyze.phases.levels import PhaseLevels, flat_noise, phase_levels
+from cemi_analyze.picture.cell import Cell, cell_of
+from cemi_analyze.picture.texture import levelled_by_texture, smoothed_against_noise, texture_length_px
+from cemi_analyze.uncertainty.blocks import block_means, blocks_along, fraction_interval
+from cemi_analyze.uncertainty.intervals import Interval
 from cemi_core.model.result import Result
 from cemi_core.model.settings import Settings
 from cemi_core.model.stages import BlockInfo, Runtime
 
 _PAPER_WINDOW_PX = 11
 _PAPER_OFFSET = 2
-#: Width of the local mean in waves of the texture, and its bounds in px.
-_LEVELLING_WAVES = 1.2
-_LEVELLING_PX = (10.0, 96.0)
 
 
 class BccFractionSettings(Settings):
@@ -145,11 +143,6 @@ class BccFraction(CellAnalyzer):
 def _missing(cells: list[PhaseCell]) -> list[str]:
     reasons = [cell.reason for cell in cells if cell.reason]
     return [f"{reasons.count(reason)} of {len(cells)} cells: {reason}" for reason in sorted(set(reasons))]
-
-
-def levelled_by_texture(image: NDArray[np.float32], valid: NDArray[np.bool_], length_px: float) -> NDArray[np.float32]:
-    """Return the picture minus its mean over about a wave of its texture (`texture_length_px`), 10 to 96 px."""
-    return levelled(image, valid, float(np.clip(_LEVELLING_WAVES * length_px, *_LEVELLING_PX)))
 
 
 def paper_dark_phase(image: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from cemi_analyze.cell_analyzer import UNKNOWN, CellAnalyzer, grid_map, measured_cells
-from cemi_analyze.orientation import structure_tensor
-from cemi_analyze.paper_width import paper_widths
-from cemi_analyze.phase_fraction import levelled_by_texture
-from cemi_analyze.phase_levels import flat_noise, phase_levels
-from cemi_analyze.picture import Cell, cell_of, levelled, texture_length_px
-from cemi_analyze.regularity import isotropic_coherency, lamellar_coherency
-from cemi_analyze.spacing import TileSpacing, cut_tiles, measure_spacing, tile_starts
-from cemi_analyze.statistics import Interval, e562_interval, spatial_mean_interval
+from cemi_analyze.lamellae.paper_width import paper_widths
+from cemi_analyze.lamellae.regularity import isotropic_coherency, lamellar_coherency
+from cemi_analyze.lamellae.spacing import TileSpacing, cut_tiles, measure_spacing, tile_starts
+from cemi_analyze.phases.levels import flat_noise, phase_levels
+from cemi_analyze.picture.cell import Cell, cell_of
+from cemi_analyze.picture.orientation import structure_tensor
+from cemi_analyze.picture.texture import levelled, levelled_by_texture, texture_length_px
+from cemi_analyze.uncertainty.intervals import Interval, e562_interval, spatial_mean_interval
 from cemi_core.model.result import GridMap, Result
 from cemi_core.model.settings import Settings
 from cemi_core.model.stages import BlockInfo, Runtime

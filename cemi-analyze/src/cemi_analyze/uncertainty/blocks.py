@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cemi_analyze.statistics import Interval, spatial_mean_interval
+from cemi_analyze.uncertainty.intervals import Interval, spatial_mean_interval
 
 
 def block_edges(length: int, blocks: int) -> NDArray[np.int64]:

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from cemi_analyze.blocks import block_edges, blocks_along, fraction_interval
 from cemi_analyze.cell_analyzer import UNKNOWN, CellAnalyzer, grid_map, measured_cells, overlay, thumbnail
-from cemi_analyze.picture import cell_of, smoothed_against_noise, texture_length_px
-from cemi_analyze.statistics import Interval
+from cemi_analyze.picture.cell import cell_of
+from cemi_analyze.picture.texture import smoothed_against_noise, texture_length_px
+from cemi_analyze.uncertainty.blocks import block_edges, blocks_along, fraction_interval
+from cemi_analyze.uncertainty.intervals import Interval
 from cemi_core.model.result import Result
 from cemi_core.model.settings import Settings
 from cemi_core.model.stages import BlockInfo, Runtime

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cemi_analyze.orientation import structure_tensor
-from cemi_analyze.phase_fraction import paper_dark_phase
+from cemi_analyze.phases.fraction import paper_dark_phase
+from cemi_analyze.picture.orientation import structure_tensor
 
 _WINDOW_PX = 6.0
 _COHERENCY = 0.5

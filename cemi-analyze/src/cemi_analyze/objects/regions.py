@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from scipy import ndimage
 
-from cemi_analyze.blocks import block_means, blocks_along, fraction_interval
 from cemi_analyze.cell_analyzer import CellAnalyzer, grid_map, measured_cells
-from cemi_analyze.picture import as_picture
-from cemi_analyze.statistics import Interval
+from cemi_analyze.picture.cell import as_picture
+from cemi_analyze.uncertainty.blocks import block_means, blocks_along, fraction_interval
+from cemi_analyze.uncertainty.intervals import Interval
 from cemi_core.model.abilities import AnalyzerAbilities
 from cemi_core.model.classes import ClassLabel
 from cemi_core.model.layers import LayerSpec

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from cemi_analyze.correlation import correlate, correlate_independent, leave_one_out_q2, shift_p_value
+from cemi_analyze.relation.correlation import correlate, correlate_independent, leave_one_out_q2, shift_p_value
 from cemi_core.errors import InputError
 from cemi_core.model.result import Profile, PropertyTable, Relation, is_direction
 from cemi_core.model.settings import Settings

@@ -1,0 +1,1 @@
+"""Lamellae: where they are, how wide, how far apart."""

@@ -1,0 +1,1 @@
+"""Things counted one by one."""

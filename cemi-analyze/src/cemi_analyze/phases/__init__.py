@@ -1,0 +1,1 @@
+"""Shares of phases by their grey levels."""

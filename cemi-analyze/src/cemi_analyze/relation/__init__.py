@@ -1,0 +1,1 @@
+"""How profiles go with a measured property."""

@@ -1,0 +1,1 @@
+"""Intervals of what is measured in fields, blocks and cells."""
