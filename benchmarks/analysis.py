@@ -6,8 +6,8 @@
 
 Records `cemi virtual-sem ehea`, runs the recipe's analyzers on it, and compares each profile along x with the truth:
 bias, share of the columns whose 95 % interval holds the truth, correlation, share of the columns with a value; then
-the relations to the planted hardness. The specimens are made (`cemi_virtual_sem.ehea`): what they say of real micrographs is
-how the analyzers do on images like these, and no more.
+the relations to the planted hardness. The specimens are made (`cemi_virtual_sem.ehea`): what they say of real
+micrographs is how the analyzers do on images like these, and no more.
 """
 
 from __future__ import annotations
