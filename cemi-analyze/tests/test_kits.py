@@ -10,6 +10,13 @@ from cemi_core.model.stages import Analyzer, RelationMethod, Runtime
 from cemi_core.testing import AnalyzerTests, RelationTests
 
 
+#: Settings that have no default.
+NEEDED = {
+    "regions": {"darker_than": 0.4},
+    "ensemble": {"of": [{"use": "bcc-fraction"}, {"use": "bcc-fraction", "with": {"method": "otsu"}}]},
+}
+
+
 class TestBccFraction(AnalyzerTests):
     name = "bcc-fraction"
 
@@ -26,12 +33,21 @@ class TestSrPhase(AnalyzerTests):
     name = "sr-phase"
 
 
+class TestTwoPoint(AnalyzerTests):
+    name = "two-point"
+
+
+class TestFocus(AnalyzerTests):
+    name = "focus"
+
+
+class TestEnsemble(AnalyzerTests):
+    name = "ensemble"
+    settings = NEEDED["ensemble"]
+
+
 class TestPearson(RelationTests):
     name = "pearson"
-
-
-#: Settings that have no default.
-NEEDED = {"regions": {"darker_than": 0.4}}
 
 
 @pytest.mark.parametrize("plugin", [*cemi_analyzers(), *cemi_relations()], ids=lambda plugin: plugin.name)

@@ -43,6 +43,26 @@ def cemi_analyzers() -> Iterable[AnalyzerPlugin]:
         settings="cemi_analyze.objects.regions:RegionsSettings",
         abilities="cemi_analyze.objects.regions:abilities",
     )
+    yield AnalyzerPlugin(
+        "two-point",
+        "Correlation lengths and mean chords of two phases, along x, y and in all directions; two-point functions.",
+        factory="cemi_analyze.texture.two_point:make",
+        settings="cemi_analyze.texture.two_point:TwoPointSettings",
+    )
+    yield AnalyzerPlugin(
+        "focus",
+        "Blur of each cell beyond that of the others; cells out of focus can be left out by all other analyzers.",
+        factory="cemi_analyze.texture.focus:make",
+        settings="cemi_analyze.texture.focus:FocusSettings",
+        abilities="cemi_analyze.texture.focus:ABILITIES",
+    )
+    yield AnalyzerPlugin(
+        "ensemble",
+        "How much the choice of the method matters: median and disagreement of several analyzers of one quantity.",
+        factory="cemi_analyze.ensemble:make",
+        settings="cemi_analyze.ensemble:EnsembleSettings",
+        abilities="cemi_analyze.ensemble:ABILITIES",
+    )
 
 
 @hookimpl

@@ -95,14 +95,16 @@ def plan_flow(recipe: CheckedRecipe, fingerprints: InputFingerprints, machine: M
     quality = partial(judge_stitching, recipe.stitcher, frames_step)
     steps.append(Step("quality", "Stitching quality", placing(recipe.stitcher), ("layout", frames_step), quality))
     steps += [*judging, *judging_mosaic]
-    analyze_steps = []
+    masking: dict[str, tuple[str, ...]] = {}
     grid = recipe.grid.model_dump(mode="json") if isinstance(recipe.grid, GridSpec) else recipe.grid
-    for number, choice in enumerate(recipe.analyzers):
-        name = f"analyze-{number}-{choice.name}"
-        work = partial(analyze_mosaic, choice, mosaic_step, name, recipe.grid)
+    named = [(f"analyze-{number}-{choice.name}", choice) for number, choice in enumerate(recipe.analyzers)]
+    for name, choice in sorted(named, key=lambda one: not one[1].mask):  # those that mask cells go first
+        before = {} if choice.mask else dict(masking)
+        work = partial(analyze_mosaic, choice, mosaic_step, name, recipe.grid, before)
         about, check = described(choice, grid=grid), partial(_prepare, choice)
-        steps.append(Step(name, f"Measure {choice.name}", about, (mosaic_step,), work, check=check))
-        analyze_steps.append(name)
+        steps.append(Step(name, f"Measure {choice.name}", about, (mosaic_step, *before), work, check=check))
+        masking |= {name: choice.plugin.description.abilities_of(choice.settings).unfit} if choice.mask else {}
+    analyze_steps = [name for name, _ in named]
     if recipe.relation and recipe.relate:
         path = Path(recipe.relate.property) if recipe.relate.property is not None else None
         table = fingerprints.of([path] if path is not None and path.is_file() else [])

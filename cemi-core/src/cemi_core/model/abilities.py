@@ -99,12 +99,16 @@ class AnalyzerAbilities:
         It wants all channels, (channels, h, w), and ``info.channels``; others get the one that they are told.
     prepares : bool
         `Prepares`: it can say before the work whether its weights and device can be used.
+    unfit : tuple of str
+        Names of those classes of its first map of classes whose cells are not worth measuring (``("out of focus",)``):
+        where a recipe says ``mask: true`` of it, all other analyzers leave them out, for the reason of that name.
     """
 
     layers: tuple[LayerSpec, ...] = ()
     explains: bool = False
     takes_channels: bool = False
     prepares: bool = False
+    unfit: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

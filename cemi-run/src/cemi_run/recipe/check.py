@@ -45,12 +45,16 @@ Described = TypeVar("Described", bound=Plugin[Any], covariant=True)
 
 @dataclass(frozen=True)
 class Choice(Generic[Described]):
-    """A plugin that a recipe picks, with its checked settings, what it works on, and on which channel of it."""
+    """A plugin that a recipe picks, with its checked settings, what it works on, and on which channel of it.
+
+    ``mask`` tells that the other analyzers leave out the cells that this one finds unfit.
+    """
 
     plugin: Registered[Described]
     settings: BaseModel
     on: str = ""
     channel: str = ""
+    mask: bool = False
 
     @property
     def name(self) -> str:
@@ -205,7 +209,10 @@ def _check_choice(
     if settings is None:
         return None, None
     channel = str(raw.get("match_channel" if stage == "stitch" else "channel") or "")
-    choice = Choice(plugin, settings, on=str(raw.get("on", "")), channel=channel)
+    choice = Choice(plugin, settings, on=str(raw.get("on", "")), channel=channel, mask=raw.get("mask") is True)
+    described = plugin.description
+    if isinstance(described, AnalyzerPlugin) and choice.mask and not described.abilities_of(settings).unfit:
+        problems.append((tree.mark((*where, "mask")), f"'{name}' finds no cells unfit; leave 'mask' out"))
     return choice, {**raw, "use": name, "with": resolved}
 
 

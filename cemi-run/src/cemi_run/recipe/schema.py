@@ -36,6 +36,11 @@ class UseAnalyzer(Use):
     """An analyzer, and which channel of the mosaic it measures."""
 
     channel: str = Field("", description="Channel that is measured; by default the one that was matched.")
+    mask: bool = Field(
+        False,
+        description="The other analyzers leave out the cells that this one finds unfit, such as those that 'focus' "
+        "finds out of focus.",
+    )
 
 
 class GridSpec(Settings):

@@ -43,6 +43,7 @@ from cemi_run.engine.plan import Context, Outcome
 from cemi_run.recipe.check import Choice
 from cemi_run.recipe.schema import GridSpec, RelateSpec
 from cemi_run.steps.place import load_layout
+from cemi_run.steps.unfit import unfit_cells, with_reasons
 from cemi_run.store.channels import channel_paths, path_of_channel
 from cemi_run.store.frame_cache import FRAMES_READ_LAST
 from cemi_run.store.hdf5_table import new_hdf5_file, opened_hdf5_file
@@ -134,9 +135,14 @@ def analyze_mosaic(
     mosaic_step: str,
     name: str,
     spec: GridSpec | Literal["frames"] | None,
+    masked_by: Mapping[str, Sequence[str]],
     context: Context,
 ) -> Outcome:
-    """Measure every cell of the grid and merge the partial results; write objects and layers beside the mosaic."""
+    """Measure every cell of the grid and merge the partial results; write objects and layers beside the mosaic.
+
+    Cells that a step of ``masked_by`` put into one of the classes named there are left out, as if they had not been
+    imaged, and the maps say why.
+    """
     FRAMES_READ_LAST.clear()  # what follows reads the mosaic, and needs the room
     mosaic_path = context.folder.output_of(mosaic_step)
     with open_mosaic(mosaic_path) as mosaic:
@@ -145,7 +151,8 @@ def analyze_mosaic(
     analyzer = make(choice.plugin, choice.settings, context.machine.runtime())
     if abilities.layers:
         with_ability(analyzer, WritesLayers, choice.plugin, "layers")
-    cells = [(row, column) for row in range(grid.rows) for column in range(grid.columns)]
+    unfit = unfit_cells((load_result(context.folder.output_of(step)), names) for step, names in masked_by.items())
+    cells = [cell for cell in np.ndindex(grid.rows, grid.columns) if cell not in unfit]
     paths, channels, together = _measured(choice, mosaic_path)
     task = _AnalyzeTask(analyzer, paths, grid, bool(abilities.layers), channels, together)
     stem = name.removeprefix("analyze-")
@@ -166,6 +173,7 @@ def analyze_mosaic(
                     for layer, writer in zip(layers, writers, strict=True):
                         _write_layer(writer, layer.spec, grid.box(row, column), said, analyzer)
                 yield row, column, partial
+            yield from ((row, column, None) for row, column in unfit)
 
         result: Result = analyzer.merge(partials(), (grid.rows, grid.columns))
         for layer, writer in zip(layers, writers, strict=True):
@@ -178,6 +186,7 @@ def analyze_mosaic(
         notes=(*result.notes, *(notes_on_cut(result.objects, grid.shape, analyzer.halo) if tiled else ())),
         layers=tuple(layers),
     )
+    result = with_reasons(result, unfit)
     if abilities.explains:
         explaining = with_ability(analyzer, Explains, choice.plugin, "explains")
         result = replace(result, overlays={**result.overlays, **_explained(explaining, task, measured)})

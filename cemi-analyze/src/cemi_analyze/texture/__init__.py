@@ -1,0 +1,1 @@
+"""Texture of a cell: two-point statistics and chords, descriptors, sharpness."""
