@@ -56,7 +56,7 @@ def _study(folder: Path, options: argparse.Namespace, scan: str, seed: int) -> N
     recording = folder / name
     if not (recording / "truth.h5").exists():
         words = ["--size", options.size, "--mode", "stills", "--seed", str(seed), "--dwell", str(DWELLS[scan])]
-        _require(cemi(["virtual-sem", "ehea", "--out", str(recording), *words, "--quiet"]))
+        _require(cemi(["virtual-sem", "ehea", "--out", str(recording), *words]))
     recipe = _recipe_for(recording, options)
     run = folder / f"run-{name}"
     _require(cemi(["recipe", str(recipe), "--out", str(run), "--workers", str(options.workers), "--quiet"]))
