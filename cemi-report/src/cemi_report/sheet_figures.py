@@ -118,8 +118,10 @@ def _draw_profile(axes: Axes, profile: Profile, data: FinishedRun, unit: str) ->
 def _draw_property(axes: Axes, table: PropertyTable, relation: Relation, scale: float) -> None:
     other = axes.twinx()
     order = np.argsort(table.x_um)
-    marks = {"marker": "s", "markersize": 3.5, "markeredgecolor": "white", "markeredgewidth": 0.5}
-    other.plot(table.x_um[order] * scale, table.value[order], color=SECOND, linewidth=0.8, **marks)
+    x, value = table.x_um[order] * scale, table.value[order]
+    other.plot(
+        x, value, "s-", color=SECOND, linewidth=0.8, markersize=3.5, markeredgecolor="white", markeredgewidth=0.5
+    )
     other.set_ylabel(short(table.name, 24), color=SECOND)
     other.tick_params(axis="y", labelcolor=SECOND)
     other.spines["right"].set_visible(True)
