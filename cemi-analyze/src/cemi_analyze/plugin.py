@@ -50,9 +50,10 @@ def cemi_relations() -> Iterable[RelationPlugin]:
     """Yield the relations of this package."""
     yield RelationPlugin(
         "pearson",
-        "Pearson's r between profiles and a property, with the effective sample size.",
+        "Correlation of each quantity, and of several together, with a property; allows for smoothness and scatter.",
         factory="cemi_analyze.relation.pearson:make",
         settings="cemi_analyze.relation.pearson:PearsonSettings",
+        abilities="cemi_analyze.relation.pearson:ABILITIES",
     )
     yield RelationPlugin(
         "groups",

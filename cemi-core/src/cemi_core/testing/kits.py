@@ -40,6 +40,7 @@ from cemi_core.plugins.types import (
     AnalyzerPlugin,
     DenoiserPlugin,
     Plugin,
+    RelationPlugin,
     SourcePlugin,
     StitcherPlugin,
     methods_of,
@@ -54,7 +55,7 @@ def make_plugin(stage: str, name: str, **settings: Any) -> Any:
     return make_named(stage, name, **settings)
 
 
-STAGES_WITH_ABILITIES = ("source", "denoise", "stitch", "analyze")
+STAGES_WITH_ABILITIES = ("source", "denoise", "stitch", "analyze", "relate")
 
 
 class Kit:
@@ -145,7 +146,7 @@ class Kit:
 
 def abilities_of(plugin: Plugin[Any], settings: Mapping[str, Any]) -> Any:
     """Return what a plugin of a stage with abilities declares with these settings, as in a recipe."""
-    if not isinstance(plugin, SourcePlugin | DenoiserPlugin | StitcherPlugin | AnalyzerPlugin):
+    if not isinstance(plugin, SourcePlugin | DenoiserPlugin | StitcherPlugin | AnalyzerPlugin | RelationPlugin):
         raise TypeError(f"plugins of the stage '{plugin.stage}' declare no abilities")
     return plugin.abilities_of(plugin.load_settings()(**settings))
 

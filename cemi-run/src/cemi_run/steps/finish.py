@@ -106,7 +106,7 @@ def _write_run(file: h5py.File, ending: Ending, folder: RunFolder) -> None:
         "channels": list(channels.paths),
         "main_channel": channels.main,
         "recipe": ending.recipe.to_yaml(),
-        "property": [relate.property, relate.x, relate.value] if relate and relate.property else None,
+        "property": [relate.property, relate.x, relate.value, relate.y] if relate and relate.property else None,
         "versions": versions(ending.choices),
         "plugins": [[c.plugin.stage, c.name, c.plugin.package, c.plugin.version] for c in ending.choices],
         "steps": [[record.name, record.seconds, "done"] for record in records],
@@ -189,10 +189,10 @@ def opened_run(folder: RunFolder) -> Iterator[FinishedRun]:
         )
 
 
-def _table_if_there(path: str, x: str, value: str) -> PropertyTable | None:
+def _table_if_there(path: str, x: str, value: str, y: str | None = None) -> PropertyTable | None:
     """Return the property table if its file is still where the run found it; the report does without it otherwise."""
     try:
-        return read_property_table(Path(path), x, value)
+        return read_property_table(Path(path), x, value, y)
     except InputError:
         return None
 
