@@ -30,6 +30,14 @@ class TestPearson(RelationTests):
     name = "pearson"
 
 
+class TestLinear(RelationTests):
+    name = "linear"
+
+
+class TestForest(RelationTests):
+    name = "forest"
+
+
 #: Settings that have no default.
 NEEDED = {"regions": {"darker_than": 0.4}}
 

@@ -56,6 +56,20 @@ def cemi_relations() -> Iterable[RelationPlugin]:
         abilities="cemi_analyze.relation.pearson:ABILITIES",
     )
     yield RelationPlugin(
+        "linear",
+        "Predicts a property by straight lines in several quantities, with intervals that hold, or says it cannot.",
+        factory="cemi_analyze.relation.prediction:make_linear",
+        settings="cemi_analyze.relation.prediction:LinearSettings",
+        abilities="cemi_analyze.relation.prediction:ABILITIES",
+    )
+    yield RelationPlugin(
+        "forest",
+        "Predicts a property by a random forest of several quantities, with intervals that hold, or says it cannot.",
+        factory="cemi_analyze.relation.prediction:make_forest",
+        settings="cemi_analyze.relation.prediction:ForestSettings",
+        abilities="cemi_analyze.relation.prediction:ABILITIES",
+    )
+    yield RelationPlugin(
         "groups",
         "Compares classes of images that stand alone: Kruskal-Wallis by permutation, and the mean of each class.",
         factory="cemi_analyze.relation.groups:make",

@@ -117,18 +117,18 @@ def judge_together(
     nothing = np.full(n, np.nan)
     if n < k + _SPARE_POINTS or not np.ptp(values) > 0:
         return Explained(math.nan, math.nan, math.nan, nothing, left_out)
-    predicted, of_mean = left_out_predictions(quantities, values, covariances.apart, left_out, fit)
-    error, mean_error = float(np.sum((values - predicted) ** 2)), float(np.sum((values - of_mean) ** 2))
+    predicted = left_out_predictions(quantities, values, covariances.apart, left_out, fit)
+    error, total = float(np.sum((values - predicted) ** 2)), float(np.sum((values - values.mean()) ** 2))
     own = float(score(quantities, values[None])[0])
     others = score(quantities, drawn_curves(covariances, draws, rng))
     p = (1 + int(np.sum(others >= own - 1e-12))) / (draws + 1)
-    return Explained(own, 1 - error / mean_error if mean_error > 0 else math.nan, p, predicted, left_out)
+    return Explained(own, 1 - error / total, p, predicted, left_out)
 
 
 def left_out_predictions(
     quantities: NDArray[np.float64], values: NDArray[np.float64], apart: NDArray[np.float64], left_out: float, fit: Fit
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return what a fit, and the mean, predict of each point from the points farther away than ``left_out``.
+) -> NDArray[np.float64]:
+    """Return what a fit predicts of each point from the points farther away than ``left_out``.
 
     Parameters
     ----------
@@ -142,18 +142,17 @@ def left_out_predictions(
 
     Returns
     -------
-    predicted, of_mean : ndarray of float, shape (n,)
+    ndarray of float, shape (n,)
         NaN for all points if one of them has too few others.
     """
     n, k = quantities.shape
-    predicted, of_mean = np.full(n, np.nan), np.full(n, np.nan)
+    predicted = np.full(n, np.nan)
     for point in range(n):
         others = apart[point] > left_out
         if others.sum() < k + _SPARE_POINTS:
-            return np.full(n, np.nan), np.full(n, np.nan)
+            return np.full(n, np.nan)
         predicted[point] = fit(quantities[others], values[others])(quantities[point : point + 1])[0]
-        of_mean[point] = values[others].mean()
-    return predicted, of_mean
+    return predicted
 
 
 def covariances_of(position: NDArray[np.float64], values: NDArray[np.float64], independent: bool) -> Covariances:

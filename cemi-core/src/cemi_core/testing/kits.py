@@ -361,7 +361,8 @@ class RelationTests(Kit):
     def test_a_planted_relation_is_found(self) -> None:
         (relation,) = self._relate(list(np.random.default_rng(3).uniform(0, 1, 40)))
         assert relation.r > 0.9
-        assert relation.low <= relation.r <= relation.high
+        if not np.isnan(relation.low):  # not every measure of strength has an interval
+            assert relation.low <= relation.r <= relation.high
 
     def test_the_effective_sample_is_no_larger_than_the_sample(self) -> None:
         (relation,) = self._relate(list(np.sin(np.linspace(0, 3, 60))))
