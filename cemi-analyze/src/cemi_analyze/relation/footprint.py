@@ -88,6 +88,13 @@ def _reached(edges: NDArray[np.float64], centre: float, radius: float) -> NDArra
     return np.flatnonzero((edges[:-1] < centre + radius) & (edges[1:] > centre - radius))
 
 
+def without_shared(half: NDArray[np.float64], shared: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    """Return half-widths of intervals without that part, added in quadrature, which all cells share."""
+    if shared is None:
+        return half
+    return np.asarray(np.sqrt(np.maximum(half**2 - np.nan_to_num(shared) ** 2, 0.0)))
+
+
 def mean_under(grid_map: GridMap, shares: csr_array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the mean of a map under each indent, and its standard error.
 
@@ -105,7 +112,10 @@ def mean_under(grid_map: GridMap, shares: csr_array) -> tuple[NDArray[np.float64
     value, error : ndarray of float, shape (n,)
         NaN where less than half of the indent lies on measured cells; the error also where an interval is unknown.
     """
-    value, half = grid_map.value.ravel(), ((grid_map.high - grid_map.low) / 2).ravel()
+    value, half = (
+        grid_map.value.ravel(),
+        without_shared((grid_map.high - grid_map.low) / 2, grid_map.systematic).ravel(),
+    )
     measured = np.isfinite(value)
     covered = np.asarray(shares @ measured.astype(np.float64))
     enough = covered >= MIN_MEASURED

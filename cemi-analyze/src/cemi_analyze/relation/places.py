@@ -13,7 +13,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.sparse import csr_array
 from scipy.stats import t as student_t
 
-from cemi_analyze.relation.footprint import cells_under, mean_under
+from cemi_analyze.relation.footprint import cells_under, mean_under, without_shared
 from cemi_core.errors import InputError
 from cemi_core.model.measured_maps import MeasuredMaps
 from cemi_core.model.result import Profile, PropertyTable, Relation, is_direction
@@ -269,9 +269,10 @@ def _require_extent(places: Places, profiles: Sequence[Profile]) -> None:
 
 
 def _profile_series(profile: Profile, places: Places) -> Series:
-    half = (profile.high - profile.low) / 2
-    # the mean of a column has a Student interval over its cells
-    quantile = NORMAL_975 if profile.independent else student_t.ppf(0.975, np.maximum(profile.cells - 1, 1))
+    half = without_shared((profile.high - profile.low) / 2, profile.systematic)
+    # the mean of several cells has a Student interval over them, and a single cell its own
+    several = (profile.cells > 1) & (not profile.independent)
+    quantile = np.where(several, student_t.ppf(0.975, np.maximum(profile.cells - 1, 1)), NORMAL_975)
     error = half / quantile
     value, errors = (
         np.asarray(_interpolated(profile, series, places.x_um), np.float64) for series in (profile.value, error)
