@@ -8,7 +8,7 @@ import numpy as np
 
 from cemi_core.model.finished_run import FinishedRun
 from cemi_core.model.layout import Layout
-from cemi_core.model.result import GridMap, Relation, turned_alike
+from cemi_core.model.result import GridMap, Relation, has_budget, turned_alike
 from cemi_core.model.units import format_length
 from cemi_core.numeric.fields import strip_mean_interval
 from cemi_report.denoising_section import denoising_doubts
@@ -53,7 +53,7 @@ def map_mean(grid_map: GridMap) -> MapMean:
 
 def mean_of(data: FinishedRun, grid_map: GridMap) -> MapMean:
     """Return the mean of a map with the expanded uncertainty of its budget; `map_mean` where a run has none."""
-    with_values = [m for result in data.results for m in result.maps if np.isfinite(m.value).any()]
+    with_values = [m for result in data.results for m in result.maps if has_budget(m)]
     for own, budget in zip(with_values, data.budgets, strict=False):
         if own is grid_map and np.isfinite(budget.expanded):
             low, high = budget.value - budget.expanded, budget.value + budget.expanded

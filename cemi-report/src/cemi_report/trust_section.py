@@ -72,5 +72,5 @@ def _unknown(data: FinishedRun) -> list[str]:
         )
     if "method" in missing:
         names = ", ".join(budget.label for budget in data.budgets if "method" in budget.unknown)
-        sentences.append(f"These analyzers do not say how far their method may be off: {names}.")
+        sentences.append(f"How far the method may be off is not said for: {names}.")
     return sentences

@@ -52,8 +52,12 @@ def test_a_pixel_size_known_to_one_percent_counts_by_the_power_of_length(unit, p
     assert budget.combined == pytest.approx(0.1 * abs(power), rel=1e-6)
 
 
-def test_shares_and_directions_do_not_know_the_pixel_size():
-    for unit in ("1", "deg", "px"):
+def test_the_direction_of_lines_has_no_mean_and_no_budget():
+    assert budgets_of([Result("a", (a_map(np.full((3, 3), 90.0), "deg"),))], 0.01) == []
+
+
+def test_shares_do_not_know_the_pixel_size():
+    for unit in ("1", "px"):
         sources = [part.source for part in budget_of(a_map(np.full((3, 3), 0.4), unit), 0.01).contributions]
         assert "magnification" not in sources
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from uncertainties import std_dev, ufloat
 
 from cemi_core.model.budget import Contribution, UncertaintyBudget
-from cemi_core.model.result import GridMap, Result, is_direction, turned_alike
+from cemi_core.model.result import GridMap, Result, has_budget
 from cemi_core.numeric.fields import e562_interval, strip_mean_interval
 from cemi_core.numeric.significance import NORMAL_975
 
@@ -24,7 +24,7 @@ def budgets_of(
     repeatability: Mapping[str, float] | None = None,
     independent: bool = False,
 ) -> list[UncertaintyBudget]:
-    """Return the budget of every map that has a value.
+    """Return the budget of every map that has a value; directions of lines have no mean that says anything.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def budgets_of(
     independent : bool
         Whether the cells are images that stand alone, of which each counts fully.
     """
-    maps = [grid_map for result in results for grid_map in result.maps if np.isfinite(grid_map.value).any()]
+    maps = [grid_map for result in results for grid_map in result.maps if has_budget(grid_map)]
     known = repeatability or {}
     return [_budget(grid_map, pixel_size_share, known.get(grid_map.name), independent) for grid_map in maps]
 
@@ -44,10 +44,10 @@ def budgets_of(
 def _budget(
     grid_map: GridMap, pixel_size_share: float | None, repeatability: float | None, independent: bool
 ) -> UncertaintyBudget:
-    value = turned_alike(grid_map.value, grid_map.unit)
+    value = grid_map.value
     used = np.isfinite(value)
     measured, mean = int(used.sum()), float(value[used].mean())
-    power = 0 if is_direction(grid_map.unit) else _POWER_OF_LENGTH.get(grid_map.unit, 0)
+    power = _POWER_OF_LENGTH.get(grid_map.unit, 0)
     parts = [_sampling(grid_map, value, independent), _method(grid_map)]
     if repeatability is not None:
         remark = "differences of places that two frames show, each measured alone"
