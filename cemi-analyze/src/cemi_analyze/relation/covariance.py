@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
 
 #: Ranges and nuggets that the covariance model tries; ranges in shares of the largest distance.
 _RANGES = np.geomspace(0.01, 1.0, 14)
 _NUGGETS = (0.0, 0.1, 0.3, 0.6)
 #: On the diagonal, so that very smooth models stay positive definite.
 _JITTER = 1e-6
+#: Numbers in the matrices that are factored at once: 32 MB.
+_MAX_ELEMENTS = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,10 @@ def fitted_covariances(position: NDArray[np.float64], values: NDArray[np.float64
         for kind in ("exponential", "gaussian")
         for nugget in _NUGGETS
     ]
-    likelihood = np.array([_restricted_likelihood(_model_matrix(apart, *shape), values) for shape in shapes])
+    several = max(1, _MAX_ELEMENTS // apart.size)
+    parts = [shapes[first : first + several] for first in range(0, len(shapes), several)]
+    matrices = (np.stack([_model_matrix(apart, *shape) for shape in part]) for part in parts)
+    likelihood = np.concatenate([_restricted_likelihoods(each, values) for each in matrices])
     if not np.isfinite(likelihood).any():  # a series without any scatter
         likelihood[0] = 0.0
     return Covariances(apart, tuple(shapes), likelihood)
@@ -135,16 +139,17 @@ def drawn_curves(covariances: Covariances, draws: int, rng: np.random.Generator)
     return curves
 
 
-def _restricted_likelihood(matrix: NDArray[np.float64], values: NDArray[np.float64]) -> float:
-    n = len(values)
-    try:
-        factor = cho_factor(matrix + _JITTER * np.eye(n), lower=True, check_finite=False)
-    except np.linalg.LinAlgError:
-        return -math.inf
-    solved = cho_solve(factor, np.column_stack([np.ones(n), values]), check_finite=False)
-    information = float(solved[:, 0].sum())
-    residual = float(values @ solved[:, 1]) - float(solved[:, 1].sum()) ** 2 / information
-    if residual <= 0 or information <= 0:
-        return -math.inf
-    determinant = 2 * float(np.log(np.diag(factor[0])).sum())
-    return -0.5 * (determinant + math.log(information) + (n - 1) * math.log(residual))
+def _restricted_likelihoods(matrices: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the restricted log-likelihood of a series by each correlation matrix (m, n, n); -inf without scatter."""
+    models, n = matrices.shape[:2]
+    factor = np.linalg.cholesky(matrices + _JITTER * np.eye(n))
+    given, white = np.column_stack([np.ones(n), values]), np.empty((models, n, 2))
+    for row in range(n):  # forward substitution, all models at once
+        known = factor[:, row, None, :row] @ white[:, :row]
+        white[:, row] = (given[row] - known[:, 0]) / factor[:, row, row, None]
+    information = (white[..., 0] ** 2).sum(axis=1)
+    residual = (white[..., 1] ** 2).sum(axis=1) - (white[..., 0] * white[..., 1]).sum(axis=1) ** 2 / information
+    determinant = 2 * np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        likelihood = -0.5 * (determinant + np.log(information) + (n - 1) * np.log(residual))
+    return np.where(residual > 0, likelihood, -math.inf)
