@@ -20,6 +20,7 @@ from cemi_report.channels_section import channel_plates
 from cemi_report.denoising_section import denoising
 from cemi_report.images_section import images
 from cemi_report.quality_section import quality
+from cemi_report.relation_section import relations
 from cemi_report.summary import doubts, facts
 from cemi_report.trust_section import trust
 
@@ -64,7 +65,7 @@ def render_report(data: FinishedRun) -> str:
             quantities=measured,
             profiles=sections.profiles(data),
             trust=trust(data),
-            related=sections.relations(data),
+            related=relations(data),
             dropped=dropped,
             dropped_lists=dropped_lists,
             tables=sections.what_was_run(data),
