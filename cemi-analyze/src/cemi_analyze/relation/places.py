@@ -14,6 +14,7 @@ from scipy.sparse import csr_array
 from scipy.stats import t as student_t
 
 from cemi_analyze.relation.footprint import cells_under, mean_under, without_shared
+from cemi_analyze.relation.known_length import KnownLength, note_on_length
 from cemi_core.errors import InputError
 from cemi_core.model.measured_maps import MeasuredMaps
 from cemi_core.model.result import Profile, PropertyTable, Relation, is_direction
@@ -27,13 +28,6 @@ DEFAULT_FOOTPRINT_UM = 35.0
 _SAME_PLACE_UM = 1e-6
 #: Repeats tell their scatter only if there are so many more indents than places.
 _MIN_SPARE_REPEATS = 3
-
-
-class KnownLength(Settings):
-    """A length of the specimen that is known, to check the scale by."""
-
-    value: PositiveLengthUm = Field(description="Length of the specimen along the longer side of the mosaic.")
-    tolerance: PositiveLengthUm = Field(description="How far the mosaic may differ from it.")
 
 
 class PlaceSettings(Settings):
@@ -336,19 +330,3 @@ def _maps_at_places(
 def _range(values: NDArray[np.float64]) -> str:
     known = values[np.isfinite(values)]
     return f"{known.min():.6g} to {known.max():.6g} um" if len(known) else "unknown"
-
-
-def note_on_length(measured: MeasuredMaps, known: KnownLength) -> str:
-    """Return a sentence on whether the scale of a mosaic agrees with a known length of the specimen."""
-    extent = max(measured.extent_um)
-    off = extent - known.value
-    says = (
-        f"the longer side of the mosaic is {format_length(extent)}, {100 * abs(off) / known.value:.2g} % "
-        f"{'more' if off > 0 else 'less'} than the known {format_length(known.value)}"
-    )
-    if abs(off) <= known.tolerance:
-        return f"{says}: within the tolerance of {format_length(known.tolerance)}, the scale agrees"
-    return (
-        f"{says}: beyond the tolerance of {format_length(known.tolerance)}; check the pixel size, and that the mosaic "
-        "covers all of that length"
-    )
