@@ -135,11 +135,13 @@ def test_ranks_see_a_bent_relation_as_perfect_and_have_a_wider_interval():
 
 def test_a_relation_that_is_only_a_common_trend_vanishes_when_x_is_held_fixed():
     rng = np.random.default_rng(10)
-    one, other = rng.standard_normal((2, 61)) + 4 * X / 6000
-    (plain,), (partial,) = relate([one], other), relate([one], other, given="x")
-    assert plain.r > 0.5
-    assert partial.measure == "partial r"
-    assert abs(partial.r) < 0.25
+    plain, partial = [], []
+    for one, other in rng.standard_normal((12, 2, 61)) + 4 * X / 6000:
+        plain += relate([one], other)
+        partial += relate([one], other, given="x")
+    assert min(relation.r for relation in plain) > 0.4
+    assert abs(np.mean([relation.r for relation in partial])) < 0.12
+    assert partial[0].measure == "partial r"
     with pytest.raises(InputError, match="'given: nowhere' was not measured; known are x, q0"):
         relate([one], other, given="nowhere")
     np.testing.assert_array_equal(without(X, 2 * X + 1), np.zeros(61))

@@ -77,9 +77,10 @@ def test_a_page_with_predictions_alone_has_no_table_of_single_quantities(data):
     found = relations(replace(data, relations=[together()]))
     assert found.table is None
     assert len(found.plates) == 1
-    assert "R2 = 0.52" in {fact.label: fact for fact in facts(replace(data, relations=[together()]))}[
-        "Strongest relation"
-    ].value
+    assert (
+        "R2 = 0.52"
+        in {fact.label: fact for fact in facts(replace(data, relations=[together()]))}["Strongest relation"].value
+    )
     assert EXPLAINS in render_report(replace(data, relations=[together()]))
 
 

@@ -112,7 +112,8 @@ def _line(relation: Relation) -> str:
     interval = f" [{relation.low:+.3f}, {relation.high:+.3f}]" if signed else ""
     strength = f"{relation.measure} = {relation.r:{'+' if signed else ''}.3f}{interval}"
     q2 = f"  Q2 = {relation.q2:.3f}" if math.isfinite(relation.q2) else ""
-    holm = f" ({relation.p_holm:.3g} after Holm)" if math.isfinite(relation.p_holm) else ""
+    adjusted = math.isfinite(relation.p_holm) and relation.p_holm != relation.p_value
+    holm = f" ({relation.p_holm:.3g} after Holm)" if adjusted else ""
     return (
         f"{relation.quantity:<24} {strength}{q2}  "
         f"p = {relation.p_value:.3g}{holm}  n = {relation.n} (worth {relation.n_effective:.1f})"
