@@ -18,7 +18,8 @@ planted
     then with scatter on both sides, before and after correction for it.
 predicted
     `linear` and `forest` on a property that two quantities explain by 60 %: share of 90 % intervals that hold a value
-    that the model has not seen, and their median half-width in standard deviations of the property.
+    that the model has not seen, and their median half-width in standard deviations of the property, infinite where
+    too few places are left; a forest is tried in one of 25 trials.
 """
 
 from __future__ import annotations
@@ -207,10 +208,10 @@ def predicted(trials: int, seed: int) -> None:
                     property_values = (first + second) * np.sqrt(0.3) + np.sqrt(0.4) * other
                     profiles = [profile(first, "q0"), profile(second, "q1")]
                     (one,) = PredictionRelation(each).relate(profiles, table(property_values, points))
-                    half = one.quantity_half if one.quantity_half is not None else np.full(points, np.nan)
+                    half = one.quantity_half if one.quantity_half is not None else np.full(points, np.inf)
                     held = np.abs(one.property_values - one.quantity_values) <= half
                     found.append((100 * held.mean(), np.median(half), 100 * explains(one)))
-                held, half, says = np.nanmean(found, axis=0)
+                held, half, says = np.mean(found, axis=0)
                 print(f"| {name} | {100 * reach:.0f} % | {points} | {held:.1f} | {half:.2f} | {says:.0f} |", flush=True)
 
 
