@@ -78,6 +78,13 @@ def layout_of(n, pairs=(), notes=()):
     )
 
 
+def a_map_with_reasons(name):
+    value = np.random.default_rng(4).random((3, 5))
+    why = np.where(value < 0.3, 1, np.where(value < 0.5, 0, -1)).astype(np.int64)
+    reasons = ("out of focus", "no two phases: µ")
+    return GridMap(name, "Share", "1", value, value - 0.1, value + 0.1, 0.05 * value, reasons, why)
+
+
 def a_map(name="bcc_fraction", seed=0):
     value = np.random.default_rng(seed).random((3, 5))
     value[1, 2] = np.nan
@@ -145,7 +152,7 @@ def test_a_run_without_frames_and_drops_comes_back_empty(group):
 def test_a_result_comes_back_in_the_order_of_its_maps(group):
     result = Result(
         analyzer="lamella-width",
-        maps=(a_map("spacing", 1), a_map("coherency", 2), a_map("angle", 3)),
+        maps=(a_map("spacing", 1), a_map("coherency", 2), a_map("angle", 3), a_map_with_reasons("share")),
         tables=(
             Table(
                 "phases", ("phase", "width [um]", "cells", "good"), (("FCC", 0.4, 12, True), ("BCC", 0.2, 11, False))
