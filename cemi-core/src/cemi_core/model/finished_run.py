@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
 
 from cemi_core.model.frame import DroppedFrame, Frame, FrameSource
 from cemi_core.model.grid import Cells, FrameGrid
@@ -82,6 +85,8 @@ class FinishedRun:
         How far the work of each denoiser can be trusted, where it says it.
     layers : mapping of str to Mosaic
         The layers that the results name, by their path.
+    trust : sequence of Result
+        What checks of the finished run have found: how far off its numbers are (``cemi twin``, ``cemi count``).
     """
 
     title: str
@@ -106,6 +111,17 @@ class FinishedRun:
     quality: Result | None = None
     denoising: Sequence[Result] = ()
     layers: Mapping[str, Mosaic] = field(default_factory=dict)
+    trust: Sequence[Result] = ()
+
+    @property
+    def digest(self) -> str:
+        """What tells this state of the run from any other: 16 hexadecimal digits, made of its settings and its maps."""
+        content = sha256(self.settings_yaml.encode())
+        for grid_map in (grid_map for result in self.results for grid_map in result.maps):
+            content.update(grid_map.name.encode())
+            for values in (grid_map.value, grid_map.low, grid_map.high):
+                content.update(np.ascontiguousarray(values, np.float64).tobytes())
+        return content.hexdigest()[:16]
 
     @property
     def pixel_size_um(self) -> float | None:
