@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from cemi_core.model.budget import UncertaintyBudget
 from cemi_core.model.frame import DroppedFrame, Frame, FrameSource
 from cemi_core.model.grid import Cells, FrameGrid
 from cemi_core.model.layout import Layout
@@ -85,6 +86,8 @@ class FinishedRun:
         How far the work of each denoiser can be trusted, where it says it.
     layers : mapping of str to Mosaic
         The layers that the results name, by their path.
+    budgets : sequence of UncertaintyBudget
+        The mean of each map over the mosaic, and what its uncertainty is made of.
     trust : sequence of Result
         What checks of the finished run have found: how far off its numbers are (``cemi twin``, ``cemi count``).
     """
@@ -111,6 +114,7 @@ class FinishedRun:
     quality: Result | None = None
     denoising: Sequence[Result] = ()
     layers: Mapping[str, Mosaic] = field(default_factory=dict)
+    budgets: Sequence[UncertaintyBudget] = ()
     trust: Sequence[Result] = ()
 
     @property

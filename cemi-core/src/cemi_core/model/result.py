@@ -274,6 +274,11 @@ def is_direction(unit: str) -> bool:
     return unit == "deg"
 
 
+def has_budget(grid_map: GridMap) -> bool:
+    """Return whether the mean of a map says something: it has a value somewhere, and is not the direction of lines."""
+    return bool(np.isfinite(grid_map.value).any()) and not is_direction(grid_map.unit)
+
+
 def turned_alike(value: NDArray[np.float64], unit: str, axis: int | None = None) -> NDArray[np.float64]:
     """Return values of which an ordinary mean and scatter along ``axis`` (all of them by default) can be taken.
 

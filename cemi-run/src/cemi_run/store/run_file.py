@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemi_core.errors import InputError
+from cemi_core.model.budget import Contribution, UncertaintyBudget
 from cemi_core.model.classes import ClassLabel
 from cemi_core.model.frame import DroppedFrame, Frame
 from cemi_core.model.layers import Layer, LayerSpec
@@ -300,6 +301,22 @@ def write_results(group: h5py.Group, results: Sequence[Result]) -> None:
 def read_results(group: h5py.Group) -> tuple[Result, ...]:
     """Return the results that `write_results` stored."""
     return tuple(read_result(entry) for entry in _old_entries(group))
+
+
+def write_budgets(group: h5py.Group, budgets: Sequence[UncertaintyBudget]) -> None:
+    """Store uncertainty budgets; NaN comes back as NaN."""
+    group["budgets"] = json.dumps([asdict(budget) for budget in budgets])
+
+
+def read_budgets(group: h5py.Group) -> tuple[UncertaintyBudget, ...]:
+    """Return the budgets that `write_budgets` stored; none from a run of an older version."""
+    if "budgets" not in group:
+        return ()
+    entries = json.loads(group["budgets"][()])
+    return tuple(
+        UncertaintyBudget(**{**entry, "contributions": tuple(Contribution(**part) for part in entry["contributions"])})
+        for entry in entries
+    )
 
 
 def write_profiles(group: h5py.Group, profiles: Sequence[Profile]) -> None:

@@ -150,9 +150,7 @@ def make_twin(
 
 def _target(view: RunView, microscope: Microscope, images: Sequence[NDArray[np.float32]]) -> Target:
     frequency = dominant_frequency(images)
-    return Target(
-        look_of(images, frequency), frequency, len(images[0]), view.pixel_um, detector_of(microscope.noise)
-    )
+    return Target(look_of(images, frequency), frequency, len(images[0]), view.pixel_um, detector_of(microscope.noise))
 
 
 def _families(specimen: str, measured: set[str]) -> list[Family]:
@@ -238,7 +236,11 @@ def _cautions(
         found = np.concatenate([one.value.ravel() for cells in told for one in cells if one.name == trust.name])
         deviation = float(np.nanstd(found)) if np.isfinite(found).sum() > 1 else float("nan")
         difference = abs(trust.found_mean - run_mean[trust.name])
-        if np.isfinite(difference) and np.isfinite(deviation) and difference > max(deviation, 0.02 * abs(trust.found_mean)):
+        if (
+            np.isfinite(difference)
+            and np.isfinite(deviation)
+            and difference > max(deviation, 0.02 * abs(trust.found_mean))
+        ):
             said.append(
                 f"{trust.label}: the recipe finds {trust.found_mean:.4g} on the twin and {run_mean[trust.name]:.4g} on "
                 "your run, so the twin is not like the run in this quantity."
@@ -249,7 +251,12 @@ def _cautions(
 def _pair(images: Sequence[NDArray[np.float32]], fit: Fit, target: Target, seed: int) -> NDArray[np.float32]:
     """Return a part of a frame of the run and one of the twin, side by side."""
     choice = SpecimenChoice(
-        fit.family.name, target.pixel_um, (512, 512), seed + 5, fit.found["blur"], fit.settings(target.pixel_um, Variation())
+        fit.family.name,
+        target.pixel_um,
+        (512, 512),
+        seed + 5,
+        fit.found["blur"],
+        fit.settings(target.pixel_um, Variation()),
     )
     twin = simulated(choice.make(), target, seed + 5, 1)[0]
     edge = min(320, target.edge_px)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from cemi_core.errors import UsageError
 from cemi_core.model.result import GridMap
 from cemi_twin.families import Variation
 from cemi_twin.fit import Fit
@@ -18,7 +19,6 @@ from cemi_twin.reading import Microscope, RunView
 from cemi_virtual_sem.detector import DetectorSettings, line_kernel
 from cemi_virtual_sem.settings import Mode, SessionSettings
 from cemi_virtual_sem.stage import StageSettings
-from cemi_core.errors import UsageError
 
 Size = Literal["auto", "tiny", "small", "medium"]
 SIZES: tuple[Size, ...] = ("auto", "tiny", "small", "medium")
@@ -96,8 +96,12 @@ def variation_of(maps: tuple[GridMap, ...]) -> Variation:
         mean = abs(float(column.mean()))
         return math.sqrt(2) * spread / (mean if relative and mean > 0 else 1.0)
 
-    phase = max((half(name) for name in ("bcc_fraction", "phase_fraction", "dark_fraction", "sr_fraction")), default=0.0)
-    return Variation(min(phase, 0.2), min(half("lamella_fraction"), 0.25), min(half("lamella_spacing", True), 0.3), _slope(maps))
+    phase = max(
+        (half(name) for name in ("bcc_fraction", "phase_fraction", "dark_fraction", "sr_fraction")), default=0.0
+    )
+    return Variation(
+        min(phase, 0.2), min(half("lamella_fraction"), 0.25), min(half("lamella_spacing", True), 0.3), _slope(maps)
+    )
 
 
 def _slope(maps: tuple[GridMap, ...]) -> float:

@@ -120,7 +120,9 @@ def read_run(path: Path) -> RunView:
             )
         maps = tuple(grid_map for result in run.results for grid_map in result.maps)
         if not maps or run.grid is None or run.layout is None:
-            raise InputError(f"{path} has no map, so there is no number to be trusted or not; add 'analyze' to its recipe")
+            raise InputError(
+                f"{path} has no map, so there is no number to be trusted or not; add 'analyze' to its recipe"
+            )
         view = RunView(
             path=path,
             source=source,
@@ -184,7 +186,9 @@ def _shading(mean: NDArray[np.float32]) -> tuple[float, NDArray[np.float32]]:
     found, *_ = np.linalg.lstsq(columns[some], mean.ravel()[some].astype(np.float64), rcond=None)
     even = np.clip((columns @ found).reshape(mean.shape), 0.05, None)
     radius = ((y - 0.15) ** 2 + (x - 0.25) ** 2).ravel()[some]
-    (level, loss), *_ = np.linalg.lstsq(np.column_stack([np.ones_like(radius), -radius / 2]), even.ravel()[some], rcond=None)
+    (level, loss), *_ = np.linalg.lstsq(
+        np.column_stack([np.ones_like(radius), -radius / 2]), even.ravel()[some], rcond=None
+    )
     return float(np.clip(loss / max(level, 1e-3), 0.0, 0.6)), (even / even.mean()).astype(np.float32)
 
 

@@ -19,7 +19,10 @@ _DRAWN = 400
 
 def sentences(answer: TwinAnswer) -> list[str]:
     """Return a sentence for each quantity: "on a specimen like yours, this recipe errs by ..."."""
-    return [f"{trust.label}: on a specimen like yours, this recipe errs by {_errs_by(trust)}." for trust in answer.quantities]
+    return [
+        f"{trust.label}: on a specimen like yours, this recipe errs by {_errs_by(trust)}."
+        for trust in answer.quantities
+    ]
 
 
 def _errs_by(trust: Trust) -> str:
@@ -28,9 +31,7 @@ def _errs_by(trust: Trust) -> str:
         return "an amount that could not be found: no cell of the twin had a value"
     digits = _decimals(trust)
     bias = f"{trust.bias.value:+.{digits}f}{unit}"
-    known = (
-        f" ({trust.bias.low:+.{digits}f} to {trust.bias.high:+.{digits}f})" if math.isfinite(trust.bias.low) else ""
-    )
+    known = f" ({trust.bias.low:+.{digits}f} to {trust.bias.high:+.{digits}f})" if math.isfinite(trust.bias.low) else ""
     scatter = f" and {trust.scatter:.{digits}f}{unit} from cell to cell" if math.isfinite(trust.scatter) else ""
     held = f"; its interval held the truth in {100 * trust.held.value:.0f} % of the cells"
     columns = (
@@ -96,7 +97,9 @@ def _cells(answer: TwinAnswer) -> Table:
     rows = []
     for trust in answer.quantities:
         told = [one for cells in answer.told for one in cells if one.name == trust.name]
-        series = [np.concatenate([getattr(one, name).ravel() for one in told]) for name in ("truth", "value", "low", "high")]
+        series = [
+            np.concatenate([getattr(one, name).ravel() for one in told]) for name in ("truth", "value", "low", "high")
+        ]
         known = np.flatnonzero(np.isfinite(series[0]) & np.isfinite(series[1]))
         for index in known[:: max(1, -(-len(known) // _DRAWN))]:
             rows.append((trust.label, trust.unit, *(float(values[index]) for values in series)))
@@ -187,7 +190,10 @@ def table_of(answer: TwinAnswer) -> str:
         if math.isfinite(trust.bias.low):
             bias += f" ({trust.bias.low:+.{digits}f} to {trust.bias.high:+.{digits}f})"
         unit = "" if trust.unit == "1" else f", {trust.unit}"
-        shares = [f"{100 * share:.0f} %" if math.isfinite(share) else "-" for share in (trust.held.value, trust.columns_held.value)]
+        shares = [
+            f"{100 * share:.0f} %" if math.isfinite(share) else "-"
+            for share in (trust.held.value, trust.columns_held.value)
+        ]
         means = [f"{v:.{digits}f}" for v in (answer.run_mean[trust.name], trust.found_mean, trust.true_mean)]
         rows.append([f"{trust.label}{unit}", *means, bias, f"{trust.scatter:.{digits}f}", *shares])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

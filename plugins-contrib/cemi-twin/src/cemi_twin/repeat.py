@@ -164,5 +164,3 @@ def _read(path: Path, key: str) -> list[Told] | None:
             ]
     except (OSError, KeyError):
         return None
-
-

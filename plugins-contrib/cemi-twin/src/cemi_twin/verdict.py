@@ -114,7 +114,9 @@ def trust_of(repeats: Sequence[Told], rows: int) -> Trust:
         columns_held=_share_interval(column_held),
         columns=int(sum(np.isfinite(share).sum() for share in column_held)),
         rows_of_a_column=first.value.shape[0] * _stacked(first.value.shape, rows),
-        r=float(np.corrcoef(value, truth)[0, 1]) if len(value) > 2 and np.ptp(truth) > 0 and np.ptp(value) > 0 else math.nan,
+        r=float(np.corrcoef(value, truth)[0, 1])
+        if len(value) > 2 and np.ptp(truth) > 0 and np.ptp(value) > 0
+        else math.nan,
     )
 
 
