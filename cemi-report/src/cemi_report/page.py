@@ -18,6 +18,7 @@ from cemi_core.renamed import old_name
 from cemi_report import sections
 from cemi_report.cell_figures import shown_cells
 from cemi_report.channels_section import channel_plates
+from cemi_report.check_section import checks
 from cemi_report.denoising_section import denoising
 from cemi_report.images_section import images
 from cemi_report.quality_section import quality
@@ -68,6 +69,7 @@ def render_report(data: FinishedRun) -> str:
             sheet=sections.sheet(data),
             profiles=sections.profiles(data),
             trust=trust(data),
+            checks=checks(data),
             related=sections.relations(data),
             dropped=dropped,
             dropped_lists=dropped_lists,

@@ -166,8 +166,8 @@ def _families(specimen: str, measured: set[str]) -> list[Family]:
     if not useful:
         known = sorted({name for family in FAMILIES for name in family.truths})
         raise InputError(
-            f"none of the run's maps ({', '.join(sorted(measured))}) has a truth in a virtual specimen; those that have "
-            f"one are {', '.join(known)}"
+            f"none of the run's maps ({', '.join(sorted(measured))}) has a truth in a virtual specimen; those that "
+            f"have one are {', '.join(known)}"
         )
     if "sr_fraction" in measured:
         return sorted(useful, key=lambda family: family.name != "pbse-srse")

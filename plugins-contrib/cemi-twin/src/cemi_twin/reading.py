@@ -178,7 +178,7 @@ def _read(view: RunView, index: int) -> NDArray[np.float32]:
 
 
 def _shading(mean: NDArray[np.float32]) -> tuple[float, NDArray[np.float32]]:
-    """Return the shading as the virtual detector has it, and the brightness over the frame by a quadratic fit, mean 1."""
+    """Return the shading as the virtual detector has it, and the brightness over the frame (a quadratic, mean 1)."""
     y = np.linspace(-1, 1, mean.shape[0])[:, None] * np.ones(mean.shape)
     x = np.linspace(-1, 1, mean.shape[1])[None, :] * np.ones(mean.shape)
     some = slice(None, None, max(1, mean.size // 20_000))

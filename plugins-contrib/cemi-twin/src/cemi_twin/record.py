@@ -61,7 +61,7 @@ def result_of(answer: TwinAnswer) -> Result:
         analyzer="twin",
         tables=(_quantities(answer), _cautions(answer), _cells(answer)),
         overlays={"A part of a frame of this run (left) and of its twin (right)": _grey8(answer.pair)},
-        notes=(*sentences(answer), *about, *left_out),
+        notes=(*about, *left_out),
     )
 
 
@@ -73,14 +73,15 @@ def _grey8(pair: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 def _quantities(answer: TwinAnswer) -> Table:
     heads = (
         "quantity", "unit", "run", "twin_found", "twin_true", "bias", "bias_low", "bias_high", "scatter", "cells_held",
-        "cells_held_low", "cells_held_high", "columns_held", "columns_held_low", "columns_held_high", "cells", "columns",
+        "cells_held_low", "cells_held_high", "columns_held", "columns_held_low", "columns_held_high", "cells",
+        "columns", "sentence",
     )  # fmt: skip
     rows = tuple(
         (
             t.label, t.unit, answer.run_mean[t.name], t.found_mean, t.true_mean, *_numbers(t.bias), t.scatter,
-            *_numbers(t.held), *_numbers(t.columns_held), t.cells, t.columns,
+            *_numbers(t.held), *_numbers(t.columns_held), t.cells, t.columns, sentence,
         )
-        for t in answer.quantities
+        for t, sentence in zip(answer.quantities, sentences(answer), strict=True)
     )  # fmt: skip
     return Table("quantities", heads, rows)
 

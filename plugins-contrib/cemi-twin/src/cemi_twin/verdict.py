@@ -125,7 +125,7 @@ def _mean(values: NDArray[np.float64]) -> float:
 
 
 def _held(low: NDArray, high: NDArray, truth: NDArray, known: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return 1 where an interval holds the truth, 0 where not (no interval holds nothing), NaN where nothing is known."""
+    """Return 1 where an interval holds the truth, 0 where not (or where there is none), NaN where nothing is known."""
     return np.where(known, (low <= truth) & (truth <= high), np.nan)
 
 
