@@ -165,7 +165,7 @@ def _cautions(cells: list[tuple[Any, ...]], hand: NDArray[np.float64], program: 
     counting = math.sqrt(float(np.mean(hand * (1 - hand) / points)))
     deviation = float((program - hand).std(ddof=1))
     said = [
-        f"Counting {points.mean():.0f} points leaves up to {counting:.3f} of scatter in each cell (binomial; a grid has "
+        f"Counting {points.mean():.0f} points leaves up to {counting:.3f} of scatter in a cell (binomial; a grid has "
         f"less), and the differences scatter by {deviation:.3f}: the limits of agreement hold both."
     ]
     if len(cells) < 10:
