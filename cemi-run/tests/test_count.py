@@ -85,9 +85,9 @@ def test_limits_of_agreement_hold_95_percent_and_their_intervals_the_true_limits
         ({"answers": [{"row": 0, "column": 0, "point": 0, "answer": "in"}]}, "1 cells were counted"),
         (
             {"answers": [{"row": 0, "column": 0, "point": 0, "answer": "maybe"}]},
-            "holds no answers of a sheet",
+            "does not hold the answers of a sheet",
         ),
-        ({"answers": 3}, "holds no answers of a sheet"),
+        ({"answers": 3}, "does not hold the answers of a sheet"),
     ],
 )
 def test_answers_that_do_not_fit_are_refused(tmp_path, change, said):
