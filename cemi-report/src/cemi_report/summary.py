@@ -11,6 +11,7 @@ from cemi_core.model.layout import Layout
 from cemi_core.model.result import GridMap, Relation, has_budget, turned_alike
 from cemi_core.model.units import format_length
 from cemi_core.numeric.fields import strip_mean_interval
+from cemi_report.check_section import check_doubts
 from cemi_report.denoising_section import denoising_doubts
 from cemi_report.numbers import correlation_text, count_text, fixed, p_value_text, value_text
 from cemi_report.quality_section import quality_doubts, score_text
@@ -244,4 +245,5 @@ def doubts(data: FinishedRun) -> list[str]:
         own += quality_doubts(data.quality)
     for result in data.denoising:
         own += denoising_doubts(result)
+    own += check_doubts(data)
     return list(dict.fromkeys([*own, *_number_doubts(data)]))
