@@ -21,6 +21,7 @@ from cemi_report.denoising_section import denoising
 from cemi_report.images_section import images
 from cemi_report.quality_section import quality
 from cemi_report.summary import doubts, facts
+from cemi_report.trust_section import trust
 
 __all__ = ["FinishedRun", "HtmlReporter", "PluginUse", "StepTime", "render_report", "write_report"]
 
@@ -62,6 +63,7 @@ def render_report(data: FinishedRun) -> str:
             denoising=[denoising(result) for result in data.denoising],
             quantities=measured,
             profiles=sections.profiles(data),
+            trust=trust(data),
             related=sections.relations(data),
             dropped=dropped,
             dropped_lists=dropped_lists,
