@@ -23,7 +23,7 @@ import yaml
 from cemi_run.cli.main import run as cemi
 from cemi_run.engine.folder import RunFolder
 from cemi_run.steps.finish import opened_run
-from cemi_virtual_sem.verdict import MapVerdict, judge_run
+from cemi_virtual_sem.verdict import judge_run, verdict_lines
 
 ROOT = Path(__file__).parent.parent
 #: Dwell time relative to a fast scan, as in Lang et al. 2025.
@@ -56,15 +56,15 @@ def _study(folder: Path, options: argparse.Namespace, scan: str, seed: int) -> N
     recording = folder / name
     if not (recording / "truth.h5").exists():
         words = ["--size", options.size, "--mode", "stills", "--seed", str(seed), "--dwell", str(DWELLS[scan])]
-        _require(cemi(["virtual-sem", "ehea", "--out", str(recording), *words, "--quiet"]))
+        _require(cemi(["virtual-sem", "ehea", "--out", str(recording), *words]))
     recipe = _recipe_for(recording, options)
     run = folder / f"run-{name}"
     _require(cemi(["recipe", str(recipe), "--out", str(run), "--workers", str(options.workers), "--quiet"]))
     verdict = judge_run(run, recording)
     print(f"\n{options.size}, {scan}, seed {seed}: profiles along x against the truth")
-    _print(verdict.profiles)
+    _print(verdict_lines(verdict.profiles))
     print("cells against the truth")
-    _print(verdict.maps)
+    _print(verdict_lines(verdict.maps))
     with opened_run(RunFolder(run)) as data:
         for found in data.relations:
             interval = f"[{found.low:+.2f}, {found.high:+.2f}]"
@@ -89,14 +89,8 @@ def _recipe_for(recording: Path, options: argparse.Namespace) -> Path:
     return path
 
 
-def _print(verdicts: Sequence[MapVerdict]) -> None:
-    print(f"  {'quantity':<20}{'truth':>8}{'bias':>9}{'rms':>8}{'r':>7}{'covered':>10}{'measured':>10}   true range")
-    for v in verdicts:
-        low, high = v.true_range
-        print(
-            f"  {v.name:<20}{v.true_mean:>8.3f}{v.bias:>+9.3f}{v.rms:>8.3f}{v.r:>7.2f}{100 * v.covered:>8.0f} %"
-            f"{100 * v.measured:>8.0f} %   {low:.3f} to {high:.3f} {'' if v.unit == '1' else v.unit}"
-        )
+def _print(lines: Sequence[str]) -> None:
+    print("\n".join(f"  {line}" for line in lines))
 
 
 def _require(code: int) -> None:

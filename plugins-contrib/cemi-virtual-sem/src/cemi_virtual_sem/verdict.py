@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,6 +113,19 @@ def judge_run(run: Path, recording: Path) -> Verdict:
         profiles = [_judged(p, of_columns) for p in data.profiles if _truth(p.name) in of_columns]
         components = int(data.layout.component.max()) + 1
         return Verdict(error, components, int(data.layout.placed_by_prior.sum()), tuple(maps), tuple(profiles))
+
+
+def verdict_lines(verdicts: Sequence[MapVerdict]) -> list[str]:
+    """Return maps or profiles beside their truth as the lines of a table, for people."""
+    head = f"{'quantity':<20}{'truth':>8}{'bias':>9}{'rms':>8}{'r':>7}{'covered':>10}{'measured':>10}   true range"
+    lines = [head]
+    for v in verdicts:
+        low, high = v.true_range
+        lines.append(
+            f"{v.name:<20}{v.true_mean:>8.3f}{v.bias:>+9.3f}{v.rms:>8.3f}{v.r:>7.2f}{100 * v.covered:>8.0f} %"
+            f"{100 * v.measured:>8.0f} %   {low:.3f} to {high:.3f} {'' if v.unit == '1' else v.unit}".rstrip()
+        )
+    return lines
 
 
 def _truth(name: str) -> str:
