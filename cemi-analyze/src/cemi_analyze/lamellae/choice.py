@@ -14,11 +14,14 @@ from cemi_analyze.lamellae.fraction import LamellaFraction, LamellaFractionSetti
 from cemi_analyze.segment.analyzer import NetworkAnalyzer, NetworkSettings, known_card, layers_of
 from cemi_analyze.segment.segmenter import Segmenter
 from cemi_core.model.abilities import AnalyzerAbilities
+from cemi_core.model.classes import class_labels
 from cemi_core.model.result import Result
 from cemi_core.model.settings import InputPathOrName
 from cemi_core.model.stages import Runtime
 
 SHIPPED = "lamellae"
+#: Of the shipped weights, so that planning opens no file.
+_CLASSES = class_labels(["other", "lamellae"])
 _NEEDED = ("cemi_learn", "torch", "segmentation_models_pytorch")
 
 
@@ -79,8 +82,9 @@ def abilities(settings: LamellaSettings) -> AnalyzerAbilities:
     """Return what the chosen method can do: the network writes layers and draws cells."""
     if not by_network(settings):
         return AnalyzerAbilities()
-    card = known_card(settings.weights)
-    return AnalyzerAbilities(layers=() if card is None else layers_of(card.classes), explains=True, prepares=True)
+    card = None if settings.weights == SHIPPED else known_card(settings.weights)
+    classes = _CLASSES if settings.weights == SHIPPED else () if card is None else card.classes
+    return AnalyzerAbilities(layers=layers_of(classes) if classes else (), explains=True, prepares=True)
 
 
 def make(settings: LamellaSettings, runtime: Runtime) -> CellAnalyzer:

@@ -51,7 +51,7 @@ def warnings_of(
         if len(values) and outside.mean() > _MOST_OUTSIDE:
             found.append(
                 f"{100 * outside.mean():.0f} % of the cells are unlike what '{name}' was measured on: "
-                f"{_WORDS.get(trait, trait)} {np.median(values):.3g} (median), there {low:.3g} to {high:.3g}. Compare its "
-                "mask with cells that you label by hand, or train it on images like these."
+                f"{_WORDS.get(trait, trait)} {np.median(values):.3g} (median), there {low:.3g} to {high:.3g}. Compare "
+                "its mask with cells that you label by hand, or train it on images like these."
             )
     return tuple(found)

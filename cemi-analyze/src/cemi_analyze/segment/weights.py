@@ -77,8 +77,9 @@ class SegmenterCard:
 def require_learn() -> None:
     """Raise a `MissingDependencyError` of one sentence if the packages for networks are not installed."""
     try:
-        import cemi_learn.weights.stored_network  # noqa: F401
         import segmentation_models_pytorch  # noqa: F401
+
+        import cemi_learn.weights.stored_network  # noqa: F401
     except ImportError as error:
         raise MissingDependencyError(
             f"segmenting by a network needs '{error.name}': pip install 'cemi-analyze[learn]', or choose "

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cemi_analyze.train.recipe import ScribbleData
 from cemi_core.errors import InputError, MissingDependencyError
-from cemi_learn.data.labelled import IGNORED, LabelledImage, LabelledSet
+from cemi_learn.data.labelled import IGNORED, LabelledSet
 from cemi_learn.data.read import read_labelled
 
 _MOST_PIXELS = 20_000
@@ -103,5 +103,5 @@ def features_of(image: NDArray[np.float32]) -> NDArray[np.float32]:
         from skimage.feature import multiscale_basic_features
     except ImportError as error:
         raise MissingDependencyError("strokes need scikit-image: pip install 'cemi-analyze[learn]'") from error
-    found = multiscale_basic_features(image, sigma_min=1, sigma_max=16, channel_axis=0, num_workers=1)
+    found = multiscale_basic_features(image, sigma_min=1, sigma_max=16, channel_axis=0)
     return np.asarray(found, np.float32)
