@@ -89,7 +89,8 @@ def pieces_of(
             at_edge[strip] = True
             strips[number] = np.zeros_like(strip)
     of_class = classes[y[at], x[at]].astype(np.int64)
-    return Pieces(box, sums, first, of_class, thousandths, *strips, at_edge[1:])
+    top, bottom, left, right = strips
+    return Pieces(box, sums, first, of_class, thousandths, top, bottom, left, right, at_edge[1:])
 
 
 def _labelled(classes: NDArray[np.integer]) -> tuple[NDArray[np.int32], int]:

@@ -168,6 +168,6 @@ class _Answer:
 
 def first_channels(network: nn.Module) -> int | None:
     """Return how many channels a network takes, as far as it says."""
-    encoder: Any = getattr(network, "encoder", None)
-    channels = getattr(encoder, "out_channels", None)
+    encoder: Any = getattr(network, "encoder", None)  # no plugin
+    channels = getattr(encoder, "out_channels", None)  # no plugin
     return int(channels[0]) if channels is not None else None

@@ -79,7 +79,10 @@ class ViewSettings(Settings):
     inverted: _Share = Field(0.2, description="Share whose grey levels are inverted.")
     scratches: _Share = Field(0.15, description="Share with straight scratches.")
     curtains: _Share = Field(0.12, description="Share with the stripes that ion milling leaves.")
-    flat: _Share = Field(0.0, description="Share with noise and next to nothing else, which is of the first class.")
+    flat: _Share = Field(
+        0.0,
+        description="Share with noise, scratches and curtains and next to nothing else, which is of the first class.",
+    )
     denoised: _Share = Field(0.2, description="Share of the noisy views that went through a filter.")
 
     @model_validator(mode="after")

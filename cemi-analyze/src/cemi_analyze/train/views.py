@@ -16,6 +16,8 @@ _Image = NDArray[np.float32]
 #: Autocorrelation of the noise along the line, at lags of 1, 2 and 3 px, of the slowest detector.
 _LINE = (0.41, -0.09, -0.07)
 _REACH = 7
+#: Share of the bare views that show scratches, or curtains, and nothing else.
+_ON_BARE = 0.4
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Views:
         Share of the views whose grey levels are inverted.
     scratches, curtains, flat, denoised : float
         Share of the views with straight scratches, with the stripes of ion milling, with next to no contrast left (so
-        that noise is all there is, and class 0 is right), and as denoisers leave them.
+        that noise, scratches and curtains are all there is, and class 0 is right), and as denoisers leave them.
     """
 
     blur_px: float = 0.0
@@ -53,16 +55,17 @@ class Views:
         self, image: _Image, mask: NDArray[np.int64], rng: np.random.Generator
     ) -> tuple[_Image, NDArray[np.int64]]:
         """Return a view of an image (h, w) in [0, 1] and its mask; the mask is another one where nothing is left."""
-        if rng.random() < self.flat:
+        bare = rng.random() < self.flat
+        if bare:
             image = image.mean() + np.float32(rng.uniform(0, 0.04)) * (image - image.mean())
             mask = np.zeros_like(mask)
         if rng.random() < self.inverted:
             image = np.float32(1) - image
         image = blurred(image, float(rng.uniform(0, self.blur_px)))
         image = _pressed(image, rng)
-        if rng.random() < self.curtains:
+        if rng.random() < max(self.curtains, _ON_BARE * bare):
             image = image + curtains(image.shape, rng)
-        if rng.random() < self.scratches:
+        if rng.random() < max(self.scratches, _ON_BARE * bare):
             image = image + scratches(image.shape, rng)
         image = image * _shading(image.shape, rng)
         if rng.random() >= self.clean:
@@ -105,9 +108,10 @@ def noisy(image: _Image, electrons: float, correlation: float, rng: np.random.Ge
     """
     noise = rng.standard_normal(image.shape, np.float32)
     kernel = line_filter(correlation)
-    noise = cv2.sepFilter2D(noise, cv2.CV_32F, kernel, np.ones(1, np.float32), borderType=cv2.BORDER_REFLECT)
+    one = np.ones(1, np.float32)
+    along = np.asarray(cv2.sepFilter2D(noise, cv2.CV_32F, kernel, one, borderType=cv2.BORDER_REFLECT), np.float32)
     spread = np.sqrt(np.maximum(image, 0) / np.float32(electrons) + np.float32(0.012**2))
-    return np.asarray(image + spread * noise, np.float32)
+    return np.asarray(image + spread * along, np.float32)
 
 
 def scratches(shape: tuple[int, ...], rng: np.random.Generator) -> _Image:
