@@ -7,21 +7,26 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Literal
 
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from cemi_analyze.cell_analyzer import CellAnalyzer
 from cemi_analyze.lamellae.fraction import LamellaFraction, LamellaFractionSettings
+from cemi_analyze.picture.cell import Cell
 from cemi_analyze.segment.analyzer import NetworkAnalyzer, NetworkSettings, known_card, layers_of
 from cemi_analyze.segment.segmenter import Segmenter
 from cemi_core.model.abilities import AnalyzerAbilities
 from cemi_core.model.classes import class_labels
 from cemi_core.model.result import Result
 from cemi_core.model.settings import InputPathOrName
-from cemi_core.model.stages import Runtime
+from cemi_core.model.stages import BlockInfo, Runtime
 
 SHIPPED = "lamellae"
 #: Of the shipped weights, so that planning opens no file.
 _CLASSES = class_labels(["other", "lamellae"])
+_PLAIN_PX = 33
 _NEEDED = ("cemi_learn", "torch", "segmentation_models_pytorch")
 
 
@@ -45,6 +50,20 @@ class LamellaNetwork(NetworkAnalyzer):
     def named(self, index: int) -> tuple[str, str]:
         """Return name and label of the map of a class."""
         return "lamella_fraction", "Lamella fraction"
+
+    def _answered(self, cell: Cell, info: BlockInfo) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        classes, probabilities = super()._answered(cell, info)
+        plain = is_plain(cell.image)[cell.core]
+        probabilities = np.where(plain, np.array([1, 0], np.float32)[:, None, None], probabilities)
+        return np.where(plain, 0, classes), probabilities
+
+
+def is_plain(image: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return where an image (h, w) varies by less than half a grey level of 255 within 33 px: no lamellae there."""
+    level = image - image.mean()
+    window = (_PLAIN_PX, _PLAIN_PX)
+    variance = cv2.blur(level * level, window) - cv2.blur(level, window) ** 2
+    return np.asarray(variance < (0.5 / 255) ** 2, bool)
 
 
 class CoherencyInstead(LamellaFraction):
