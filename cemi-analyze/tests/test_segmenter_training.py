@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from cemi_analyze.segment.weights import card_in
 from cemi_analyze.train.calibration import fitted_temperature, share_errors
@@ -234,3 +236,20 @@ def test_a_recipe_without_labels_or_with_a_class_twice_is_refused(samples, folde
         SegmenterRecipe(training=1, classes=["a", "b"], data={})
     with pytest.raises(ValueError, match="name of its own"):
         samples.recipe_for(folder, classes=["a", "a"])
+
+
+@pytest.mark.parametrize("name", ["lamellae-1", "lamellae", "paper"])
+def test_the_recipes_beside_the_package_are_recipes(name):
+    path = Path(__file__).parent.parent / "training" / f"{name}.yaml"
+    recipe = SegmenterRecipe(**yaml.safe_load(path.read_text(encoding="utf-8")))
+    assert recipe.classes == ["other", "lamellae"]
+    if name == "paper":
+        assert (recipe.network.encoder, recipe.loss, recipe.learning_rate) == ("smp:se_resnext50_32x4d", "dice", 1e-4)
+
+
+def test_the_network_of_the_paper_can_be_built_without_weights(samples, folder):
+    network = {"encoder": "smp:se_resnext50_32x4d", "pretrained": False}
+    task = SegmenterTask.opened(samples.recipe_for(folder, network=network))
+    made = task.build().by_name["network"].eval()
+    with torch.inference_mode():
+        assert made(torch.zeros(1, 1, 40, 50)).shape == (1, 1, 40, 50)
