@@ -13,6 +13,7 @@ from cemi_core.errors import InputError
 from cemi_core.model.classes import class_labels
 from cemi_core.model.grid import Grid
 from cemi_core.model.stages import BlockInfo, Explains, Runtime, WritesLayers
+from cemi_core.numeric.objects import notes_on_cut
 from cemi_core.testing import AnalyzerTests
 
 
@@ -141,3 +142,12 @@ def test_weights_that_are_none_are_told(tmp_path):
 def test_images_that_cannot_be_segmented_end_in_a_sentence(weights, image):
     with pytest.raises(InputError):
         segmented(image, weights)
+
+
+def test_regions_at_the_edge_of_the_image_are_not_said_to_be_larger_than_the_halo(weights, samples):
+    image, _ = samples.discs((200, 240), seed=16)
+    kit = TestSegment()
+    kit.settings = {"weights": weights}
+    (regions,) = kit.objects_of_tiles(image[10:, 10:].astype(np.float32) / 255, Grid(2, 2, (190, 230)))
+    assert regions.cut.any()
+    assert notes_on_cut([regions], (190, 230), 32) == []
