@@ -148,6 +148,6 @@ def test_regions_at_the_edge_of_the_image_are_not_said_to_be_larger_than_the_hal
     image, _ = samples.discs((200, 240), seed=16)
     kit = TestSegment()
     kit.settings = {"weights": weights}
-    (regions,) = kit.objects_of_tiles(image[10:, 10:].astype(np.float32) / 255, Grid(2, 2, (190, 230)))
+    (regions,) = kit.objects_of_tiles(image[16:, 16:].astype(np.float32) / 255, Grid(2, 2, (184, 224)))
     assert regions.cut.any()
-    assert notes_on_cut([regions], (190, 230), 32) == []
+    assert notes_on_cut([regions], (184, 224), 32) == []
