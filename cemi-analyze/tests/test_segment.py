@@ -7,11 +7,13 @@ import pytest
 
 from cemi_analyze.segment.analyzer import SegmentSettings, layers_of, make, segmented
 from cemi_analyze.segment.likeness import warnings_of
+from cemi_analyze.segment.pieces import joined_pieces, pieces_of
 from cemi_analyze.segment.voting import voted
 from cemi_analyze.segment.weights import ShareErrors, card_in, find_segmenter
 from cemi_core.errors import InputError
 from cemi_core.model.classes import class_labels
 from cemi_core.model.grid import Grid
+from cemi_core.model.mosaic import Box
 from cemi_core.model.stages import BlockInfo, Explains, Runtime, WritesLayers
 from cemi_core.numeric.objects import notes_on_cut
 from cemi_core.testing import AnalyzerTests
@@ -144,10 +146,24 @@ def test_images_that_cannot_be_segmented_end_in_a_sentence(weights, image):
         segmented(image, weights)
 
 
-def test_regions_at_the_edge_of_the_image_are_not_said_to_be_larger_than_the_halo(weights, samples):
-    image, _ = samples.discs((200, 240), seed=16)
-    kit = TestSegment()
-    kit.settings = {"weights": weights}
-    (regions,) = kit.objects_of_tiles(image[16:, 16:].astype(np.float32) / 255, Grid(2, 2, (184, 224)))
-    assert regions.cut.any()
-    assert notes_on_cut([regions], (184, 224), 32) == []
+def test_regions_at_the_edge_of_the_image_are_not_said_to_be_larger_than_the_halo():
+    classes = np.zeros((40, 40), int)
+    classes[:5, 3:9] = classes[20:25, 20:25] = 1
+    pieces = pieces_of(classes, np.ones((40, 40), np.float32), Box(0, 0, 40, 40), (True, True, True, True))
+    regions = joined_pieces([pieces], "regions", "Regions", class_labels(["other", "discs"])[1:])
+    assert regions.cut.tolist() == [True, False]
+    assert notes_on_cut([regions], (40, 40), 8) == []
+
+
+def test_a_region_that_runs_over_two_cells_is_one():
+    classes = np.zeros((40, 80), int)
+    classes[10:20, 30:55] = 1
+    cells = [
+        pieces_of(classes[:, x : x + 40], np.ones((40, 40), np.float32), Box(0, x, 40, 40), (True, True, x == 0, x > 0))
+        for x in (0, 40)
+    ]
+    regions = joined_pieces(cells, "regions", "Regions", class_labels(["other", "discs"])[1:], 0.5)
+    assert regions.area_px.tolist() == [250]
+    assert (regions.y_px[0], regions.x_px[0]) == (14.5, 42)
+    assert regions.column("diameter_um")[0] == pytest.approx(np.sqrt(250 / np.pi))
+    assert not regions.cut.any()
