@@ -39,7 +39,7 @@ class TestForest(RelationTests):
 
 
 #: Settings that have no default.
-NEEDED = {"regions": {"darker_than": 0.4}}
+NEEDED = {"regions": {"darker_than": 0.4}, "segment": {"weights": "lamellae"}}
 
 
 @pytest.mark.parametrize("plugin", [*cemi_analyzers(), *cemi_relations()], ids=lambda plugin: plugin.name)
