@@ -111,5 +111,7 @@ def make(settings: LamellaSettings, runtime: Runtime) -> CellAnalyzer:
     if not by_network(settings):
         missing = settings.method == "auto" and not is_installed()
         return CoherencyInstead(settings) if missing else LamellaFraction(settings)
-    segmenter = Segmenter(settings.weights, runtime.device, runtime.threads, runtime.weights_dir, settings.flips)
+    segmenter = Segmenter(
+        settings.weights, runtime.device, runtime.threads, runtime.weights_dir, settings.flips, settings.precision
+    )
     return LamellaNetwork(segmenter, settings, "lamella-fraction", ("colonies", "Lamellar colonies"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,9 @@ class Segmenter:
     weights_dir : str or None
     flips : bool
         Whether the mean over the image and its three mirror images is taken: four times the work.
+    precision : {"auto", "float32", "bfloat16"}
+        What the convolutions are computed in. ``auto`` takes bfloat16 on a processor with matrix units for it (AMX),
+        which is more than twice as fast there and moves about one pixel in a thousand over a border.
     """
 
     weights: str
@@ -45,6 +48,7 @@ class Segmenter:
     threads: int = 1
     weights_dir: str | None = None
     flips: bool = False
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
     @property
     def card(self) -> SegmenterCard:
@@ -113,7 +117,7 @@ class Segmenter:
 
         torch.set_num_threads(self.threads)  # here, since the setting does not travel to other processes
         with _LOADING:
-            return _loaded(self.weights, self.weights_dir, self.device, self.flips)
+            return _loaded(self.weights, self.weights_dir, self.device, self.flips, is_rounded(self.precision))
 
 
 @lru_cache(maxsize=16)
@@ -122,7 +126,7 @@ def _card(weights: str, weights_dir: str | None) -> SegmenterCard:
 
 
 @lru_cache(maxsize=4)
-def _loaded(weights: str, weights_dir: str | None, device: str, flips: bool) -> TiledNetwork:
+def _loaded(weights: str, weights_dir: str | None, device: str, flips: bool, rounded: bool) -> TiledNetwork:
     from cemi_analyze.segment.folded import folded
     from cemi_analyze.segment.weights import TASK
     from cemi_learn.encoders.segmentation import rebuilt_segmentation_network
@@ -135,7 +139,7 @@ def _loaded(weights: str, weights_dir: str | None, device: str, flips: bool) -> 
     card, multiple = card_in(path), int(network.multiple)
     channels = int(stored.architecture["in_channels"])
     fast = folded(network, channels)
-    answer = _Answer(card.temperature, flips)
+    answer = _Answer(card.temperature, flips, rounded)
     return TiledNetwork(fast, device, _TILE_PX, card.context_px, multiple, answer, purpose="segment")
 
 
@@ -145,6 +149,7 @@ class _Answer:
 
     temperature: float
     flips: bool
+    rounded: bool
 
     def __call__(self, network: nn.Module, cells: Tensor) -> Tensor:
         import torch
@@ -155,7 +160,9 @@ class _Answer:
         total: Any = None
         mirrored = ((), (2,), (3,), (2, 3)) if self.flips else ((),)
         for axes in mirrored:
-            logits = network(cells.flip(axes) if axes else cells).float() / self.temperature
+            with torch.autocast(cells.device.type, torch.bfloat16, enabled=self.rounded):
+                answer = network(cells.flip(axes) if axes else cells)
+            logits = answer.float() / self.temperature
             logits = logits.flip(axes) if axes else logits
             if logits.shape[1] == 1:
                 second = logits.sigmoid()
@@ -164,6 +171,15 @@ class _Answer:
                 found = logits.softmax(1)
             total = found if total is None else total + found
         return torch.as_tensor(total / len(mirrored))
+
+
+def is_rounded(precision: str) -> bool:
+    """Return whether convolutions are computed in bfloat16; ``auto`` does where the processor has units for it."""
+    if precision != "auto":
+        return precision == "bfloat16"
+    import torch
+
+    return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
 
 
 def first_channels(network: nn.Module) -> int | None:
