@@ -31,12 +31,12 @@ def test_the_lever_rule_holds_the_share_of_lamellae_of_three_pixels(share, noise
     image, true = thin_and_wide(share, noise, seed=1)
     found = BccFraction(BccFractionSettings(method="lever")).measure(image)
     assert found.low <= true <= found.high
-    assert abs(found.value - true) < 0.035
+    assert abs(found.value - true) < 0.045
     assert found.high - found.low < 0.15
 
 
 def test_by_itself_the_lever_rule_is_taken_where_most_cells_show_thin_lamellae():
-    image, true = thin_and_wide(0.35, 0.03, seed=2)
+    image, _ = thin_and_wide(0.35, 0.03, seed=2)
     lever, chosen = BccFraction(BccFractionSettings(method="lever")), BccFraction()
     assert chosen.measure(image) == lever.measure(image)
     wide = np.kron(image[160:], np.ones((2, 2), np.float32))

@@ -216,7 +216,7 @@ def _powers(
 @cache
 def _rings() -> NDArray[np.int64]:
     frequency = np.hypot(fft.fftfreq(WINDOW_PX)[:, None], fft.rfftfreq(WINDOW_PX)[None, :])
-    return np.rint(frequency * WINDOW_PX).astype(np.int64)
+    return np.asarray(np.rint(frequency * WINDOW_PX).astype(np.int64))
 
 
 def _background(power: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -233,7 +233,7 @@ def _background(power: NDArray[np.float32]) -> NDArray[np.float32]:
             rest, fitted = rest - common, fitted + common
     ring = _rings()
     of_ring = np.array([np.median(rest[ring == number]) for number in range(ring.max() + 1)])
-    return (np.exp(fitted + of_ring[ring]) / math.log(2)).astype(np.float32)
+    return np.asarray((np.exp(fitted + of_ring[ring]) / math.log(2)).astype(np.float32))
 
 
 def _whitened(
