@@ -13,6 +13,7 @@ from cemi_core.testing import AnalyzerTests, RelationTests
 #: Settings that have no default.
 NEEDED = {
     "regions": {"darker_than": 0.4},
+    "segment": {"weights": "lamellae"},
     "ensemble": {"of": [{"use": "bcc-fraction"}, {"use": "bcc-fraction", "with": {"method": "otsu"}}]},
 }
 
@@ -48,6 +49,14 @@ class TestEnsemble(AnalyzerTests):
 
 class TestPearson(RelationTests):
     name = "pearson"
+
+
+class TestLinear(RelationTests):
+    name = "linear"
+
+
+class TestForest(RelationTests):
+    name = "forest"
 
 
 @pytest.mark.parametrize("plugin", [*cemi_analyzers(), *cemi_relations()], ids=lambda plugin: plugin.name)
