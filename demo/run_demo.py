@@ -1,4 +1,4 @@
-"""The main job on a virtual recording, and the truth beside the result."""
+"""The main job on a virtual recording, then its analysis at the paper's resolution; the truth beside the results."""
 
 from __future__ import annotations
 
@@ -18,9 +18,12 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 from cemi_run.cli.main import run as cemi
 from cemi_run.engine.folder import RunFolder
 from cemi_run.steps.finish import opened_run
-from cemi_virtual_sem.verdict import Verdict, judge_run
+from cemi_virtual_sem.verdict import Verdict, judge_run, verdict_lines
 
-RECIPE = Path(__file__).parent.parent / "recipes" / "ehea.yaml"
+RECIPES = Path(__file__).parent.parent / "recipes"
+#: A few pictures of 222 nm per pixel, in whose fast scans a lamella is 1.5 pixels wide.
+PAPER = {"stills": 64, "passes": 4, "travel_px": 8200}
+PAPER_GRID = {"rows": 4, "columns": 18}
 WANTED_ERROR_PX = 0.5
 WANTED_R = 0.9
 
@@ -37,12 +40,13 @@ def main() -> int:
         _require(cemi(["virtual-sem", "ehea", "--out", str(recording), "--size", "small", "--seed", str(options.seed)]))
     overrides = [f"source.path={recording.resolve()}/pass*.mp4", f"relate.property={recording.resolve()}/hardness.csv"]
     arguments = [word for override in overrides for word in ("--set", override)]
-    _require(cemi(["recipe", str(RECIPE), "--out", str(run), *arguments]))
+    _require(cemi(["recipe", str(RECIPES / "ehea.yaml"), "--out", str(run), *arguments]))
     picture = options.out / "picture.png"
     _require(cemi(["export", str(run), "--to", "png", "--out", str(picture), "--set", "max_px=1600", "--quiet"]))
     verdict = judge_run(run, recording)
     kept = _print_table(verdict)
     _print_relation(run, recording)
+    _at_the_papers_resolution(options.out, options.seed)
     print(f"\n{time.perf_counter() - start:.0f} s in all. Open {run / 'report.html'}; the picture is {picture}.")
     return 0 if kept else 1
 
@@ -83,6 +87,22 @@ def _print_relation(run: Path, recording: Path) -> None:
                     f"\nBCC fraction and hardness: r = {found.r:+.2f} [{found.low:+.2f}, {found.high:+.2f}], "
                     f"planted {planted:+.2f}"
                 )
+
+
+def _at_the_papers_resolution(out: Path, seed: int) -> None:
+    """Record, measure and print the profiles where three pixels make a period of the lamellae."""
+    recording, run = out / "recording-222nm", out / "run-222nm"
+    if not (recording / "truth.h5").exists():
+        settings = [word for name, value in PAPER.items() for word in ("--set", f"{name}={value}")]
+        words = ["--size", "medium", "--mode", "stills", "--seed", str(seed), *settings]
+        _require(cemi(["virtual-sem", "ehea", "--out", str(recording), *words]))
+    here = recording.resolve()
+    values = {"source.path": f"{here}/frames/*.tif", "source.positions": f"{here}/positions.csv"}
+    values |= {"relate.property": f"{here}/hardness.csv"} | {f"grid.{name}": n for name, n in PAPER_GRID.items()}
+    overrides = [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
+    _require(cemi(["recipe", str(RECIPES / "ehea-paper.yaml"), "--out", str(run), *overrides, "--quiet"]))
+    print("\nAt the paper's resolution (222 nm, fast scan), profiles along x against the truth:")
+    print("\n".join(verdict_lines(judge_run(run, recording).profiles)))
 
 
 if __name__ == "__main__":

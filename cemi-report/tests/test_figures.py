@@ -16,6 +16,7 @@ from cemi_report.figures import box_height_in, length_axis
 from cemi_report.map_figures import cell_edges, colour_limits, map_figure, profiles_figure
 from cemi_report.placement_figures import layout_figure, residual_figure
 from cemi_report.relation_figures import relation_figure
+from cemi_report.sheet_figures import sheet_figure
 
 
 def pixels(png: bytes) -> np.ndarray:
@@ -138,3 +139,25 @@ def test_a_relation_without_profile_or_property_still_shows_its_points(make_repo
     alone = pixels(relation_figure(data.relations[0]))
     along = pixels(relation_figure(data.relations[0], tuple(data.profiles), data.property_table, 0.2))
     assert along.shape[1] > 1.8 * alone.shape[1]
+
+
+def test_one_figure_holds_picture_maps_and_profiles_on_one_axis_for_page_and_manuscript(make_report_data):
+    data = make_report_data()
+    png, pdf = sheet_figure(data), sheet_figure(data, "pdf")
+    assert png is not None and png.startswith(b"\x89PNG")
+    assert pdf is not None and pdf.startswith(b"%PDF")
+    with Image.open(io.BytesIO(png)) as sheet:
+        one_map = map_figure(data.results[0].maps[0], data.grid, data.pixel_size_um)
+        assert one_map is not None
+        with Image.open(io.BytesIO(one_map)) as alone:
+            assert sheet.height > alone.height
+
+
+def test_no_mosaic_no_grid_or_no_value_gives_no_figure_of_them_all(make_report_data):
+    data = make_report_data()
+    empty = [
+        replace(result, maps=tuple(replace(m, value=np.full_like(m.value, np.nan)) for m in result.maps))
+        for result in data.results
+    ]
+    for lacking in (replace(data, mosaic=None), replace(data, grid=None), replace(data, results=empty)):
+        assert sheet_figure(lacking) is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import cv2
@@ -83,18 +83,46 @@ def measured_cells(partials: Iterable[tuple[int, int, Any]]) -> Iterator[tuple[i
 
 
 def grid_map(
-    name: str, label: str, unit: str, intervals: Sequence[tuple[int, int, Interval]], grid_shape: tuple[int, int]
+    name: str,
+    label: str,
+    unit: str,
+    intervals: Sequence[tuple[int, int, Interval]],
+    grid_shape: tuple[int, int],
+    systematic: Mapping[tuple[int, int], float] | None = None,
+    reasons: Mapping[tuple[int, int], str] | None = None,
 ) -> GridMap:
     """Return a map from ``(row, column, interval)``; cells that are not named are NaN.
 
     An unbounded interval (one field only) becomes NaN: nothing is known about it.
+
+    Parameters
+    ----------
+    name, label, unit : str
+        As in `GridMap`.
+    intervals : sequence of (int, int, Interval)
+    grid_shape : (int, int)
+    systematic : mapping of (row, column) to float, optional
+        95 % half-width of what is off in all cells alike; it is part of the intervals already.
+    reasons : mapping of (row, column) to str, optional
+        Why a cell has no value; empty texts are none.
     """
     value, low, high = (np.full(grid_shape, np.nan) for _ in range(3))
     for row, column, interval in intervals:
         value[row, column] = interval.value
         if np.isfinite(interval.low) and np.isfinite(interval.high):
             low[row, column], high[row, column] = interval.low, interval.high
-    return GridMap(name, label, unit, value, low, high)
+    shared = None
+    if systematic is not None:
+        shared = np.full(grid_shape, np.nan)
+        for place, half_width in systematic.items():
+            shared[place] = half_width
+    told = {place: reason for place, reason in (reasons or {}).items() if reason}
+    names = tuple(sorted(set(told.values())))
+    reason_of = np.full(grid_shape, -1, np.int64) if names else None
+    if reason_of is not None:
+        for place, reason in told.items():
+            reason_of[place] = names.index(reason)
+    return GridMap(name, label, unit, value, low, high, shared, names, reason_of)
 
 
 def thumbnail(picture: NDArray[np.floating] | NDArray[np.bool_]) -> NDArray[np.uint8]:

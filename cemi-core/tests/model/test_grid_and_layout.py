@@ -11,7 +11,7 @@ from cemi_core.model.frame import from_unit_range, to_unit_range
 from cemi_core.model.grid import FrameGrid, Grid
 from cemi_core.model.layout import Layout, PairShift, write_layout_csv
 from cemi_core.model.mosaic import Box
-from cemi_core.model.result import GridMap, profile_along_x
+from cemi_core.model.result import GridMap, profile_along_x, reasons_counted
 
 sizes = st.integers(1, 300)
 
@@ -129,7 +129,40 @@ def test_a_profile_skips_cells_that_were_not_measured():
     profile = profile_along_x(GridMap("q", "Q", "1", value, value, value), [0.0, 1.0, 2.0])
     np.testing.assert_array_equal(profile.value, [2.0, 2.0, np.nan])
     np.testing.assert_array_equal(profile.cells, [2, 1, 0])
-    assert np.isnan(profile.low[1])
+    assert np.isnan(profile.low[2])
+
+
+def test_a_column_of_one_cell_has_the_interval_of_that_cell():
+    value = np.array([[np.nan, 3.0], [2.0, 3.0]])
+    profile = profile_along_x(GridMap("q", "Q", "1", value, value - 0.5, value + 0.25), [0.0, 1.0])
+    np.testing.assert_allclose((profile.low[0], profile.high[0]), (1.5, 2.25))
+    np.testing.assert_allclose((profile.low[1], profile.high[1]), (3.0, 3.0))
+
+
+def test_what_is_off_in_all_cells_alike_stays_in_the_interval_however_many_there_are():
+    rng = np.random.default_rng(0)
+    value = 5.0 + rng.normal(0, 1e-3, (400, 3))
+    alike = np.array([0.2, 0.0, np.nan]) * np.ones((400, 1))
+    profile = profile_along_x(GridMap("q", "Q", "1", value, value, value, systematic=alike), [0.0, 1.0, 2.0])
+    half = profile.high - profile.value
+    assert half[0] == pytest.approx(0.2, rel=1e-3)
+    assert half[1] < 2e-4
+    assert half[2] < 2e-4
+    np.testing.assert_allclose(profile.systematic[:2], [0.2, 0.0])
+
+
+def test_a_map_says_why_a_cell_has_no_value_and_how_often():
+    value = np.array([[1.0, np.nan, np.nan], [np.nan, 2.0, np.nan]])
+    why = np.array([[-1, 0, 1], [1, -1, -1]])
+    told = GridMap("q", "Q", "1", value, value, value, reasons=("out of focus", "no two phases"), reason_of=why)
+    assert (told.reason(0, 1), told.reason(1, 0), told.reason(1, 2), told.reason(0, 0)) == (
+        "out of focus",
+        "no two phases",
+        "",
+        "",
+    )
+    assert reasons_counted(told) == "no two phases (2), out of focus (1)"
+    assert reasons_counted(GridMap("q", "Q", "1", value, value, value)) == ""
 
 
 def test_the_mean_direction_of_lines_at_178_and_2_degrees_is_0_and_not_90():

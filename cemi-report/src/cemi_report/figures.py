@@ -82,9 +82,10 @@ def new_figure(height_in: float, width_in: float = WIDTH_IN) -> Figure:
 
 
 def encode(figure: Figure, image_format: str = "png", **options: Any) -> bytes:
-    """Return the figure as PNG or JPEG bytes."""
+    """Return the figure as the bytes of a PNG, JPEG, PDF or SVG file; the options are those of Pillow."""
     stream = io.BytesIO()
-    figure.savefig(stream, format=image_format, pil_kwargs=options or None)
+    extra: dict[str, Any] = {"pil_kwargs": options} if options else {}
+    figure.savefig(stream, format=image_format, **extra)
     return stream.getvalue()
 
 

@@ -102,14 +102,22 @@ def outline_figure(mosaic: Mosaic, objects: Objects) -> bytes | None:
         return None
     box = _window(mosaic.shape, objects)
     view = read_view(mosaic, box, *WINDOW_PX)
+    figure, axes = _image_figure(view)
+    axes.imshow(as_rgb(view), extent=_extent(box), interpolation="nearest", aspect="auto")
+    draw_outlines(axes, objects, box)
+    axes.set(xlim=(box.x - 0.5, box.x + box.width - 0.5), ylim=(box.y + box.height - 0.5, box.y - 0.5))
+    _legend(axes, objects.classes)
+    return encode(figure, "jpeg", quality=88)
+
+
+def draw_outlines(axes: Axes, objects: Objects, box: Box) -> None:
+    """Draw the objects whose middle lies in a box of the mosaic, axes in its px: outlines, or crosses without one."""
     inside = np.flatnonzero(
         (objects.y_px >= box.y)
         & (objects.y_px < box.y + box.height)
         & (objects.x_px >= box.x)
         & (objects.x_px < box.x + box.width)
     )[:MAX_OUTLINES]
-    figure, axes = _image_figure(view)
-    axes.imshow(as_rgb(view), extent=_extent(box), interpolation="nearest", aspect="auto")
     for number, label in enumerate(objects.classes):
         mine = inside[objects.class_index[inside] == number]
         outlined = [objects.outline(n)[:, ::-1] for n in mine if len(objects.outline(n)) > 2]
@@ -117,9 +125,6 @@ def outline_figure(mosaic: Mosaic, objects: Objects) -> bytes | None:
         axes.add_collection(PolyCollection(outlined, facecolors="none", edgecolors=colour, linewidths=1.0))
         bare = [n for n in mine if len(objects.outline(n)) <= 2]
         axes.plot(objects.x_px[bare], objects.y_px[bare], "+", color=colour, markersize=5)
-    axes.set(xlim=(box.x - 0.5, box.x + box.width - 0.5), ylim=(box.y + box.height - 0.5, box.y - 0.5))
-    _legend(axes, objects.classes)
-    return encode(figure, "jpeg", quality=88)
 
 
 @drawn
@@ -155,13 +160,19 @@ def layer_figure(mosaic: Mosaic, layer: Mosaic, spec: LayerSpec) -> bytes:
         mesh = axes.imshow(shown, cmap=VALUE_COLOURS, vmin=0, vmax=1, extent=_extent(below.box), aspect="auto")
         figure.colorbar(mesh, ax=axes, fraction=0.03, pad=0.01)
     else:
-        image = as_rgb(below).astype(np.float32) / 255
-        for number, (label, share) in enumerate(_shares(layer, above, spec)):
-            weight = (_OPACITY * share)[..., None]
-            image = image * (1 - weight) + np.array(to_rgb(colour_of(label, number)), np.float32) * weight
+        image = tinted(as_rgb(below), layer, above, spec)
         axes.imshow(image, extent=_extent(below.box), interpolation="nearest", aspect="auto")
         _legend(axes, _classes_of(spec), always=True)
     return encode(figure, "jpeg", quality=85)
+
+
+def tinted(image: NDArray[np.uint8], layer: Mosaic, over: View, spec: LayerSpec) -> NDArray[np.uint8]:
+    """Return a picture (h, w, 3) with the mask or the classes of a layer, seen in the same box, in colours over it."""
+    shown = image.astype(np.float32)
+    for number, (label, share) in enumerate(_shares(layer, over, spec)):
+        weight = (_OPACITY * share)[..., None]
+        shown = shown * (1 - weight) + 255 * np.array(to_rgb(colour_of(label, number)), np.float32) * weight
+    return shown.round().astype(np.uint8)
 
 
 def _classes_of(spec: LayerSpec) -> Sequence[ClassLabel]:
@@ -174,7 +185,9 @@ def _shares(layer: Mosaic, view: View, spec: LayerSpec) -> list[tuple[ClassLabel
         return [(_classes_of(spec)[0], np.where(view.valid, view.image, np.float32(0)))]
     # numbers have no mean: the level that is nearest in size is read as it is, and repeated
     level = max((n for n in range(len(layer.level_shapes)) if 2**n <= view.mosaic_px_per_px * 1.001), default=0)
-    box = Box(0, 0, *layer.level_shapes[level])
+    step, seen = 2**level, view.box
+    box = Box(seen.y // step, seen.x // step, -(-seen.height // step), -(-seen.width // step))
+    box = box.clipped(layer.level_shapes[level])
     numbers, valid = np.rint(layer.read(box, level) * 255), layer.read_valid(box, level)
     rows = np.linspace(0, box.height - 1, view.image.shape[0]).round().astype(int)
     columns = np.linspace(0, box.width - 1, view.image.shape[1]).round().astype(int)

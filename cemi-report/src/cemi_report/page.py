@@ -16,11 +16,14 @@ from cemi_core.model.settings import Settings
 from cemi_core.model.stages import Runtime
 from cemi_core.renamed import old_name
 from cemi_report import sections
+from cemi_report.cell_figures import shown_cells
 from cemi_report.channels_section import channel_plates
 from cemi_report.denoising_section import denoising
 from cemi_report.images_section import images
 from cemi_report.quality_section import quality
+from cemi_report.sheet_figures import sheet_figure
 from cemi_report.summary import doubts, facts
+from cemi_report.trust_section import trust
 
 __all__ = ["FinishedRun", "HtmlReporter", "PluginUse", "StepTime", "render_report", "write_report"]
 
@@ -61,7 +64,10 @@ def render_report(data: FinishedRun) -> str:
             quality=quality(data.quality, data.layout, data.pixel_size_um) if data.quality is not None else None,
             denoising=[denoising(result) for result in data.denoising],
             quantities=measured,
+            cells=shown_cells(data),
+            sheet=sections.sheet(data),
             profiles=sections.profiles(data),
+            trust=trust(data),
             related=sections.relations(data),
             dropped=dropped,
             dropped_lists=dropped_lists,
@@ -88,14 +94,17 @@ class HtmlReporter:
     """The report as one page, ``report.html``, and a picture of each map beside its table in ``maps/``."""
 
     def write(self, run: FinishedRun, folder: Path) -> Sequence[Path]:
-        """Write the page and the pictures of the maps into the folder of a run; return the page."""
+        """Write the page, the pictures of the maps and one figure of them all into the folder; return the page."""
         page = folder / "report.html"
         write_report(page, run)
+        pictures = {"all-maps.pdf": sheet_figure(run, "pdf")}
+        pictures |= {f"cell-{number}.png": cell.image for number, cell in enumerate(shown_cells(run), start=1)}
         maps = [grid_map for result in run.results for grid_map in result.maps] if run.grid is not None else []
         for name, grid_map in zip(map_file_names(maps), maps, strict=True):
-            picture = sections.grid_figure(grid_map, run.grid, run.pixel_size_um)
+            pictures[f"{name}.png"] = sections.grid_figure(grid_map, run.grid, run.pixel_size_um)
+        for name, picture in pictures.items():
             if picture is not None:
-                with atomic_path(folder / "maps" / f"{name}.png") as temporary:
+                with atomic_path(folder / "maps" / name) as temporary:
                     temporary.write_bytes(picture)
         return [page]
 

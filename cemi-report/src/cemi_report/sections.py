@@ -35,7 +35,8 @@ from cemi_report.picture_figures import picture_figure, place_text
 from cemi_report.placement_figures import layout_figure, residual_figure
 from cemi_report.reasons import group_by_reason
 from cemi_report.relation_figures import matching_profile, relation_figure
-from cemi_report.summary import map_mean, strongest
+from cemi_report.sheet_figures import sheet_figure
+from cemi_report.summary import mean_of, strongest
 
 _OVERLAY_PX = 1100
 _PROFILES_PER_FIGURE = 6
@@ -150,8 +151,8 @@ def placement(data: FinishedRun, layout: Layout) -> Placement:
     return Placement(tuple(plates), layout.notes, tuple(lists), rejected)
 
 
-def _map_row(grid_map: GridMap) -> tuple[str, ...]:
-    mean = map_mean(grid_map)
+def _map_row(data: FinishedRun, grid_map: GridMap) -> tuple[str, ...]:
+    mean = mean_of(data, grid_map)
     finite = turned_alike(grid_map.value, grid_map.unit)[np.isfinite(grid_map.value)]
     low, high = np.percentile(finite, (5, 95)) if finite.size else (np.nan, np.nan)
     decimals = decimals_for(high - low if high > low else abs(low), 3)
@@ -204,7 +205,7 @@ def quantity(data: FinishedRun, result: Result) -> Quantity:
     more, tables = _beyond_maps(data, result)
     cells = "images" if data.separate else "cells"
     heads = ("quantity", "mean (95 % interval)", f"5 to 95 % of {cells}", f"{cells} measured")
-    rows = tuple(_map_row(grid_map) for grid_map in result.maps)
+    rows = tuple(_map_row(data, grid_map) for grid_map in result.maps)
     return Quantity(
         title=result.analyzer,
         table=TextTable(heads, rows, (False, False, False, True)) if rows else None,
@@ -247,7 +248,7 @@ def profiles(data: FinishedRun) -> tuple[Plate, ...]:
         return ()
     reading = (
         "Each line is the mean over y of a map; the band is the 95 % interval of that mean, from the scatter of the "
-        "cells of one column. It does not hold what is wrong in all cells alike, such as a threshold."
+        "cells of one column and from what is known to be off in all cells alike."
     )
     plates = []
     for start in range(0, len(data.profiles), _PROFILES_PER_FIGURE):
@@ -256,6 +257,17 @@ def profiles(data: FinishedRun) -> tuple[Plate, ...]:
         if figure is not None:
             plates.append(Plate(figure, "Profiles along x: " + ", ".join(p.label for p in chosen), reading))
     return tuple(plates)
+
+
+def sheet(data: FinishedRun) -> Plate | None:
+    """Return the picture, the maps and the profiles on one x axis; None without maps of a mosaic."""
+    figure = sheet_figure(data)
+    if figure is None:
+        return None
+    reading = "The same place lies at the same x in all panels. The figures below show each map with its uncertainty."
+    if data.relations and data.property_table is not None:
+        reading += f" {data.property_table.name} is drawn over the profiles that were related to it."
+    return Plate(figure, "Picture, maps and profiles on one axis", reading)
 
 
 def relations(data: FinishedRun) -> Related | None:

@@ -5,18 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student_t
 
 from cemi_core.model.finished_run import FinishedRun
 from cemi_core.model.layout import Layout
-from cemi_core.model.result import GridMap, Relation, turned_alike
+from cemi_core.model.result import GridMap, Relation, has_budget, turned_alike
 from cemi_core.model.units import format_length
+from cemi_core.numeric.fields import strip_mean_interval
 from cemi_report.denoising_section import denoising_doubts
 from cemi_report.numbers import correlation_text, count_text, fixed, p_value_text, value_text
 from cemi_report.quality_section import quality_doubts, score_text
 from cemi_report.reasons import kept_mask, pair_residuals_px
-
-_BLOCKS = 10
 
 
 @dataclass(frozen=True)
@@ -40,28 +38,27 @@ class Fact:
 
 
 def map_mean(grid_map: GridMap) -> MapMean:
-    """Return the mean over the measured cells with a Student interval over up to ten blocks of the map.
+    """Return the mean over the measured cells with its interval from up to ten strips of the map.
 
-    Neighbouring cells are alike, so that the interval over single cells would be too narrow; the means of ten
-    contiguous blocks along the longer axis are nearly independent (ASTM E562 counts fields, not points, for the same
-    reason). A trend along that axis widens the interval. A single measured cell keeps its own interval.
+    See `cemi_core.numeric.fields.strip_mean_interval`. A single measured cell keeps its own interval.
     """
     value = turned_alike(grid_map.value, grid_map.unit)
-    value = value if value.shape[1] >= value.shape[0] else value.T
-    seen = np.isfinite(value)
-    measured, cells = int(seen.sum()), int(value.size)
-    if measured == 0:
-        return MapMean(np.nan, np.nan, np.nan, 0, cells)
-    mean = float(value[seen].mean())
+    own = np.isfinite(value)
+    measured, cells = int(own.sum()), int(value.size)
     if measured == 1:
-        own = np.isfinite(grid_map.value)
-        return MapMean(mean, float(grid_map.low[own][0]), float(grid_map.high[own][0]), 1, cells)
-    parts = np.array_split(value, min(_BLOCKS, value.shape[1]), axis=1)
-    means = np.array([part[np.isfinite(part)].mean() for part in parts if np.isfinite(part).any()])
-    if means.size < 2:
-        return MapMean(mean, np.nan, np.nan, measured, cells)
-    half = float(student_t.ppf(0.975, means.size - 1) * means.std(ddof=1) / np.sqrt(means.size))
-    return MapMean(mean, mean - half, mean + half, measured, cells)
+        return MapMean(float(value[own][0]), float(grid_map.low[own][0]), float(grid_map.high[own][0]), 1, cells)
+    found = strip_mean_interval(value)
+    return MapMean(found.value, found.low, found.high, measured, cells)
+
+
+def mean_of(data: FinishedRun, grid_map: GridMap) -> MapMean:
+    """Return the mean of a map with the expanded uncertainty of its budget; `map_mean` where a run has none."""
+    with_values = [m for result in data.results for m in result.maps if has_budget(m)]
+    for own, budget in zip(with_values, data.budgets, strict=False):
+        if own is grid_map and np.isfinite(budget.expanded):
+            low, high = budget.value - budget.expanded, budget.value + budget.expanded
+            return MapMean(budget.value, low, high, budget.measured, budget.cells)
+    return map_mean(grid_map)
 
 
 def strongest(relations: tuple[Relation, ...]) -> Relation | None:
@@ -134,7 +131,7 @@ def _result_facts(data: FinishedRun) -> list[Fact]:
     for result in data.results:
         if not result.maps:
             continue
-        mean = map_mean(result.maps[0])
+        mean = mean_of(data, result.maps[0])
         cells = f"mean of {mean.measured:,} of {count_text(mean.cells, 'image' if data.separate else 'cell')}"
         text = value_text(mean.value, mean.low, mean.high, result.maps[0].unit)
         facts.append(Fact(result.maps[0].label, text, f"{cells}; {result.analyzer}"))

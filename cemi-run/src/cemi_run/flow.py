@@ -121,7 +121,9 @@ def plan_flow(recipe: CheckedRecipe, fingerprints: InputFingerprints, machine: M
     judge_steps = tuple(step.name for step in (*judging, *judging_mosaic))
     title = recipe.title or recipe.path.stem
     ending = Ending(title, mosaic_step, tuple(analyze_steps), judge_steps, recipe, choices, after)
-    shown = {"title": ending.title, **({"report": described(recipe.report)} if recipe.report else {})}
+    shown: dict[str, Any] = {"title": ending.title, "pixel_size_share": recipe.pixel_size_share}
+    if recipe.report is not None:
+        shown["report"] = described(recipe.report)
     steps.append(Step("report", "Report", shown, after, partial(finish_run, ending), False))
     return Flow(tuple(steps), choices, inputs)
 

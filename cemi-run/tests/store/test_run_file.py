@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from cemi_core.errors import InputError
+from cemi_core.model.budget import Contribution, UncertaintyBudget
 from cemi_core.model.frame import DroppedFrame, Frame
 from cemi_core.model.grid import Grid
 from cemi_core.model.layout import Layout, PairShift, ScanGeometry
@@ -76,6 +77,13 @@ def layout_of(n, pairs=(), notes=()):
         pairs=tuple(pairs),
         notes=tuple(notes),
     )
+
+
+def a_map_with_reasons(name):
+    value = np.random.default_rng(4).random((3, 5))
+    why = np.where(value < 0.3, 1, np.where(value < 0.5, 0, -1)).astype(np.int64)
+    reasons = ("out of focus", "no two phases: µ")
+    return GridMap(name, "Share", "1", value, value - 0.1, value + 0.1, 0.05 * value, reasons, why)
 
 
 def a_map(name="bcc_fraction", seed=0):
@@ -145,7 +153,7 @@ def test_a_run_without_frames_and_drops_comes_back_empty(group):
 def test_a_result_comes_back_in_the_order_of_its_maps(group):
     result = Result(
         analyzer="lamella-width",
-        maps=(a_map("spacing", 1), a_map("coherency", 2), a_map("angle", 3)),
+        maps=(a_map("spacing", 1), a_map("coherency", 2), a_map("angle", 3), a_map_with_reasons("share")),
         tables=(
             Table(
                 "phases", ("phase", "width [um]", "cells", "good"), (("FCC", 0.4, 12, True), ("BCC", 0.2, 11, False))
@@ -236,3 +244,16 @@ def test_a_map_as_csv_says_where_each_cell_is(tmp_path, pixel_size_um, unit, fir
     assert float(rows[0][f"x_{unit}"]) == first_x
     assert (rows[7]["row"], rows[7]["column"], rows[7]["value"]) == ("1", "2", "")
     assert float(rows[14]["value"]) == pytest.approx(a_map().value[2, 4], rel=1e-5)
+
+
+def test_uncertainty_budgets_come_back_with_what_is_not_known(group):
+    parts = (Contribution("sampling", "A", 0.01, "scatter"), Contribution("method", "B", float("nan"), "not said: µ"))
+    budget = UncertaintyBudget("bcc_fraction", "BCC fraction", "1", 0.34, parts, 0.01, 20, 19)
+    run_file.write_budgets(group, [budget])
+    (found,) = run_file.read_budgets(group)
+    assert_same(found, budget)
+    assert found.unknown == ("method",)
+
+
+def test_a_run_of_an_older_version_has_no_budgets(group):
+    assert run_file.read_budgets(group) == ()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from cemi_core.model.budget import UncertaintyBudget
 from cemi_core.model.frame import DroppedFrame, Frame, FrameSource
 from cemi_core.model.grid import Cells, FrameGrid
 from cemi_core.model.layout import Layout
@@ -82,6 +83,8 @@ class FinishedRun:
         How far the work of each denoiser can be trusted, where it says it.
     layers : mapping of str to Mosaic
         The layers that the results name, by their path.
+    budgets : sequence of UncertaintyBudget
+        The mean of each map over the mosaic, and what its uncertainty is made of.
     """
 
     title: str
@@ -106,6 +109,7 @@ class FinishedRun:
     quality: Result | None = None
     denoising: Sequence[Result] = ()
     layers: Mapping[str, Mosaic] = field(default_factory=dict)
+    budgets: Sequence[UncertaintyBudget] = ()
 
     @property
     def pixel_size_um(self) -> float | None:

@@ -28,6 +28,22 @@ class GridMap:
         ``"1"`` for a fraction, ``"um"``, ...; ``"deg"`` for the direction of lines, which repeats after 180.
     value, low, high : ndarray of float, shape (rows, columns)
         Value and 95 % interval; NaN where it could not be measured.
+    systematic : ndarray of float, shape (rows, columns), optional
+        The 95 % half-width of that part of the interval which cells share, because the method, a threshold or a model
+        is off in all of them alike: the mean of many cells keeps it. It is part of ``low`` and ``high`` already. None
+        where nothing is known to be shared.
+    reasons : tuple of str
+        Why cells have no value, each reason once: ``("out of focus", "no two phases")``.
+    reason_of : ndarray of int, shape (rows, columns), optional
+        Index into ``reasons`` of each cell; -1 where there is none.
+
+    Examples
+    --------
+    >>> one = np.array([[0.3, np.nan]])
+    >>> share = GridMap("bcc_fraction", "BCC fraction", "1", one, one - 0.1, one + 0.1, reasons=("out of focus",),
+    ...                 reason_of=np.array([[-1, 0]]))
+    >>> share.reason(0, 1)
+    'out of focus'
     """
 
     name: str
@@ -36,6 +52,14 @@ class GridMap:
     value: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
+    systematic: NDArray[np.float64] | None = None
+    reasons: tuple[str, ...] = ()
+    reason_of: NDArray[np.int64] | None = None
+
+    def reason(self, row: int, column: int) -> str:
+        """Return why a cell has no value; empty if that is not said."""
+        index = -1 if self.reason_of is None else int(self.reason_of[row, column])
+        return self.reasons[index] if index >= 0 else ""
 
 
 @dataclass(frozen=True)
@@ -133,11 +157,13 @@ class Profile:
         Centre of each column, micrometres (px where ``pixel_size_um`` is unknown); of images that stand alone, the
         number of the image, 1 for the first.
     value, low, high : ndarray of float, shape (columns,)
-        NaN where a column has no measured cell; the interval is NaN where it has only one.
+        NaN where a column has no measured cell. Where it has one, the interval is that of the cell.
     cells : ndarray of int, shape (columns,)
         Number of cells in each mean.
     independent : bool
         True if the points are images that stand alone: each counts fully, and nothing lies between two of them.
+    systematic : ndarray of float, shape (columns,), optional
+        As in the map: the 95 % half-width, part of ``low`` and ``high``, of what is off in all cells alike.
     """
 
     name: str
@@ -149,6 +175,7 @@ class Profile:
     high: NDArray[np.float64]
     cells: NDArray[np.int64]
     independent: bool = False
+    systematic: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -233,9 +260,23 @@ class Relation:
     groups: tuple[GroupMean, ...] = ()
 
 
+def reasons_counted(grid_map: GridMap) -> str:
+    """Return why cells have no value, the most frequent reason first: ``"out of focus (3), no two phases (1)"``."""
+    if grid_map.reason_of is None:
+        return ""
+    counts = [int(np.count_nonzero(grid_map.reason_of == index)) for index in range(len(grid_map.reasons))]
+    ranked = sorted(zip(counts, grid_map.reasons, strict=True), reverse=True)
+    return ", ".join(f"{reason} ({count})" for count, reason in ranked if count)
+
+
 def is_direction(unit: str) -> bool:
     """Return whether a quantity is the direction of lines: it repeats after 180 degrees and is no amount."""
     return unit == "deg"
+
+
+def has_budget(grid_map: GridMap) -> bool:
+    """Return whether the mean of a map says something: it has a value somewhere, and is not the direction of lines."""
+    return bool(np.isfinite(grid_map.value).any()) and not is_direction(grid_map.unit)
 
 
 def turned_alike(value: NDArray[np.float64], unit: str, axis: int | None = None) -> NDArray[np.float64]:
@@ -266,33 +307,47 @@ def profile_of_frames(grid_map: GridMap) -> Profile:
         high=grid_map.high[0],
         cells=np.isfinite(value).astype(np.int64),
         independent=True,
+        systematic=None if grid_map.systematic is None else grid_map.systematic[0],
     )
 
 
 def profile_along_x(grid_map: GridMap, x_um: Sequence[float]) -> Profile:
-    """Return the mean over y of a map, with a 95 % Student interval over the cells of each column.
+    """Return the mean over y of a map, with its 95 % interval.
 
-    Cells of one column are taken as independent, which neighbouring cells are only roughly; the interval does not
-    hold what is wrong in all of them alike (a threshold, say). Directions are averaged as `turned_alike` has it.
+    The interval is Student's over the cells of a column, whose scatter holds their noise and their sampling; with it,
+    in quadrature, goes the mean of what the map says is off in all cells alike (`GridMap.systematic`), which no number
+    of cells makes smaller. Cells of one column are taken as independent, which neighbouring ones are only roughly. A
+    column with a single measured cell has the interval of that cell. Directions are averaged as `turned_alike` has it.
     """
     from scipy.stats import t as student_t
 
     value = turned_alike(grid_map.value, grid_map.unit, axis=0)
     measured = np.isfinite(value)
     cells = measured.sum(axis=0)
-    filled = np.where(measured, value, 0.0)
+    mean = _mean_of(value, measured)
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(cells > 0, filled.sum(axis=0) / cells, np.nan)
         squares = np.where(measured, (value - mean) ** 2, 0.0).sum(axis=0)
         error = np.where(cells > 1, np.sqrt(squares / (cells - 1) / cells), np.nan)
     half = student_t.ppf(0.975, np.maximum(cells - 1, 1)) * error
+    systematic = None if grid_map.systematic is None else _mean_of(grid_map.systematic, measured)
+    if systematic is not None:
+        half = np.hypot(half, np.nan_to_num(systematic))
+    below, above = (np.abs(_mean_of(bound - grid_map.value, measured)) for bound in (grid_map.low, grid_map.high))
     return Profile(
         name=grid_map.name,
         label=grid_map.label,
         unit=grid_map.unit,
         x_um=np.asarray(x_um, dtype=np.float64),
         value=mean,
-        low=mean - half,
-        high=mean + half,
+        low=mean - np.where(cells == 1, below, half),
+        high=mean + np.where(cells == 1, above, half),
         cells=cells.astype(np.int64),
+        systematic=systematic,
     )
+
+
+def _mean_of(values: NDArray[np.float64], used: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the mean over y of the cells that are used; NaN in a column without any."""
+    cells = used.sum(axis=0)
+    mean: NDArray[np.float64] = np.where(used, values, 0.0).sum(axis=0) / np.where(cells > 0, cells, np.nan)
+    return mean

@@ -72,6 +72,7 @@ class CheckedRecipe:
     """A recipe whose plugins exist and whose settings hold.
 
     ``data`` is the recipe as written, with what it extends and the overrides; its paths are absolute.
+    ``pixel_size_share`` is the standard uncertainty of the pixel size, as a share of it, where it is stated.
     """
 
     path: Path
@@ -85,6 +86,7 @@ class CheckedRecipe:
     relate: RelateSpec | None
     title: str
     report: Choice[ReportPlugin] | None = None
+    pixel_size_share: float | None = None
 
     def to_yaml(self) -> str:
         """Return the resolved recipe as YAML that can be run again."""
@@ -137,6 +139,7 @@ def check_recipe(path: Path, registry: Plugins, overrides: Sequence[str] = ()) -
         relate=recipe.relate,
         title=recipe.report.title,
         report=choices.get(("report",)) or _installed_report(registry),
+        pixel_size_share=recipe.uncertainty.pixel_size if recipe.uncertainty is not None else None,
     )
 
 

@@ -98,6 +98,17 @@ class ReportSpec(Use):
     title: str = Field("", max_length=200, description="Title of the report.")
 
 
+class UncertaintySpec(Settings):
+    """What is known from elsewhere of how sure the measurements are."""
+
+    pixel_size: float = Field(
+        ge=0,
+        le=0.5,
+        description="Standard uncertainty of the pixel size as a share of it, from the calibration of the microscope: "
+        "0.01 is 1 %.",
+    )
+
+
 class Recipe(Settings):
     """A recipe: which plugin does each stage, and with which settings."""
 
@@ -114,6 +125,9 @@ class Recipe(Settings):
     )
     analyze: list[UseAnalyzer] = Field(default_factory=list, description="What is measured on the mosaic.")
     relate: RelateSpec | None = Field(None, description="A measured property or a condition to relate the results to.")
+    uncertainty: UncertaintySpec | None = Field(
+        None, description="How sure the pixel size is, for the uncertainty of lengths and areas."
+    )
     report: ReportSpec = Field(ReportSpec(use="html", title=""), description="The report.")
 
 

@@ -22,6 +22,7 @@ from cemi_run.engine.folder import RunFolder
 from cemi_run.engine.plan import Context, Outcome
 from cemi_run.engine.provenance import peak_memory_mb, versions
 from cemi_run.recipe.check import CheckedRecipe, Choice
+from cemi_run.steps.budget import budgets_of
 from cemi_run.steps.denoise_quality import load_judgements
 from cemi_run.steps.measure import cells_of, frame_grid, load_result, profiles_of, read_property_table
 from cemi_run.steps.place import load_layout
@@ -32,11 +33,13 @@ from cemi_run.store.map_csv import write_map_csv
 from cemi_run.store.protocol import open_mosaic
 from cemi_run.store.run_file import (
     objects_at,
+    read_budgets,
     read_frames_table,
     read_layout,
     read_profiles,
     read_relations,
     read_result,
+    write_budgets,
     write_frames_table,
     write_layout,
     write_profiles,
@@ -89,6 +92,7 @@ def _write_run(file: h5py.File, ending: Ending, folder: RunFolder) -> None:
         profiles = profiles_of(results, grid, mosaic.pixel_size_um)
     channels = channel_paths(folder.output_of(ending.mosaic_step))
     write_profiles(file.create_group("profiles"), profiles)
+    write_budgets(file, budgets_of(results, ending.recipe.pixel_size_share, independent=isinstance(grid, FrameGrid)))
     relate = ending.recipe.relate
     relations = file.create_group("relations")
     if relate is not None:
@@ -153,6 +157,7 @@ def opened_run(folder: RunFolder) -> Iterator[FinishedRun]:
         denoising = [read_result(g) for _, g in sorted(file["denoising"].items())] if "denoising" in file else []
         profiles, relations = read_profiles(file["profiles"]), read_relations(file["relations"])
         warnings = read_texts(file, "warnings")
+        budgets = read_budgets(file)
     separate = about.get("cells") == "frames"  # a run of an older version has a grid
     with ExitStack() as stack:
         mosaic = stack.enter_context(open_mosaic(mosaic_path)) if mosaic_path.exists() else None
@@ -175,6 +180,7 @@ def opened_run(folder: RunFolder) -> Iterator[FinishedRun]:
             else None,
             results=results,
             profiles=profiles,
+            budgets=budgets,
             relations=relations,
             property_table=_table_if_there(*about["property"]) if about["property"] else None,
             settings_yaml=about["recipe"],

@@ -22,7 +22,15 @@ from cemi_core.model.layers import NO_CLASS, Layer, LayerSpec
 from cemi_core.model.layout import Layout
 from cemi_core.model.mosaic import Box, Mosaic
 from cemi_core.model.objects import Objects
-from cemi_core.model.result import Profile, PropertyTable, Relation, Result, profile_along_x, profile_of_frames
+from cemi_core.model.result import (
+    Profile,
+    PropertyTable,
+    Relation,
+    Result,
+    profile_along_x,
+    profile_of_frames,
+    reasons_counted,
+)
 from cemi_core.model.stages import Analyzer, BlockInfo, Explains, WritesLayers
 from cemi_core.model.units import MICROMETRES_PER_UNIT
 from cemi_core.numeric.objects import notes_on_cut, object_maps, placed_in_images
@@ -291,7 +299,8 @@ def _check_result(result: Result, analyzer: Analyzer, shape: tuple[int, int]) ->
                 f"grid of {shape}"
             )
     for grid_map in result.maps:
-        shapes = {np.shape(series) for series in (grid_map.value, grid_map.low, grid_map.high)}
+        further = [series for series in (grid_map.systematic, grid_map.reason_of) if series is not None]
+        shapes = {np.shape(series) for series in (grid_map.value, grid_map.low, grid_map.high, *further)}
         if shapes != {shape}:
             raise PluginError(
                 f"{owner_of(analyzer)} made a map '{grid_map.name}' of {sorted(shapes)} for a grid of {shape}"
@@ -303,7 +312,8 @@ def _unmeasured(result: Result) -> list[str]:
     for grid_map in result.maps[:1]:
         empty = int(np.count_nonzero(~np.isfinite(grid_map.value)))
         if empty:
-            notes.append(f"{empty} of {grid_map.value.size} cells could not be measured.")
+            why = reasons_counted(grid_map)
+            notes.append(f"{empty} of {grid_map.value.size} cells could not be measured{f': {why}' if why else ''}.")
     return notes
 
 

@@ -17,6 +17,8 @@ from cemi_core.model.result import GridMap
 def write_map_csv(path: Path, grid_map: GridMap, grid: Cells, pixel_size_um: float | None) -> None:
     """Write ``row,column,y_um,x_um,value,low,high``; a cell that could not be measured has empty values.
 
+    A column ``reason`` follows where the map says why cells could not be measured.
+
     ``y_um`` and ``x_um`` are the centre of the cell; the columns are called ``y_px`` and ``x_px`` where the pixel size
     is unknown. Of images that stand alone it is ``number,file,value,low,high``, a line for each image.
 
@@ -28,10 +30,12 @@ def write_map_csv(path: Path, grid_map: GridMap, grid: Cells, pixel_size_um: flo
     heads, places = _images(grid) if isinstance(grid, FrameGrid) else _places(grid, pixel_size_um)
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow([*heads, "value", "low", "high"])
+        writer.writerow([*heads, "value", "low", "high", *(["reason"] if grid_map.reasons else [])])
         for row, column in np.ndindex(grid_map.value.shape):
             numbers = (series[row, column] for series in (grid_map.value, grid_map.low, grid_map.high))
-            writer.writerow([*places(row, column), *("" if np.isnan(v) else f"{v:.6g}" for v in numbers)])
+            told = ("" if np.isnan(v) else f"{v:.6g}" for v in numbers)
+            reason = [grid_map.reason(row, column)] if grid_map.reasons else []
+            writer.writerow([*places(row, column), *told, *reason])
 
 
 def _images(grid: FrameGrid) -> tuple[list[str], Callable[[int, int], list[Any]]]:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemi_core.errors import InputError
+from cemi_core.model.budget import Contribution, UncertaintyBudget
 from cemi_core.model.classes import ClassLabel
 from cemi_core.model.frame import DroppedFrame, Frame
 from cemi_core.model.layers import Layer, LayerSpec
@@ -205,6 +206,8 @@ def write_result(group: h5py.Group, result: Result, objects_at: Sequence[str] = 
         entry = _new_entry(maps, grid_map.name, label=grid_map.label, unit=grid_map.unit)
         for series in _SERIES:
             entry[series] = getattr(grid_map, series)
+        _write_optional(entry, systematic=grid_map.systematic, reason_of=grid_map.reason_of)
+        write_texts(entry, "reasons", grid_map.reasons)
     tables = group.create_group("tables")
     for table in result.tables:
         write_rows(_new_entry(tables, table.name), "table", table.columns, table.rows)
@@ -233,9 +236,7 @@ def read_result(group: h5py.Group, folder: Path | None = None) -> Result:
     elsewhere = json.loads(group["elsewhere"][()]) if "elsewhere" in group else {"objects": [], "layers": []}
     return Result(
         analyzer=str(group.attrs["analyzer"]),
-        maps=tuple(
-            GridMap(*_named(entry), *(entry[series][:] for series in _SERIES)) for entry in _old_entries(group["maps"])
-        ),
+        maps=tuple(map(_grid_map, _old_entries(group["maps"]))),
         tables=tuple(
             Table(str(entry.attrs["name"]), *read_rows(entry, "table")) for entry in _old_entries(group["tables"])
         ),
@@ -250,6 +251,33 @@ def read_result(group: h5py.Group, folder: Path | None = None) -> Result:
 def objects_at(group: h5py.Group) -> list[str]:
     """Return where the objects of a stored result lie, relative to the run folder."""
     return list(json.loads(group["elsewhere"][()])["objects"]) if "elsewhere" in group else []
+
+
+def _write_optional(entry: h5py.Group, **series: NDArray[Any] | None) -> None:
+    """Store the series that there are."""
+    for name, values in series.items():
+        if values is not None:
+            entry[name] = values
+
+
+def _optional(entry: h5py.Group, name: str) -> NDArray[Any] | None:
+    return entry[name][:] if name in entry else None
+
+
+def _grid_map(entry: h5py.Group) -> GridMap:
+    name, label, unit = _named(entry)
+    value, low, high = (entry[series][:] for series in _SERIES)
+    return GridMap(
+        name,
+        label,
+        unit,
+        value,
+        low,
+        high,
+        systematic=_optional(entry, "systematic"),
+        reasons=read_texts(entry, "reasons") if "reasons" in entry else (),
+        reason_of=_optional(entry, "reason_of"),
+    )
 
 
 def _class_map(entry: h5py.Group) -> ClassMap:
@@ -275,12 +303,29 @@ def read_results(group: h5py.Group) -> tuple[Result, ...]:
     return tuple(read_result(entry) for entry in _old_entries(group))
 
 
+def write_budgets(group: h5py.Group, budgets: Sequence[UncertaintyBudget]) -> None:
+    """Store uncertainty budgets; NaN comes back as NaN."""
+    group["budgets"] = json.dumps([asdict(budget) for budget in budgets])
+
+
+def read_budgets(group: h5py.Group) -> tuple[UncertaintyBudget, ...]:
+    """Return the budgets that `write_budgets` stored; none from a run of an older version."""
+    if "budgets" not in group:
+        return ()
+    entries = json.loads(group["budgets"][()])
+    return tuple(
+        UncertaintyBudget(**{**entry, "contributions": tuple(Contribution(**part) for part in entry["contributions"])})
+        for entry in entries
+    )
+
+
 def write_profiles(group: h5py.Group, profiles: Sequence[Profile]) -> None:
     """Store profiles along x, a group each."""
     for profile in profiles:
         entry = _new_entry(group, profile.name, label=profile.label, unit=profile.unit)
         for series in ("x_um", *_SERIES, "cells"):
             entry[series] = getattr(profile, series)
+        _write_optional(entry, systematic=profile.systematic)
         entry.attrs["independent"] = profile.independent
 
 
@@ -290,7 +335,9 @@ def read_profiles(group: h5py.Group) -> tuple[Profile, ...]:
     for entry in _old_entries(group):
         series = {name: entry[name][:] for name in ("x_um", *_SERIES, "cells")}
         independent = bool(entry.attrs.get("independent", False))  # a run of an older version has profiles along x
-        profiles.append(Profile(*_named(entry), **series, independent=independent))
+        profiles.append(
+            Profile(*_named(entry), **series, independent=independent, systematic=_optional(entry, "systematic"))
+        )
     return tuple(profiles)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from cemi_core.errors import InputError
 from cemi_core.model.frame import Frame
+from cemi_core.model.result import GridMap, Profile
 from cemi_core.plugins.manager import make_named
 from cemi_virtual_sem.truth import truth_on_grid
 
@@ -27,21 +29,25 @@ TRUTH_OF_MAP = {
 
 @dataclass(frozen=True)
 class MapVerdict:
-    """One map against its truth.
+    """One map, or one profile along x, against its truth.
 
     Attributes
     ----------
     name, unit : str
     r : float
-        Pearson's correlation over the cells.
+        Pearson's correlation over the cells or columns.
     bias : float
         Mean of measured minus true.
     rms : float
         Root mean square of measured minus true.
     covered : float
-        Share of the cells whose 95 % interval holds the truth.
+        Share of the cells or columns with a value whose 95 % interval holds the truth.
     true_range : tuple of float
         Smallest and largest true value.
+    measured : float
+        Share of the cells or columns with a truth that have a value.
+    true_mean : float
+        Mean of the truth where there is a value.
     """
 
     name: str
@@ -51,6 +57,8 @@ class MapVerdict:
     rms: float
     covered: float
     true_range: tuple[float, float]
+    measured: float = 1.0
+    true_mean: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -64,12 +72,15 @@ class Verdict:
     components, placed_by_prior : int
         Parts of the layout, and frames that stand where the stage should have been.
     maps : tuple of MapVerdict
+    profiles : tuple of MapVerdict
+        The same of the profiles along x, whose truth is the mean over all of a column.
     """
 
     position_error_px: NDArray[np.float64]
     components: int
     placed_by_prior: int
     maps: tuple[MapVerdict, ...]
+    profiles: tuple[MapVerdict, ...] = ()
 
 
 def judge_run(run: Path, recording: Path) -> Verdict:
@@ -95,16 +106,30 @@ def judge_run(run: Path, recording: Path) -> Verdict:
         error = np.hypot(*(data.layout.positions_px - truth - offset).T)
         # A scan at (y, x) shows the specimen from there on, so pixel (0, 0) of the mosaic lies at minus the offset.
         box = (-offset[0], -offset[1], *data.grid.shape)
-        grid_truth = truth_on_grid(recording / "truth.h5", data.grid.rows, data.grid.columns, _known(box, recording))
-        verdicts = []
-        for grid_map in (m for result in data.results for m in result.maps):
-            if TRUTH_OF_MAP.get(grid_map.name) in grid_truth:
-                true = grid_truth[TRUTH_OF_MAP[grid_map.name]]
-                verdicts.append(
-                    _judge_map(grid_map.name, grid_map.unit, grid_map.value, grid_map.low, grid_map.high, true)
-                )
+        truth_file, known = recording / "truth.h5", _known(box, recording)
+        of_cells = truth_on_grid(truth_file, data.grid.rows, data.grid.columns, known)
+        of_columns = {name: v[0] for name, v in truth_on_grid(truth_file, 1, data.grid.columns, known).items()}
+        maps = [_judged(m, of_cells) for result in data.results for m in result.maps if _truth(m.name) in of_cells]
+        profiles = [_judged(p, of_columns) for p in data.profiles if _truth(p.name) in of_columns]
         components = int(data.layout.component.max()) + 1
-        return Verdict(error, components, int(data.layout.placed_by_prior.sum()), tuple(verdicts))
+        return Verdict(error, components, int(data.layout.placed_by_prior.sum()), tuple(maps), tuple(profiles))
+
+
+def verdict_lines(verdicts: Sequence[MapVerdict]) -> list[str]:
+    """Return maps or profiles beside their truth as the lines of a table, for people."""
+    head = f"{'quantity':<20}{'truth':>8}{'bias':>9}{'rms':>8}{'r':>7}{'covered':>10}{'measured':>10}   true range"
+    lines = [head]
+    for v in verdicts:
+        low, high = v.true_range
+        lines.append(
+            f"{v.name:<20}{v.true_mean:>8.3f}{v.bias:>+9.3f}{v.rms:>8.3f}{v.r:>7.2f}{100 * v.covered:>8.0f} %"
+            f"{100 * v.measured:>8.0f} %   {low:.3f} to {high:.3f} {'' if v.unit == '1' else v.unit}".rstrip()
+        )
+    return lines
+
+
+def _truth(name: str) -> str:
+    return TRUTH_OF_MAP.get(name, "")
 
 
 def _known(box: tuple[float, float, int, int], recording: Path) -> tuple[float, float, int, int]:
@@ -163,25 +188,22 @@ def _read(path: Path) -> list[dict[str, str]]:
         raise InputError(f"{path.parent} is no recording of 'cemi virtual-sem' ({path.name} is missing)") from None
 
 
-def _judge_map(
-    name: str,
-    unit: str,
-    value: NDArray[np.float64],
-    low: NDArray[np.float64],
-    high: NDArray[np.float64],
-    true: NDArray[np.float64],
-) -> MapVerdict:
-    known = np.isfinite(value) & np.isfinite(true)
-    found, expected = value[known], true[known]
-    difference = found - expected
-    r = float(np.corrcoef(found, expected)[0, 1]) if known.sum() > 2 else float("nan")
-    covered = (low[known] <= expected) & (expected <= high[known])
+def _judged(found: GridMap | Profile, truth: Mapping[str, NDArray[np.float64]]) -> MapVerdict:
+    true = truth[_truth(found.name)]
+    known = np.isfinite(found.value) & np.isfinite(true)
+    value, expected = found.value[known], true[known]
+    difference = value - expected
+    covered = (found.low[known] <= expected) & (expected <= found.high[known])
+    several = known.sum() > 2 and np.ptp(value) > 0 and np.ptp(expected) > 0
+    nothing = not known.any()
     return MapVerdict(
-        name=name,
-        unit=unit,
-        r=r,
-        bias=float(difference.mean()),
-        rms=float(np.sqrt((difference**2).mean())),
-        covered=float(covered.mean()),
-        true_range=(float(expected.min()), float(expected.max())),
+        name=found.name,
+        unit=found.unit,
+        r=float(np.corrcoef(value, expected)[0, 1]) if several else float("nan"),
+        bias=float("nan") if nothing else float(difference.mean()),
+        rms=float("nan") if nothing else float(np.sqrt((difference**2).mean())),
+        covered=float("nan") if nothing else float(covered.mean()),
+        true_range=(float("nan"), float("nan")) if nothing else (float(expected.min()), float(expected.max())),
+        measured=float(known.sum() / max(np.isfinite(true).sum(), 1)),
+        true_mean=float("nan") if nothing else float(expected.mean()),
     )
