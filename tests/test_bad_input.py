@@ -13,7 +13,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from cemi_core.errors import InputError
+from cemi_core.errors import InputError, UsageError
 from cemi_core.testing import textured_image
 from cemi_run.steps.measure import read_property_table
 
@@ -373,3 +373,31 @@ def test_a_wrong_property_table_is_one_sentence_with_the_line(tmp_path, table, s
     path.write_text(table)
     with pytest.raises(InputError, match=said):
         read_property_table(path, "x_um", "hv")
+
+
+@pytest.mark.parametrize(
+    ("table", "y", "said"),
+    [
+        ("x_um,y,hv\n1,2,3\n", "y", "the column 'y' must carry its unit: name it like y_um"),
+        ("x_um,hv\n1,2\n", "y_um", "has no column 'y_um'; its columns are x_um, hv"),
+        ("x_um,y_um,hv\n1,here,3\n", "y_um", "line 2: 'x_um', 'y_um' and 'hv' must be numbers"),
+        ("x_um,y_um,footprint_um,hv\n1,2,0,3\n", "y_um", "'footprint_um' is the diameter of an indent and must be"),
+        ("x_um,y_um,hv\nnan,2,3\n", "y_um", "has a head line but no values"),
+    ],
+)
+def test_a_table_of_indents_that_cannot_be_placed_is_one_sentence(tmp_path, table, y, said):
+    path = tmp_path / "hardness.csv"
+    path.write_text(table)
+    with pytest.raises((InputError, UsageError), match=said):
+        read_property_table(path, "x_um", "hv", y)
+
+
+def test_a_table_of_indents_gives_micrometres_and_says_which_lines_it_left_out(tmp_path):
+    path = tmp_path / "hardness.csv"
+    path.write_text("x_mm,y_um,footprint_nm,hv\n2,30,35000,500\n1,10,20000,450\n1,20,20000,nan\n")
+    table = read_property_table(path, "x_mm", "hv", "y_um")
+    assert table.x_um.tolist() == [1000, 2000]
+    assert table.y_um.tolist() == [10, 30]
+    assert table.footprint_um.tolist() == [20, 35]
+    assert table.value.tolist() == [450, 500]
+    assert table.notes == ("1 line(s) of hardness.csv without finite numbers were left out of the relation.",)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from cemi_analyze.train.recipe import SegmenterRecipe
 
 DARK, BRIGHT = 0.36, 0.60
 
@@ -145,8 +151,79 @@ def mapped() -> Callable:
 @pytest.fixture(scope="session")
 def planted():
     """The generators, for tests that vary them."""
-    import types
 
     return types.SimpleNamespace(
         imaged=imaged, stripes=stripes, worms=worms, smooth_field=smooth_field, make_eutectic=make_eutectic
     )
+
+
+#: A segmenter small enough for tests.
+NETWORK = {"name": "unet", "decoder_channels": [16, 16, 8, 8, 8], "pretrained": False}
+
+
+def discs(shape: tuple[int, int] = (96, 128), seed: int = 0, noise: float = 0.03) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return an image (uint8) with dark discs of 7 px radius, some 14 px apart, and their mask."""
+    from skimage.draw import disk
+
+    rng = np.random.default_rng(seed)
+    mask = np.zeros(shape, np.uint8)
+    for y in range(16, shape[0] - 12, 32):
+        for x in range(16, shape[1] - 12, 32):
+            at = (y + int(rng.integers(-6, 7)), x + int(rng.integers(-6, 7)))
+            mask[disk(at, 7, shape=shape)] = 1
+    image = np.where(mask == 1, 0.3, 0.7) + rng.normal(0, noise, shape)
+    return np.clip(np.rint(255 * image), 0, 255).astype(np.uint8), mask
+
+
+def written_discs(folder: Path, count: int = 5) -> Path:
+    """Write images and masks of discs into ``images`` and ``masks`` of a folder."""
+    from cemi_core.images.write_image import write_image
+
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        image, mask = discs(seed=number)
+        write_image(folder / "images" / f"s{number}_a.png", image)
+        write_image(folder / "masks" / f"s{number}_a.png", mask)
+    return folder
+
+
+def recipe_for(folder: Path, **changes: Any) -> SegmenterRecipe:
+    """Return the recipe of a small training on written discs, with changes."""
+    from cemi_analyze.train.recipe import SegmenterRecipe
+
+    settings: dict[str, Any] = {
+        "training": 1,
+        "classes": ["other", "discs"],
+        "data": {"masks": [{"images": str(folder / "images"), "masks": str(folder / "masks")}]},
+        "network": NETWORK,
+        "steps": 60,
+        "batch": 4,
+        "patch_px": 64,
+        "learning_rate": 5e-3,
+        "schedule": "one-cycle",
+        "average": 0.8,
+        "every": {"log": 20, "validation": 60, "samples": 60, "checkpoint": 60},
+        "tensorboard": False,
+        "stored_as": "float16",
+    }
+    return SegmenterRecipe(**{**settings, **changes})
+
+
+@pytest.fixture(scope="session")
+def samples():
+    """What a small segmenter is trained on, in seconds: dark discs."""
+    return types.SimpleNamespace(discs=discs, written_discs=written_discs, recipe_for=recipe_for)
+
+
+@pytest.fixture(scope="session")
+def trained_segmenter(tmp_path_factory):
+    """The weights of a segmenter that was trained for seconds on dark discs, and what its training said."""
+    from cemi_analyze.train.job import make
+    from cemi_core.model.stages import Runtime
+    from cemi_core.model.training import TrainingLimits
+
+    folder = tmp_path_factory.mktemp("segmenter")
+    recipe = recipe_for(written_discs(folder / "data"))
+    told = make(recipe, Runtime(threads=1)).run(folder / "run", TrainingLimits(), lambda *_: None)
+    return Path(str(told["weights"])), dict(told)

@@ -30,8 +30,16 @@ class TestPearson(RelationTests):
     name = "pearson"
 
 
+class TestLinear(RelationTests):
+    name = "linear"
+
+
+class TestForest(RelationTests):
+    name = "forest"
+
+
 #: Settings that have no default.
-NEEDED = {"regions": {"darker_than": 0.4}}
+NEEDED = {"regions": {"darker_than": 0.4}, "segment": {"weights": "lamellae"}}
 
 
 @pytest.mark.parametrize("plugin", [*cemi_analyzers(), *cemi_relations()], ids=lambda plugin: plugin.name)

@@ -11,6 +11,7 @@ from scipy.ndimage import gaussian_filter
 from cemi_analyze import LamellaWidth
 from cemi_analyze.lamellae.spacing import TileSpacing, first_peak, tile_starts
 from cemi_analyze.lamellae.width import LamellaWidthSettings, tile_weights
+from cemi_core.model.mosaic import Box
 from cemi_core.model.stages import BlockInfo
 
 PAPER = LamellaWidth(LamellaWidthSettings(method="paper"))
@@ -32,9 +33,30 @@ def test_spacing_of_2_7_px_is_within_5_percent_in_a_clean_picture(planted):
     assert LamellaWidth().measure(image).value == pytest.approx(2.7, rel=0.05)
 
 
-def test_spacing_of_2_7_px_under_noise_is_not_told_rather_than_wrong(planted):
-    image = planted.imaged(planted.stripes(2.7, angle_deg=20), 0.1, np.random.default_rng(0))
-    assert np.isnan(LamellaWidth().measure(image).value)
+@pytest.mark.parametrize("period_px", [2.3, 2.7, 3.0, 3.6])
+def test_lamellae_of_two_to_four_pixels_under_noise_are_measured_in_spectra(planted, period_px):
+    image = planted.imaged(planted.stripes(period_px, angle_deg=20), 0.1, np.random.default_rng(0))
+    found = LamellaWidth().measure(image)
+    assert found.low <= period_px <= found.high
+    assert abs(found.value - period_px) < 0.02 * period_px
+    assert found.high - found.low < 0.08 * period_px
+
+
+def test_lamellae_thinner_than_two_pixels_have_no_widths_and_say_why(planted):
+    image = planted.imaged(planted.stripes(3.0, angle_deg=20), 0.1, np.random.default_rng(0))
+    analyzer = LamellaWidth()
+    whole = BlockInfo(None, (slice(None), slice(None)), box=Box(0, 0, *image.shape), image_shape=image.shape)
+    result = analyzer.merge([(0, 0, analyzer.process(image, whole))], (1, 1))
+    maps = {found.name: found for found in result.maps}
+    assert np.isfinite(maps["lamella_spacing"].value[0, 0])
+    assert np.isnan(maps["dark_width"].value[0, 0])
+    assert maps["dark_width"].reason(0, 0) == "lamellae thinner than two pixels per phase"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_alone_has_no_spacing(seed):
+    noise = np.random.default_rng(seed).normal(0.5, 0.1, (300, 300)).astype(np.float32)
+    assert np.isnan(LamellaWidth().measure(noise).value)
 
 
 @pytest.mark.parametrize("line", [0.0, 0.4])

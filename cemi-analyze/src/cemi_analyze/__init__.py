@@ -38,6 +38,7 @@ _HOMES = {
     "LamellaFraction": "lamellae.fraction",
     "LamellaWidth": "lamellae.width",
     "PearsonRelation": "relation.pearson",
+    "PredictionRelation": "relation.prediction",
     "SrPhase": "phases.gradient",
 }
 __getattr__ = lazy_names(__name__, _HOMES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cemi_core.plugins import AnalyzerPlugin, RelationPlugin, hookimpl
+from cemi_core.plugins import AnalyzerPlugin, RelationPlugin, TrainingPlugin, hookimpl
 
 PLUGIN_API = 2
 
@@ -26,9 +26,10 @@ def cemi_analyzers() -> Iterable[AnalyzerPlugin]:
     )
     yield AnalyzerPlugin(
         "lamella-fraction",
-        "Share of the area that is regular lamellae, by the coherency of their orientation.",
-        factory="cemi_analyze.lamellae.fraction:make",
-        settings="cemi_analyze.lamellae.fraction:LamellaFractionSettings",
+        "Share of the area that is regular lamellae, by a trained network, or by the coherency of their direction.",
+        factory="cemi_analyze.lamellae.choice:make",
+        settings="cemi_analyze.lamellae.choice:LamellaSettings",
+        abilities="cemi_analyze.lamellae.choice:abilities",
     )
     yield AnalyzerPlugin(
         "sr-phase",
@@ -43,6 +44,13 @@ def cemi_analyzers() -> Iterable[AnalyzerPlugin]:
         settings="cemi_analyze.objects.regions:RegionsSettings",
         abilities="cemi_analyze.objects.regions:abilities",
     )
+    yield AnalyzerPlugin(
+        "segment",
+        "A class for each pixel by a network that you trained: shares, masks, probabilities, regions one by one.",
+        factory="cemi_analyze.segment.analyzer:make",
+        settings="cemi_analyze.segment.analyzer:SegmentSettings",
+        abilities="cemi_analyze.segment.analyzer:abilities",
+    )
 
 
 @hookimpl
@@ -50,9 +58,24 @@ def cemi_relations() -> Iterable[RelationPlugin]:
     """Yield the relations of this package."""
     yield RelationPlugin(
         "pearson",
-        "Pearson's r between profiles and a property, with the effective sample size.",
+        "Correlation of each quantity, and of several together, with a property; allows for smoothness and scatter.",
         factory="cemi_analyze.relation.pearson:make",
         settings="cemi_analyze.relation.pearson:PearsonSettings",
+        abilities="cemi_analyze.relation.pearson:ABILITIES",
+    )
+    yield RelationPlugin(
+        "linear",
+        "Predicts a property by straight lines in several quantities, with intervals that hold, or says it cannot.",
+        factory="cemi_analyze.relation.prediction:make_linear",
+        settings="cemi_analyze.relation.prediction:LinearSettings",
+        abilities="cemi_analyze.relation.prediction:ABILITIES",
+    )
+    yield RelationPlugin(
+        "forest",
+        "Predicts a property by a random forest of several quantities, with intervals that hold, or says it cannot.",
+        factory="cemi_analyze.relation.prediction:make_forest",
+        settings="cemi_analyze.relation.prediction:ForestSettings",
+        abilities="cemi_analyze.relation.prediction:ABILITIES",
     )
     yield RelationPlugin(
         "groups",
@@ -60,4 +83,15 @@ def cemi_relations() -> Iterable[RelationPlugin]:
         factory="cemi_analyze.relation.groups:make",
         settings="cemi_analyze.relation.groups:GroupsSettings",
         abilities="cemi_analyze.relation.groups:ABILITIES",
+    )
+
+
+@hookimpl
+def cemi_trainings() -> Iterable[TrainingPlugin]:
+    """Yield the training of segmenters."""
+    yield TrainingPlugin(
+        "segmenter",
+        "Train a network that gives every pixel a class, on your labels or on made specimens.",
+        factory="cemi_analyze.train.job:make",
+        settings="cemi_analyze.train.recipe:SegmenterRecipe",
     )

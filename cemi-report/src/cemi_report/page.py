@@ -18,9 +18,11 @@ from cemi_core.renamed import old_name
 from cemi_report import sections
 from cemi_report.cell_figures import shown_cells
 from cemi_report.channels_section import channel_plates
+from cemi_report.check_section import checks
 from cemi_report.denoising_section import denoising
 from cemi_report.images_section import images
 from cemi_report.quality_section import quality
+from cemi_report.relation_section import relations
 from cemi_report.sheet_figures import sheet_figure
 from cemi_report.summary import doubts, facts
 from cemi_report.trust_section import trust
@@ -38,6 +40,11 @@ def _environment() -> jinja2.Environment:
     )
 
 
+def template(name: str) -> jinja2.Template:
+    """Return a template of this package; whatever is put into it is escaped."""
+    return _environment().get_template(name)
+
+
 def render_report(data: FinishedRun) -> str:
     """Return the report as HTML with everything inside it: no other file, no script, no address is needed to read it.
 
@@ -45,34 +52,31 @@ def render_report(data: FinishedRun) -> str:
     """
     dropped, dropped_lists = sections.dropped_frames(data)
     measured = [sections.quantity(data, result) for result in data.results]
-    return (
-        _environment()
-        .get_template("page.html")
-        .render(
-            data=data,
-            version=cemi_report.__version__,
-            facts=facts(data),
-            doubts=doubts(data),
-            picture=sections.picture(data.mosaic, data.layout, data.pixel_size_um, data.separate)
-            if data.mosaic is not None
-            else None,
-            channels=channel_plates(data.channels, data.main_channel, data.pixel_size_um),
-            images=images(data),
-            placement=sections.placement(data, data.layout)
-            if data.layout is not None and len(data.layout) and not data.separate
-            else None,
-            quality=quality(data.quality, data.layout, data.pixel_size_um) if data.quality is not None else None,
-            denoising=[denoising(result) for result in data.denoising],
-            quantities=measured,
-            cells=shown_cells(data),
-            sheet=sections.sheet(data),
-            profiles=sections.profiles(data),
-            trust=trust(data),
-            related=sections.relations(data),
-            dropped=dropped,
-            dropped_lists=dropped_lists,
-            tables=sections.what_was_run(data),
-        )
+    return template("page.html").render(
+        data=data,
+        version=cemi_report.__version__,
+        facts=facts(data),
+        doubts=doubts(data),
+        picture=sections.picture(data.mosaic, data.layout, data.pixel_size_um, data.separate)
+        if data.mosaic is not None
+        else None,
+        channels=channel_plates(data.channels, data.main_channel, data.pixel_size_um),
+        images=images(data),
+        placement=sections.placement(data, data.layout)
+        if data.layout is not None and len(data.layout) and not data.separate
+        else None,
+        quality=quality(data.quality, data.layout, data.pixel_size_um) if data.quality is not None else None,
+        denoising=[denoising(result) for result in data.denoising],
+        quantities=measured,
+        cells=shown_cells(data),
+        sheet=sections.sheet(data),
+        profiles=sections.profiles(data),
+        trust=trust(data),
+        checks=checks(data),
+        related=relations(data),
+        dropped=dropped,
+        dropped_lists=dropped_lists,
+        tables=sections.what_was_run(data),
     )
 
 

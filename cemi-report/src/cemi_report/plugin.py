@@ -15,3 +15,9 @@ def cemi_reports() -> Iterable[ReportPlugin]:
     yield ReportPlugin(
         "html", "One page with pictures, maps, profiles and what to mistrust.", factory="cemi_report.page:make"
     )
+    yield ReportPlugin(
+        "count-sheet",
+        "A page on which a person counts points in random cells, results hidden (see `cemi count`).",
+        factory="cemi_report.count_sheet:make",
+        settings="cemi_report.count_sheet:CountSettings",
+    )

@@ -1,4 +1,4 @@
-"""How a profile goes with a measured property: the points, and both along x."""
+"""How quantities go with a measured property: the points, both along x, and what several together predict."""
 
 from __future__ import annotations
 
@@ -9,21 +9,37 @@ from matplotlib.ticker import MaxNLocator
 from cemi_core.model.result import Profile, PropertyTable, Relation
 from cemi_report.figures import ACCENT, MUTED, SECOND, drawn, encode, new_figure, short
 from cemi_report.map_figures import draw_profile, profile_axis
-from cemi_report.numbers import correlation_text, label_with_unit
+from cemi_report.numbers import correlation_text, fixed, label_with_unit
+
+
+def _points(axes: Axes, relation: Relation) -> None:
+    """Draw the points, with bars where the intervals of quantity or property are known."""
+    axes.errorbar(
+        relation.quantity_values,
+        relation.property_values,
+        xerr=relation.quantity_half,
+        yerr=relation.property_half,
+        linestyle="none",
+        marker="o",
+        markersize=4.5,
+        color=ACCENT,
+        ecolor=MUTED,
+        elinewidth=0.6,
+        alpha=0.8,
+        markeredgewidth=0,
+    )
 
 
 def _scatter(axes: Axes, relation: Relation, label: str) -> None:
     x, y = relation.quantity_values, relation.property_values
     both = np.isfinite(x) & np.isfinite(y)
-    axes.plot(
-        x[both], y[both], linestyle="none", marker="o", markersize=4.5, color=ACCENT, alpha=0.8, markeredgewidth=0
-    )
+    _points(axes, relation)
     if both.sum() > 2 and np.ptp(x[both]) > 0:
         slope, offset = np.polyfit(x[both] - x[both].mean(), y[both], 1)
         ends = np.array([x[both].min(), x[both].max()])
         axes.plot(ends, slope * (ends - x[both].mean()) + offset, color=MUTED, linewidth=1, linestyle="--")
     axes.set_title(
-        f"r = {correlation_text(relation.r, relation.low, relation.high)}\n"
+        f"{relation.measure} = {correlation_text(relation.r, relation.low, relation.high)}\n"
         f"{relation.n} points worth {relation.n_effective:.1f} independent ones",
         fontweight="normal",
     )
@@ -86,4 +102,23 @@ def relation_figure(
         left = figure.add_subplot()
     label = label_with_unit(profile.label, profile.unit) if profile is not None else relation.quantity
     _scatter(left, relation, label)
+    return encode(figure)
+
+
+@drawn
+def prediction_figure(relation: Relation) -> bytes | None:
+    """Draw a property against what several quantities predict of it, with intervals, as PNG; None if they do not."""
+    predicted, measured = relation.quantity_values, relation.property_values
+    both = np.isfinite(predicted) & np.isfinite(measured)
+    if not both.any():
+        return None
+    figure = new_figure(3.5, 5.0)
+    axes = figure.add_subplot()
+    _points(axes, relation)
+    axes.axline((float(measured[both].mean()),) * 2, slope=1, color=MUTED, linewidth=1, linestyle="--")
+    axes.set_title(f"R² = {fixed(relation.r, 2)}, Q² = {fixed(relation.q2, 2)}", fontweight="normal")
+    axes.set_xlabel(short(f"{relation.property_name}, predicted", 44))
+    axes.set_ylabel(short(f"{relation.property_name}, measured", 44))
+    axes.grid()
+    axes.set_axisbelow(True)
     return encode(figure)

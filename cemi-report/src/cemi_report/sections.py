@@ -14,17 +14,14 @@ from cemi_core.model.finished_run import FinishedRun
 from cemi_core.model.grid import Cells, FrameGrid
 from cemi_core.model.layout import Layout
 from cemi_core.model.mosaic import Box, Mosaic
-from cemi_core.model.result import GridMap, Relation, Result, turned_alike
+from cemi_core.model.result import GridMap, Result, turned_alike
 from cemi_report.blocks import LONGEST_LIST, Folded, Plate, TextTable, list_title, text_table
-from cemi_report.image_figures import condition_figure, images_figure
-from cemi_report.images_section import class_table
+from cemi_report.image_figures import images_figure
 from cemi_report.map_figures import map_figure, profiles_figure
 from cemi_report.numbers import (
     MISSING,
-    correlation_text,
     decimals_for,
     fixed,
-    p_value_text,
     value_text,
     with_unit,
 )
@@ -34,22 +31,11 @@ from cemi_report.picture import View, details, overview, strips, whole
 from cemi_report.picture_figures import picture_figure, place_text
 from cemi_report.placement_figures import layout_figure, residual_figure
 from cemi_report.reasons import group_by_reason
-from cemi_report.relation_figures import matching_profile, relation_figure
 from cemi_report.sheet_figures import sheet_figure
-from cemi_report.summary import mean_of, strongest
+from cemi_report.summary import mean_of
 
 _OVERLAY_PX = 1100
 _PROFILES_PER_FIGURE = 6
-_RELATIONS_DRAWN = 3
-_ALONG_X = (
-    "Neighbouring points along the specimen resemble each other. “Worth” is the number of independent points that they "
-    "amount to; interval and p-value use it, so they are wider and larger than those of a naive Pearson test. A "
-    "relation is not a cause."
-)
-_IMAGES = (
-    "Each image counts as one independent point: images of one place, or of a series in which little changes, say less "
-    "than their number. A relation is not a cause."
-)
 
 
 @dataclass(frozen=True)
@@ -83,17 +69,6 @@ class Quantity:
     tables: tuple[TextTable, ...]
     notes: tuple[str, ...]
     unmeasured: tuple[str, ...] = field(default=())
-
-
-@dataclass(frozen=True)
-class Related:
-    """The relation section."""
-
-    table: TextTable
-    plates: tuple[Plate, ...]
-    notes: tuple[str, ...]
-    reading: str
-    classes: tuple[TextTable, ...] = ()
 
 
 def picture(mosaic: Mosaic, layout: Layout | None, pixel_size_um: float | None, separate: bool = False) -> Picture:
@@ -268,67 +243,6 @@ def sheet(data: FinishedRun) -> Plate | None:
     if data.relations and data.property_table is not None:
         reading += f" {data.property_table.name} is drawn over the profiles that were related to it."
     return Plate(figure, "Picture, maps and profiles on one axis", reading)
-
-
-def relations(data: FinishedRun) -> Related | None:
-    """Return the table of relations, strongest first, and figures of the first three; None without relations."""
-    if not data.relations:
-        return None
-    first = strongest(tuple(data.relations))
-    ordered = sorted(data.relations, key=lambda r: -abs(r.r) if np.isfinite(r.r) else 1.0)
-    measure = ordered[0].measure
-    strength = "r (95 % interval)" if measure == "r" else measure
-    heads: tuple[str, ...] = ("quantity", "property", strength, "p", "points", "worth")
-    if data.separate:  # each image is worth one
-        heads = ("quantity", "condition", strength, "p", "images")
-    rows = tuple(
-        (
-            data.quantity_label(relation.quantity),
-            relation.property_name,
-            correlation_text(relation.r, relation.low, relation.high) if measure == "r" else fixed(relation.r, 2),
-            p_value_text(relation.p_value),
-            f"{relation.n:,}",
-            fixed(relation.n_effective, 1),
-        )[: len(heads)]
-        for relation in ordered
-    )
-    plates = []
-    classes = []
-    for relation in ordered[:_RELATIONS_DRAWN]:
-        if data.separate:
-            found = matching_profile(relation, tuple(data.profiles))
-            drawn = condition_figure(relation, found)
-            title = f"{data.quantity_label(relation.quantity)} and {relation.property_name}"
-            plates += [Plate(drawn, title, _reading_of_condition(relation))] if drawn is not None else []
-            table = class_table(relation, title, found.unit if found is not None else "1")
-            classes += [table] if table is not None else []
-            continue
-        figure = relation_figure(relation, tuple(data.profiles), data.property_table, data.pixel_size_um)
-        if figure is not None:
-            reading = (
-                "Left: every measured point; the dashed line is a least-squares fit to guide the eye. Right: the "
-                "profile with its band (left axis) and the property (squares, right axis) along x."
-                if relation is first
-                else ""
-            )
-            plates.append(
-                Plate(figure, f"{data.quantity_label(relation.quantity)} and {relation.property_name}", reading)
-            )
-    notes = dict.fromkeys(note for relation in ordered for note in relation.notes)
-    table = TextTable(heads, rows, (False, False, False, True, True, True)[: len(heads)])
-    return Related(table, tuple(plates), tuple(notes), _IMAGES if data.separate else _ALONG_X, tuple(classes))
-
-
-def _reading_of_condition(relation: Relation) -> str:
-    if relation.groups:
-        return (
-            "One point is one image, its bar the 95 % interval of the measurement; the line is the mean of the class, "
-            "the band its 95 % interval from the scatter of the images."
-        )
-    return (
-        "One point is one image, its bar the 95 % interval of the measurement; the dashed line is a least-squares fit "
-        "to guide the eye."
-    )
 
 
 def dropped_frames(data: FinishedRun) -> tuple[TextTable | None, tuple[Folded, ...]]:

@@ -11,10 +11,14 @@ from cemi_core.model.layout import Layout
 from cemi_core.model.result import GridMap, Relation, has_budget, turned_alike
 from cemi_core.model.units import format_length
 from cemi_core.numeric.fields import strip_mean_interval
+from cemi_report.check_section import check_doubts
 from cemi_report.denoising_section import denoising_doubts
 from cemi_report.numbers import correlation_text, count_text, fixed, p_value_text, value_text
 from cemi_report.quality_section import quality_doubts, score_text
 from cemi_report.reasons import kept_mask, pair_residuals_px
+
+#: Above this p a relation counts as chance.
+_MAX_P = 0.05
 
 
 @dataclass(frozen=True)
@@ -62,22 +66,41 @@ def mean_of(data: FinishedRun, grid_map: GridMap) -> MapMean:
 
 
 def strongest(relations: tuple[Relation, ...]) -> Relation | None:
-    """Return the relation with the largest absolute r; None without any."""
+    """Return the relation with the largest absolute r, of single quantities if there are any; None without any."""
     defined = [relation for relation in relations if np.isfinite(relation.r)]
+    defined = [relation for relation in defined if not relation.quantities] or defined
     return max(defined, key=lambda relation: abs(relation.r), default=None)
 
 
 def strength_text(relation: Relation) -> str:
     """Return how strong a relation is, with the name of the measure: ``"r = +0.63 (+0.21 to +0.85)"``."""
-    if relation.measure == "r":
-        return f"r = {correlation_text(relation.r, relation.low, relation.high)}"
+    if relation.measure == "r" or np.isfinite(relation.low):
+        return f"{relation.measure} = {correlation_text(relation.r, relation.low, relation.high)}"
     return f"{relation.measure} = {fixed(relation.r, 2)}"
 
 
-def _spans_zero(relation: Relation) -> bool:
-    if relation.groups:
-        return not relation.p_value < 0.05
-    return not (relation.low > 0 or relation.high < 0)
+def _relation_doubts(best: Relation, tried: int) -> list[str]:
+    """Return a sentence if the strongest relation is not established, or was picked out of many."""
+    nothing = f"No relation to {best.property_name} is established"
+    if best.quantities:
+        shown = best.q2 > 0 and best.p_holm < _MAX_P
+        return [] if shown else [f"{nothing}: {best.verdict}" if best.verdict else f"{nothing}."]
+    if best.groups and not best.p_value < _MAX_P:
+        return [f"{nothing}: p of the strongest one is above {_MAX_P}."]
+    if not best.groups and not (best.low > 0 or best.high < 0):
+        return [f"{nothing}: the interval of the strongest one includes zero."]
+    if best.p_holm >= _MAX_P:
+        return [
+            f"{nothing}: p of the strongest one is {p_value_text(best.p_holm)} where all {tried} quantities that were "
+            "tried are allowed for (Holm)."
+        ]
+    if tried > 1:
+        adjusted = f"; its p does so, {p_value_text(best.p_holm)} (Holm)" if np.isfinite(best.p_holm) else ""
+        return [
+            f"The strongest of {tried} relations was picked after looking at all of them; its interval does not allow "
+            f"for that choice{adjusted}."
+        ]
+    return []
 
 
 def _size_text(shape: tuple[int, int], pixel_size_um: float | None) -> str:
@@ -190,20 +213,8 @@ def _number_doubts(data: FinishedRun) -> list[str]:
                     f"{count_text(mean.cells, 'image' if data.separate else 'cell')} could be measured."
                 )
     best = strongest(tuple(data.relations))
-    if best is not None and _spans_zero(best):
-        doubts.append(
-            f"No relation to {best.property_name} is established: "
-            + (
-                "p of the strongest one is above 0.05."
-                if best.groups
-                else "the interval of the strongest one includes zero."
-            )
-        )
-    elif best is not None and len(data.relations) > 1:
-        doubts.append(
-            f"The strongest of {len(data.relations)} relations was picked after looking at all of them; its "
-            "interval does not allow for that choice."
-        )
+    if best is not None:
+        doubts += _relation_doubts(best, sum(not relation.quantities for relation in data.relations))
     if best is not None and data.separate:
         doubts += _doubts_on_width(data, best)
     return doubts
@@ -234,4 +245,5 @@ def doubts(data: FinishedRun) -> list[str]:
         own += quality_doubts(data.quality)
     for result in data.denoising:
         own += denoising_doubts(result)
+    own += check_doubts(data)
     return list(dict.fromkeys([*own, *_number_doubts(data)]))

@@ -18,7 +18,7 @@ from cemi_core.model.progress import Progress
 from cemi_core.model.settings import Settings
 from cemi_core.model.stages import CONTRACTS
 from cemi_core.plugins.manager import make
-from cemi_core.plugins.types import AnalyzerPlugin, DenoiserPlugin, SourcePlugin, StitcherPlugin
+from cemi_core.plugins.types import AnalyzerPlugin, DenoiserPlugin, RelationPlugin, SourcePlugin, StitcherPlugin
 from cemi_run.engine.abilities import prepared
 from cemi_run.engine.executors import open_executor
 from cemi_run.engine.fingerprint import InputFingerprints, code_of, input_paths, weights_paths
@@ -115,7 +115,8 @@ def plan_flow(recipe: CheckedRecipe, fingerprints: InputFingerprints, machine: M
             steps.append(Step("relate", "Relate", relate_inputs, ("frames", *analyze_steps), relate, check=check))
         else:
             relate = partial(relate_profiles, recipe.relation, recipe.relate, analyze_steps, mosaic_step, recipe.grid)
-            steps.append(Step("relate", "Relate", relate_inputs, (mosaic_step, *analyze_steps), relate))
+            check = partial(_prepare, recipe.relation)
+            steps.append(Step("relate", "Relate", relate_inputs, (mosaic_step, *analyze_steps), relate, check=check))
     after = tuple(step.name for step in steps)
     choices = choices_of(recipe)
     judge_steps = tuple(step.name for step in (*judging, *judging_mosaic))
@@ -136,7 +137,11 @@ def _wanted_channels(recipe: CheckedRecipe) -> dict[str, str]:
 
 
 def _prepare(
-    choice: Choice[SourcePlugin] | Choice[DenoiserPlugin] | Choice[StitcherPlugin] | Choice[AnalyzerPlugin],
+    choice: Choice[SourcePlugin]
+    | Choice[DenoiserPlugin]
+    | Choice[StitcherPlugin]
+    | Choice[AnalyzerPlugin]
+    | Choice[RelationPlugin],
     machine: Machine,
 ) -> None:
     """Look, before any work, whether a plugin has what it declares, and let it try its files, weights and device."""

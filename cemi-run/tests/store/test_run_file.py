@@ -185,6 +185,32 @@ def test_relations_and_properties_come_back(group):
     relations = [
         Relation("bcc_fraction", "hv", 0.63, 0.2, 0.9, 0.004, 7, 5.5, x, x**2, x**3, ("seven points are few",)),
         Relation("width", "hv", float("nan"), float("nan"), float("nan"), 1.0, 2, 2.0, x[:2], x[:2], x[:2]),
+        Relation(
+            "bcc_fraction + width",
+            "hv",
+            0.5,
+            float("nan"),
+            float("nan"),
+            0.02,
+            7,
+            5.5,
+            x,
+            x**2,
+            x**3,
+            measure="R2",
+            verdict="They explain hv.",
+            p_holm=0.04,
+            p_fdr=0.03,
+            ceiling=0.9,
+            disattenuated=0.7,
+            disattenuated_low=0.2,
+            disattenuated_high=1.0,
+            q2=0.3,
+            quantities=("bcc_fraction", "width"),
+            y_um=x + 1,
+            quantity_half=x / 10,
+            property_half=x / 20,
+        ),
     ]
     run_file.write_relations(group.create_group("relations"), relations)
     for one, other in zip(run_file.read_relations(group["relations"]), relations, strict=True):

@@ -3,71 +3,25 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
+from scipy.stats import rankdata
 
+from cemi_analyze.relation.covariance import Covariances, drawn_curves, likeness_matrix
 from cemi_core.numeric.significance import fisher_interval, p_value, pearson_r
-
-#: Ranges and nuggets that the covariance model tries; ranges in shares of the profile's length.
-_RANGES = np.geomspace(0.01, 1.0, 14)
-_NUGGETS = (0.0, 0.1, 0.3, 0.6)
 
 
 @dataclass(frozen=True, slots=True)
 class Correlation:
-    """Pearson's r, its 95 % interval, two-sided p and the number of independent points behind them."""
+    """A correlation, its 95 % interval, two-sided p and the number of independent points behind them."""
 
     r: float
     low: float
     high: float
     p_value: float
     n_effective: float
-
-
-def likeness_matrix(position: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the correlation between every two points of a series, by the covariance model that fits it best.
-
-    Exponential and Gaussian models with a nugget (independent noise), fitted by restricted maximum likelihood on a
-    lattice of ranges and nuggets: unlike the sample autocorrelation it is not biased downwards by the mean that was
-    estimated from the same few points (Patterson and Thompson, Biometrika 1971, 58, 545).
-
-    Parameters
-    ----------
-    position, values : ndarray of float, shape (n,)
-
-    Returns
-    -------
-    ndarray of float, shape (n, n)
-    """
-    apart = np.abs(position[:, None] - position[None, :]) / max(np.ptp(position), 1e-300)
-    best, chosen = _restricted_likelihood(np.eye(len(values)), values), np.eye(len(values))
-    for reach in _RANGES:
-        for model in (np.exp(-apart / reach), np.exp(-0.5 * (apart / reach) ** 2)):
-            for nugget in _NUGGETS:
-                matrix = (1 - nugget) * model
-                np.fill_diagonal(matrix, 1.0)
-                likelihood = _restricted_likelihood(matrix, values)
-                if likelihood > best:
-                    best, chosen = likelihood, matrix
-    return chosen
-
-
-def _restricted_likelihood(matrix: NDArray[np.float64], values: NDArray[np.float64]) -> float:
-    n = len(values)
-    try:
-        factor = cho_factor(matrix + 1e-6 * np.eye(n), lower=True, check_finite=False)
-    except np.linalg.LinAlgError:
-        return -math.inf
-    solved = cho_solve(factor, np.column_stack([np.ones(n), values]), check_finite=False)
-    information = float(solved[:, 0].sum())
-    residual = float(values @ solved[:, 1]) - float(solved[:, 1].sum()) ** 2 / information
-    if residual <= 0 or information <= 0:
-        return -math.inf
-    determinant = 2 * float(np.log(np.diag(factor[0])).sum())
-    return -0.5 * (determinant + math.log(information) + (n - 1) * math.log(residual))
 
 
 def effective_sample_size(position: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
@@ -78,8 +32,8 @@ def effective_sample_size(position: NDArray[np.float64], x: NDArray[np.float64],
 
     Parameters
     ----------
-    position : ndarray of float, shape (n,)
-        Where the points lie along the profile.
+    position : ndarray of float, shape (n,) or (n, 2)
+        Where the points lie along the profile, or on the surface.
     x, y : ndarray of float, shape (n,)
 
     Returns
@@ -94,16 +48,73 @@ def effective_sample_size(position: NDArray[np.float64], x: NDArray[np.float64],
     return float(np.clip(1 + 1 / variance, 2.0, len(x))) if variance > 0 else float(len(x))
 
 
-def correlate(position: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]) -> Correlation:
-    """Return the correlation of two series along one line, judged with their effective sample size."""
-    r, n_effective = pearson_r(x, y), effective_sample_size(position, x, y)
+def correlate(
+    position: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64], given: int = 0
+) -> Correlation:
+    """Return Pearson's r of two series at the same places, judged with their effective sample size.
+
+    Parameters
+    ----------
+    position : ndarray of float, shape (n,) or (n, 2)
+    x, y : ndarray of float, shape (n,)
+        Where other variables are held fixed, what `without` leaves of both.
+    given : int
+        Number of these variables: each costs a degree of freedom.
+    """
+    return _judged(pearson_r(x, y), effective_sample_size(position, x, y) - given)
+
+
+def correlate_independent(x: NDArray[np.float64], y: NDArray[np.float64], given: int = 0) -> Correlation:
+    """Return Pearson's r of two series whose points know nothing of each other: each counts fully."""
+    return _judged(pearson_r(x, y), float(len(x)) - given)
+
+
+def _judged(r: float, n_effective: float) -> Correlation:
     return Correlation(r, *fisher_interval(r, n_effective), p_value(r, n_effective), n_effective)
 
 
-def correlate_independent(x: NDArray[np.float64], y: NDArray[np.float64]) -> Correlation:
-    """Return the correlation of two series whose points know nothing of each other: each counts fully."""
-    r, n = pearson_r(x, y), float(len(x))
-    return Correlation(r, *fisher_interval(r, n), p_value(r, n), n)
+def of_ranks(found: Correlation) -> Correlation:
+    """Return a correlation of ranks with the wider interval that Spearman's rho needs.
+
+    The variance of its Fisher z is (1 + rho^2 / 2) / (n - 3) (Bonett and Wright, Psychometrika 2000, 65, 23).
+    """
+    if not math.isfinite(found.r) or found.n_effective <= 3:
+        return found
+    widened = 3 + (found.n_effective - 3) / (1 + found.r**2 / 2)
+    return replace(found, **dict(zip(("low", "high"), fisher_interval(found.r, widened), strict=True)))
+
+
+def ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the ranks of values, ties sharing their mean."""
+    return np.asarray(rankdata(values), np.float64)
+
+
+def without(given: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what is left of a series when a straight line in another one is taken off.
+
+    Parameters
+    ----------
+    given, values : ndarray of float, shape (n,)
+    """
+    line, centred = given - given.mean(), values - values.mean()
+    size = float(line @ line)
+    left = centred - line * (float(line @ centred) / size) if size > 0 else centred
+    # What rounding leaves of a series that is the line itself is no series.
+    return np.asarray(left if float(left @ left) > 1e-20 * float(centred @ centred) else np.zeros_like(left))
+
+
+def curves_p_value(
+    covariances: Covariances, x: NDArray[np.float64], y: NDArray[np.float64], seed: int = 0, draws: int = 999
+) -> float:
+    """Return a two-sided p of a correlation by curves drawn from the covariances that fit ``y``.
+
+    How many of the curves, which know nothing of ``x``, go with it at least as closely as ``y`` does.
+    """
+    curves = drawn_curves(covariances, draws, np.random.default_rng(seed))
+    curves -= curves.mean(axis=1, keepdims=True)
+    centred = x - x.mean()
+    r = curves @ centred / np.sqrt((curves**2).sum(axis=1) * float(centred @ centred))
+    return float((1 + np.sum(np.abs(r) >= abs(pearson_r(x, y)) - 1e-12)) / (draws + 1))
 
 
 def shift_p_value(x: NDArray[np.float64], y: NDArray[np.float64], seed: int = 0, draws: int = 999) -> float:
@@ -121,36 +132,3 @@ def shift_p_value(x: NDArray[np.float64], y: NDArray[np.float64], seed: int = 0,
     centred = y - y.mean()
     r = surrogates @ centred / np.sqrt((surrogates**2).sum(axis=1) * float(centred @ centred))
     return float((1 + np.sum(np.abs(r) >= observed - 1e-12)) / (draws + 1))
-
-
-def leave_one_out_q2(predictors: NDArray[np.float64], target: NDArray[np.float64]) -> tuple[float, float]:
-    """Return R2 of a least-squares fit with intercept and its leave-one-out Q2.
-
-    Q2 = 1 - sum of squared errors of points predicted without themselves / the same for the mean of the others. A fit
-    of noise has R2 > 0 but Q2 <= 0.
-
-    Parameters
-    ----------
-    predictors : ndarray of float, shape (n, k)
-    target : ndarray of float, shape (n,)
-
-    Returns
-    -------
-    r2, q2 : float
-        NaN with fewer than k + 3 points.
-    """
-    n, k = predictors.shape
-    if n < k + 3:
-        return math.nan, math.nan
-    design = np.column_stack([np.ones(n), (predictors - predictors.mean(axis=0))])
-    hat = design @ np.linalg.pinv(design)
-    residual = target - hat @ target
-    spread = target - target.mean()
-    total = float(spread @ spread)
-    if total <= 0:
-        return math.nan, math.nan
-    predicted_error = residual / np.maximum(1 - np.diag(hat), 1e-9)
-    mean_error = spread * n / (n - 1)
-    return 1 - float(residual @ residual) / total, 1 - float(predicted_error @ predicted_error) / float(
-        mean_error @ mean_error
-    )

@@ -117,7 +117,11 @@ class RelationAbilities:
         It compares classes (``PropertyTable.classes``); others need numbers.
     needs_images : bool
         It takes images that stand alone only, no profiles along x.
+    needs_maps : bool
+        `RelatesMaps`: it looks at the maps under each point of the property, whose y it may know; others get profiles
+        along x.
     """
 
     takes_classes: bool = False
     needs_images: bool = False
+    needs_maps: bool = False

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
 
 from cemi_core.model.budget import UncertaintyBudget
 from cemi_core.model.frame import DroppedFrame, Frame, FrameSource
@@ -85,6 +88,8 @@ class FinishedRun:
         The layers that the results name, by their path.
     budgets : sequence of UncertaintyBudget
         The mean of each map over the mosaic, and what its uncertainty is made of.
+    trust : sequence of Result
+        What checks of the finished run have found: how far off its numbers are (``cemi twin``, ``cemi count``).
     """
 
     title: str
@@ -110,6 +115,17 @@ class FinishedRun:
     denoising: Sequence[Result] = ()
     layers: Mapping[str, Mosaic] = field(default_factory=dict)
     budgets: Sequence[UncertaintyBudget] = ()
+    trust: Sequence[Result] = ()
+
+    @property
+    def digest(self) -> str:
+        """What tells this state of the run from any other: 16 hexadecimal digits, made of its settings and its maps."""
+        content = sha256(self.settings_yaml.encode())
+        for grid_map in (grid_map for result in self.results for grid_map in result.maps):
+            content.update(grid_map.name.encode())
+            for values in (grid_map.value, grid_map.low, grid_map.high):
+                content.update(np.ascontiguousarray(values, np.float64).tobytes())
+        return content.hexdigest()[:16]
 
     @property
     def pixel_size_um(self) -> float | None:

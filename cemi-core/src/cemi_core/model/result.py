@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -180,7 +181,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class PropertyTable:
-    """A measured property along x, such as hardness: positions in micrometres and values.
+    """A measured property, such as hardness, along x or at points of the mosaic: positions in micrometres and values.
 
     Attributes
     ----------
@@ -191,12 +192,21 @@ class PropertyTable:
         Values; or, with ``classes``, places in it.
     classes : tuple of str
         The words that a condition has instead of numbers (``("annealed", "quenched")``); empty for numbers.
+    y_um : ndarray of float, shape (n,), or None
+        Positions across, micrometres, down from the first row of the mosaic; None where only x is known.
+    footprint_um : ndarray of float, shape (n,), or None
+        Diameter of what each value averages over, such as an indent with the zone that it deforms, micrometres.
+    notes : tuple of str
+        Sentences for the report: what of the table could not be used.
     """
 
     name: str
     x_um: NDArray[np.float64]
     value: NDArray[np.float64]
     classes: tuple[str, ...] = ()
+    y_um: NDArray[np.float64] | None = None
+    footprint_um: NDArray[np.float64] | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -222,12 +232,12 @@ class GroupMean:
 
 @dataclass(frozen=True)
 class Relation:
-    """How one profile goes with a measured property.
+    """How one quantity, or several together, go with a measured property.
 
     Attributes
     ----------
     quantity, property_name : str
-        What was compared.
+        What was compared; of several together the names joined by " + ".
     r, low, high : float
         Pearson's r and its 95 % interval with the effective sample size; or another measure of strength, whose name is
         ``measure``, with NaN where it has no interval.
@@ -236,12 +246,32 @@ class Relation:
     n, n_effective : float
         Number of points and the number of independent ones they are worth.
     x_um, quantity_values, property_values : ndarray of float, shape (n,)
-        The points themselves.
+        The points themselves; of several quantities together, ``quantity_values`` is the property that they predict
+        for each point, from the points far from it.
     notes : tuple of str
     measure : str
-        ``"r"``, or what ``r`` is instead: ``"epsilon squared"``, 0 (classes alike) to 1 (classes apart).
+        ``"r"``, or what ``r`` is instead: ``"epsilon squared"``, 0 (classes alike) to 1 (classes apart); ``"rho"``,
+        Spearman's, and ``"partial r"``, -1 to 1; ``"R2"`` of several quantities together, 0 to 1.
     groups : tuple of GroupMean
         The classes, where classes were compared.
+    verdict : str
+        In one plain sentence what may be concluded; empty where the method does not say.
+    p_holm, p_fdr : float
+        ``p_value`` allowing for all the relations of its kind that were tried: Holm (Scand. J. Stat. 1979, 6, 65), and
+        the false discovery rate (Benjamini and Hochberg, J. R. Stat. Soc. B 1995, 57, 289). NaN where not adjusted.
+    ceiling : float
+        The largest r that the scatter of both sides lets through, 0 to 1; NaN where neither scatter is known.
+    disattenuated, disattenuated_low, disattenuated_high : float
+        r over the ceiling, with its 95 % interval: what r would be without the scatter; NaN where unknown.
+    q2 : float
+        Of several quantities: the share of the property's variance that they predict at places far from those that the
+        fit has seen; below 0 they predict worse than the mean. NaN where it cannot be told.
+    quantities : tuple of str
+        The quantities, where they are several together; empty for one.
+    y_um : ndarray of float, shape (n,), or None
+        The points across, where they are known.
+    quantity_half, property_half : ndarray of float, shape (n,), or None
+        Half-width of the 95 % interval of each point; NaN where unknown.
     """
 
     quantity: str
@@ -258,6 +288,18 @@ class Relation:
     notes: tuple[str, ...] = ()
     measure: str = "r"
     groups: tuple[GroupMean, ...] = ()
+    verdict: str = ""
+    p_holm: float = math.nan
+    p_fdr: float = math.nan
+    ceiling: float = math.nan
+    disattenuated: float = math.nan
+    disattenuated_low: float = math.nan
+    disattenuated_high: float = math.nan
+    q2: float = math.nan
+    quantities: tuple[str, ...] = ()
+    y_um: NDArray[np.float64] | None = None
+    quantity_half: NDArray[np.float64] | None = None
+    property_half: NDArray[np.float64] | None = None
 
 
 def reasons_counted(grid_map: GridMap) -> str:

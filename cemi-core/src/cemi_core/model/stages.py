@@ -11,10 +11,17 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from cemi_core.model.abilities import AnalyzerAbilities, DenoiserAbilities, SourceAbilities, StitcherAbilities
+from cemi_core.model.abilities import (
+    AnalyzerAbilities,
+    DenoiserAbilities,
+    RelationAbilities,
+    SourceAbilities,
+    StitcherAbilities,
+)
 from cemi_core.model.executor import SerialExecutor
 from cemi_core.model.frame import FrameSource
 from cemi_core.model.layout import Layout, PairShift
+from cemi_core.model.measured_maps import MeasuredMaps
 from cemi_core.model.mosaic import Box, Mosaic, Patch
 from cemi_core.model.progress import Progress, silent
 from cemi_core.model.result import Measurement, Profile, PropertyTable, Relation, Result
@@ -300,7 +307,19 @@ class RelationMethod(Protocol):
     """Relates profiles to a measured property; picklable."""
 
     def relate(self, profiles: Sequence[Profile], table: PropertyTable) -> tuple[Relation, ...]:
-        """Return one relation per profile, strongest first."""
+        """Return one relation per profile, strongest first, then those of several quantities together, if any."""
+        ...
+
+
+@runtime_checkable
+class RelatesMaps(Protocol):
+    """Ability ``needs_maps`` of a relation method: it looks under each point of the property.
+
+    `relate` is asked of it for images that stand alone only.
+    """
+
+    def relate_maps(self, measured: MeasuredMaps, table: PropertyTable) -> tuple[Relation, ...]:
+        """Return what `RelationMethod.relate` returns, from maps; ``table.y_um`` is None where only x is known."""
         ...
 
 
@@ -310,4 +329,5 @@ CONTRACTS: Mapping[type, Mapping[str, type]] = {
     DenoiserAbilities: {"learns": LearnsFromFrames, "judges": JudgesDenoising, "prepares": Prepares},
     StitcherAbilities: {"judges": JudgesLayout, "counts_frames": CountsFrames, "prepares": Prepares},
     AnalyzerAbilities: {"layers": WritesLayers, "explains": Explains, "prepares": Prepares},
+    RelationAbilities: {"needs_maps": RelatesMaps},
 }

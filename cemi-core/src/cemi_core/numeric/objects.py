@@ -277,6 +277,8 @@ def notes_on_cut(parts: Sequence[Objects], shape: tuple[int, int] | None, halo: 
     for part in parts:
         for index in np.flatnonzero(part.cut):
             outline = part.outline(int(index))
+            if not len(outline):
+                continue  # joined over the cells already: only the edge of the image cuts it
             low, high = outline.min(axis=0) + 0.5, outline.max(axis=0) + 0.5
             at_image_edge = shape is None or bool((low <= 0).any() or high[0] >= shape[0] or high[1] >= shape[1])
             cut += not at_image_edge

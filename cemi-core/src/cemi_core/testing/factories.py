@@ -50,7 +50,7 @@ def costs_of_making(plugin: Plugin[Any], settings: Mapping[str, Any], files_allo
     plugin : Plugin
         Its factory, settings and abilities are named by text or importable.
     settings : mapping
-        As in a recipe.
+        As in a recipe. Planning may open a file that is named here.
     files_allowed : bool
         Whether the factory may open files.
 
@@ -85,6 +85,8 @@ def answer() -> None:
     checked = plugin.load_settings()(**settings)
     if isinstance(plugin, SourcePlugin | DenoiserPlugin | StitcherPlugin | AnalyzerPlugin):
         plugin.abilities_of(checked)
+    named = {str(value) for value in settings.values()}  # a file that the settings name may say what there will be
+    opened[:] = [path for path in opened if path not in named]
     costs += _costs("planning", opened, False)
     plugin.load_factory()(checked, Runtime())
     costs += _costs("the factory", opened, files_allowed)

@@ -57,7 +57,7 @@ def read_labelled(
     read = []
     for path in files:
         mask = _mask(by_stem[path.stem], len(classes), values, ignored)
-        read.append(LabelledImage(path.name, read_pixels(path), mask, _found(path, specimen)))
+        read.append(LabelledImage(path.name, read_pixels(path), mask, specimen_of(path, specimen)))
     return LabelledSet(tuple(read), class_labels(classes))
 
 
@@ -80,7 +80,14 @@ def _mask(path: Path, classes: int, values: Sequence[int] | None, ignored: int |
     return mask
 
 
-def _found(path: Path, specimen: str | None) -> str:
+def specimen_of(path: Path, specimen: str | None) -> str:
+    """Return the specimen of an image by its file's name; see ``specimen`` of `read_labelled`.
+
+    Raises
+    ------
+    InputError
+        The expression does not fit the name.
+    """
     if specimen is None:
         return path.name
     match = re.search(specimen, path.name)

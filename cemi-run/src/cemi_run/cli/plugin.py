@@ -20,6 +20,7 @@ def cemi_commands() -> Iterator[CommandPlugin]:
         ("analyze", "Measure one image."),
         ("relate", "Relate the maps of a run to a measured property."),
         ("report", "Write the report of a run again."),
+        ("count", "Check a map by counting points by hand."),
         ("export", "Export the mosaic of a run or a mosaic file to another format."),
         ("plugins", "List the installed plugins and what is wrong with any."),
         ("schema", "Print the JSON Schema of recipes."),

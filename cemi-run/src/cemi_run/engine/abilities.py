@@ -61,6 +61,6 @@ def prepared(made: object, plugin: Registered[Any], abilities: object) -> None:
         Something cannot be used.
     """
     require_declared(made, plugin, abilities)
-    if vars(abilities)["prepares"]:
+    if vars(abilities).get("prepares", False):
         with missing_packages_named(plugin):
             with_ability(made, Prepares, plugin, "prepares").prepare()

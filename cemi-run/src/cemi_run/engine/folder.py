@@ -56,6 +56,8 @@ class RunFolder:
         self.provenance = path / "provenance.json"
         self.log = path / "cemi.log"
         self.maps = path / "maps"
+        #: What checks of the finished run have found, where they were made: `cemi_run.store.check_file`.
+        self.checks = (path / "twin.h5", path / "count.h5")
 
     @contextmanager
     def opened_for_writing(self) -> Iterator[None]:

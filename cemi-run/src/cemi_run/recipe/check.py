@@ -326,7 +326,11 @@ def check_separate(
     if not alone and relate.condition is not None:
         why = f"'condition' compares images that stand alone, and '{stitcher.name}' joins them into one"
         problems.append((tree.mark(("relate", "condition")), f"{why}; write 'stitch: {{use: separate}}'"))
-    if not alone and relation is not None and relation.plugin.description.abilities_of(relation.settings).needs_images:
+    abilities = relation.plugin.description.abilities_of(relation.settings) if relation is not None else None
+    if relation is not None and abilities is not None and relate.y is not None and not abilities.needs_maps:
+        why = f"'{relation.name}' compares profiles along x, for which 'y' says nothing"
+        problems.append((tree.mark(("relate", "y")), f"{why}; leave it out, or write 'use: pearson'"))
+    if not alone and relation is not None and abilities is not None and abilities.needs_images:
         why = f"'{relation.name}' compares images that stand alone"
         problems.append((tree.mark(("relate", "use")), f"{why}; write 'stitch: {{use: separate}}', or 'use: pearson'"))
 

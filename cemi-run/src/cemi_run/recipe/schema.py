@@ -63,8 +63,18 @@ class RelateSpec(Use):
     """
 
     use: str = Field("pearson", min_length=1, description="Name of the relation method.")
-    property: InputPath | None = Field(None, description="CSV table with a head line.")
+    property: InputPath | None = Field(
+        None,
+        description="CSV table with a head line; a column footprint_um (or _nm, _mm) holds the diameter that each "
+        "value averages over.",
+    )
     x: str = Field("x_um", description="Column with the place along x; its name ends in _nm, _um, _mm or _cm.")
+    y: str | None = Field(
+        None,
+        min_length=1,
+        description="Column with the place across, down from the top of the mosaic, with its unit as in x; without it "
+        "the property is compared with the profile along x.",
+    )
     value: str | None = Field(None, description="Column with the property, for example 'hv'.")
     condition: str | None = Field(
         None,
@@ -83,7 +93,7 @@ class RelateSpec(Use):
                     f"{' and '.join(missing)} {are} missing: give 'property' and 'value' (a table along x), or "
                     "'condition' (of images that stand alone)"
                 )
-        elif along_x := [f"'{name}'" for name in ("property", "x", "value") if name in self.model_fields_set]:
+        elif along_x := [f"'{name}'" for name in ("property", "x", "y", "value") if name in self.model_fields_set]:
             raise ValueError(
                 f"a condition of images that stand alone and a property along x exclude each other; leave out "
                 f"'condition', or {', '.join(along_x)}"

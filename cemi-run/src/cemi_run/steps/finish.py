@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from cemi_run.steps.measure import cells_of, frame_grid, load_result, profiles_o
 from cemi_run.steps.place import load_layout
 from cemi_run.steps.quality import load_quality
 from cemi_run.store.channels import ChannelMosaics, ChannelPaths, channel_paths
+from cemi_run.store.check_file import read_check
 from cemi_run.store.hdf5_table import new_hdf5_file, opened_hdf5_file, read_texts, write_texts
 from cemi_run.store.map_csv import write_map_csv
 from cemi_run.store.protocol import open_mosaic
@@ -110,7 +111,7 @@ def _write_run(file: h5py.File, ending: Ending, folder: RunFolder) -> None:
         "channels": list(channels.paths),
         "main_channel": channels.main,
         "recipe": ending.recipe.to_yaml(),
-        "property": [relate.property, relate.x, relate.value] if relate and relate.property else None,
+        "property": [relate.property, relate.x, relate.value, relate.y] if relate and relate.property else None,
         "versions": versions(ending.choices),
         "plugins": [[c.plugin.stage, c.name, c.plugin.package, c.plugin.version] for c in ending.choices],
         "steps": [[record.name, record.seconds, "done"] for record in records],
@@ -164,7 +165,7 @@ def opened_run(folder: RunFolder) -> Iterator[FinishedRun]:
         paths = [layer.path for result in results for layer in result.layers if (folder.path / layer.path).exists()]
         layers = {path: stack.enter_context(open_mosaic(folder.path / path)) for path in paths}
         channels = channel_paths(mosaic_path) if about.get("channels") and mosaic else ChannelPaths()
-        yield FinishedRun(
+        run = FinishedRun(
             title=about["title"],
             created=about["created"],
             frames=frames,
@@ -193,12 +194,27 @@ def opened_run(folder: RunFolder) -> Iterator[FinishedRun]:
             denoising=denoising,
             layers=layers,
         )
+        yield _with_checks(run, folder)
 
 
-def _table_if_there(path: str, x: str, value: str) -> PropertyTable | None:
+def _with_checks(run: FinishedRun, folder: RunFolder) -> FinishedRun:
+    """Return the run with what checks of it have found; those of an earlier state of it are named and left out."""
+    found, warnings = [], list(run.warnings)
+    for path in (path for path in folder.checks if path.exists()):
+        result, digest = read_check(path)
+        if digest == run.digest:
+            found.append(result)
+        else:
+            warnings.append(
+                f"{path.name} is of an earlier state of this run and is not shown; run 'cemi {path.stem}' again."
+            )
+    return replace(run, trust=found, warnings=warnings)
+
+
+def _table_if_there(path: str, x: str, value: str, y: str | None = None) -> PropertyTable | None:
     """Return the property table if its file is still where the run found it; the report does without it otherwise."""
     try:
-        return read_property_table(Path(path), x, value)
+        return read_property_table(Path(path), x, value, y)
     except InputError:
         return None
 

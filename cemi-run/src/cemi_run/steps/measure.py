@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from cemi_core.model.channels import channel_file_names
 from cemi_core.model.grid import Cells, FrameGrid, Grid
 from cemi_core.model.layers import NO_CLASS, Layer, LayerSpec
 from cemi_core.model.layout import Layout
+from cemi_core.model.measured_maps import MeasuredMaps
 from cemi_core.model.mosaic import Box, Mosaic
 from cemi_core.model.objects import Objects
 from cemi_core.model.result import (
@@ -31,7 +33,7 @@ from cemi_core.model.result import (
     profile_of_frames,
     reasons_counted,
 )
-from cemi_core.model.stages import Analyzer, BlockInfo, Explains, WritesLayers
+from cemi_core.model.stages import Analyzer, BlockInfo, Explains, RelatesMaps, Runtime, WritesLayers
 from cemi_core.model.units import MICROMETRES_PER_UNIT
 from cemi_core.numeric.objects import notes_on_cut, object_maps, placed_in_images
 from cemi_core.plugins.manager import make
@@ -58,6 +60,8 @@ EXPLAINED_CELLS = 4
 #: Edge of a cell where the recipe names no grid, px.
 DEFAULT_CELL_PX = 500
 _LARGEST_CELL_PX = 100_000_000
+#: The column of a property's table that says what each value averages over.
+_FOOTPRINT = re.compile("footprint_(nm|um|mm|cm)")
 
 
 def cells_of(spec: GridSpec | Literal["frames"] | None, mosaic: Mosaic, folder: RunFolder) -> Cells:
@@ -396,18 +400,42 @@ def relate_profiles(
     grid: GridSpec | Literal["frames"] | None,
     context: Context,
 ) -> Outcome:
-    """Relate the profiles of every map to the measured property."""
+    """Relate every map, or its profile, to the measured property."""
     with open_mosaic(context.folder.output_of(mosaic_step)) as mosaic:
         if mosaic.pixel_size_um is None:
             raise UsageError(
                 "'relate' needs the pixel size, which is unknown; give 'pixel_size' in the source's settings"
             )
         results = [load_result(context.folder.output_of(step)) for step in analyze_steps]
-        profiles = profiles_of(results, cells_of(grid, mosaic, context.folder), mosaic.pixel_size_um)
-    table = read_property_table(Path(spec.property or ""), spec.x, spec.value or "")
-    method = make(choice.plugin, choice.settings, context.machine.runtime())
-    relations = method.relate(profiles, table)
-    return Outcome([write_related(context.folder, profiles, relations)])
+        cells, pixel_size_um = cells_of(grid, mosaic, context.folder), mosaic.pixel_size_um
+    profiles = profiles_of(results, cells, pixel_size_um)
+    table = read_property_table(Path(spec.property or ""), spec.x, spec.value or "", spec.y)
+    relations = related(choice, context.machine.runtime(), results, profiles, cells, pixel_size_um, table)
+    return Outcome([write_related(context.folder, profiles, relations)], list(table.notes))
+
+
+def related(
+    choice: Choice[RelationPlugin],
+    runtime: Runtime,
+    results: Sequence[Result],
+    profiles: Sequence[Profile],
+    cells: Cells,
+    pixel_size_um: float,
+    table: PropertyTable,
+) -> tuple[Relation, ...]:
+    """Return how the maps of a mosaic go with a property, by a method that takes maps or profiles.
+
+    Raises
+    ------
+    PluginError
+        The method declares that it takes maps, and does not.
+    """
+    method = make(choice.plugin, choice.settings, runtime)
+    if not choice.plugin.description.abilities_of(choice.settings).needs_maps or not isinstance(cells, Grid):
+        return tuple(method.relate(profiles, table))
+    maps = [grid_map for result in results for grid_map in result.maps]
+    measured = MeasuredMaps(maps, profiles, cells, pixel_size_um)
+    return with_ability(method, RelatesMaps, choice.plugin, "needs_maps").relate_maps(measured, table)
 
 
 def write_related(folder: RunFolder, profiles: Sequence[Profile], relations: Sequence[Relation]) -> Path:
@@ -419,8 +447,11 @@ def write_related(folder: RunFolder, profiles: Sequence[Profile], relations: Seq
     return path
 
 
-def read_property_table(path: Path, x_column: str, value_column: str) -> PropertyTable:
-    """Read a CSV table of a property along x.
+def read_property_table(path: Path, x_column: str, value_column: str, y_column: str | None = None) -> PropertyTable:
+    """Read a CSV table of a property along x, or at points of the mosaic.
+
+    A column ``footprint_um`` (or _nm, _mm, _cm), where there is one, holds the diameter of what each value averages
+    over. Lines whose numbers are not finite are left out, which the table's notes say.
 
     Parameters
     ----------
@@ -430,37 +461,55 @@ def read_property_table(path: Path, x_column: str, value_column: str) -> Propert
         Place along the mosaic; its unit is the end of its name: ``_nm``, ``_um``, ``_mm``, ``_cm``.
     value_column : str
         The property.
+    y_column : str, optional
+        Place across the mosaic, with its unit as in ``x_column``.
 
     Raises
     ------
     InputError
         The file is missing or empty, a column is missing, or a value is no number (the message names the line).
     UsageError
-        The name of the x column carries no unit.
+        The name of the x or y column carries no unit.
     """
-    unit = x_column.rpartition("_")[2]
-    if unit not in MICROMETRES_PER_UNIT:
-        raise UsageError(f"the column '{x_column}' must carry its unit: name it like x_um, x_mm or x_cm")
     table = read_csv_table(path)
     head = table.head
-    for column in (x_column, value_column):
+    footprint = next((name for name in head if _FOOTPRINT.fullmatch(name)), None)
+    lengths = [x_column, *([y_column] if y_column is not None else []), *([footprint] if footprint is not None else [])]
+    per_unit = [MICROMETRES_PER_UNIT.get(column.rpartition("_")[2]) for column in lengths]
+    if None in per_unit:
+        named = lengths[per_unit.index(None)]
+        raise UsageError(f"the column '{named}' must carry its unit: name it like {named[0]}_um, {named[0]}_mm or _cm")
+    columns = [*lengths, value_column]
+    for column in columns:
         if head.count(column) > 1:
             raise InputError(f"{path} has {head.count(column)} columns '{column}'; name them apart")
         if column not in head:
             raise InputError(f"{path} has no column '{column}'; its columns are {', '.join(head)}")
-    x, value = head.index(x_column), head.index(value_column)
+    places = [head.index(column) for column in columns]
     points = []
     for number, row in table.lines:
         try:
-            point = float(row[x]) * MICROMETRES_PER_UNIT[unit], float(row[value])
+            points.append([float(row[place]) for place in places])
         except (ValueError, IndexError):
+            listed = ", ".join(f"'{column}'" for column in columns[:-1])
             raise InputError(
-                f"{path}, line {number}: '{x_column}' and '{value_column}' must be numbers, with a decimal point"
+                f"{path}, line {number}: {listed} and '{value_column}' must be numbers, with a decimal point"
             ) from None
-        if all(map(math.isfinite, point)):
-            points.append(point)
-    if not points:
+    array = np.asarray(points, dtype=np.float64).reshape(-1, len(columns))
+    array[:, :-1] *= np.asarray(per_unit, np.float64)
+    finite = np.isfinite(array).all(axis=1)
+    if not finite.any():
         raise InputError(f"{path} has a head line but no values")
-    points.sort()
-    array = np.asarray(points, dtype=np.float64)
-    return PropertyTable(value_column, array[:, 0], array[:, 1])
+    if footprint is not None and (array[finite, len(lengths) - 1] <= 0).any():
+        raise InputError(f"{path}: '{footprint}' is the diameter of an indent and must be larger than 0")
+    dropped = int((~finite).sum())
+    notes = (f"{dropped} line(s) of {path.name} without finite numbers were left out of the relation.",)
+    array = array[finite][np.lexsort(array[finite].T[::-1])]
+    return PropertyTable(
+        value_column,
+        array[:, 0],
+        array[:, -1],
+        y_um=array[:, 1] if y_column is not None else None,
+        footprint_um=array[:, len(lengths) - 1] if footprint is not None else None,
+        notes=notes if dropped else (),
+    )

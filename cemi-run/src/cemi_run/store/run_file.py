@@ -27,6 +27,9 @@ from cemi_run.store.object_table import read_objects
 
 _SERIES = ("value", "low", "high")
 _STATISTICS = ("r", "low", "high", "p_value", "n_effective")
+#: What a run of an older version does not say of a relation.
+_LATER_STATISTICS = ("p_holm", "p_fdr", "ceiling", "disattenuated", "disattenuated_low", "disattenuated_high", "q2")
+_LATER_POINTS = ("y_um", "quantity_half", "property_half")
 _OF_A_GROUP = ("mean", "low", "high")
 _POINTS = ("x_um", "quantity_values", "property_values")
 
@@ -346,11 +349,12 @@ def write_relations(group: h5py.Group, relations: Sequence[Relation]) -> None:
     for relation in relations:
         entry = _new_entry(group, relation.quantity)
         entry.attrs["property_name"] = relation.property_name
-        for number in (*_STATISTICS, "n"):
+        for number in (*_STATISTICS, *_LATER_STATISTICS, "n"):
             entry.attrs[number] = getattr(relation, number)
-        for series in _POINTS:
+        for series in (*_POINTS, *(later for later in _LATER_POINTS if getattr(relation, later) is not None)):
             entry[series] = getattr(relation, series)
-        entry.attrs["measure"] = relation.measure
+        entry.attrs["measure"], entry.attrs["verdict"] = relation.measure, relation.verdict
+        write_texts(entry, "quantities", relation.quantities)
         groups = relation.groups
         columns = {name: _numbers(getattr(group, name) for group in groups) for name in _OF_A_GROUP}
         names = {"name": _texts(group.name for group in groups), "n": np.array([group.n for group in groups], np.int64)}
@@ -362,8 +366,10 @@ def read_relations(group: h5py.Group) -> tuple[Relation, ...]:
     """Return the relations that `write_relations` stored."""
     relations = []
     for entry in _old_entries(group):
-        numbers: dict[str, Any] = {number: float(entry.attrs[number]) for number in _STATISTICS}
-        points: dict[str, Any] = {series: entry[series][:] for series in _POINTS}
+        known = (*_STATISTICS, *(later for later in _LATER_STATISTICS if later in entry.attrs))
+        numbers: dict[str, Any] = {number: float(entry.attrs[number]) for number in known}
+        stored = (*_POINTS, *(later for later in _LATER_POINTS if later in entry))
+        points: dict[str, Any] = {series: entry[series][:] for series in stored}
         relations.append(
             Relation(
                 quantity=str(entry.attrs["name"]),
@@ -372,6 +378,8 @@ def read_relations(group: h5py.Group) -> tuple[Relation, ...]:
                 notes=read_texts(entry, "notes"),
                 measure=str(entry.attrs.get("measure", "r")),
                 groups=tuple(GroupMean(**line) for line in _entries(entry, "groups")) if "groups" in entry else (),
+                verdict=str(entry.attrs.get("verdict", "")),
+                quantities=tuple(read_texts(entry, "quantities")) if "quantities" in entry else (),
                 **numbers,
                 **points,
             )
@@ -380,16 +388,23 @@ def read_relations(group: h5py.Group) -> tuple[Relation, ...]:
 
 
 def write_property_table(group: h5py.Group, table: PropertyTable) -> None:
-    """Store a measured property along x."""
+    """Store a measured property along x, or at points of the mosaic."""
     group.attrs["name"] = table.name
-    write_columns(group, "points", {"x_um": table.x_um, "value": table.value})
+    columns = {"x_um": table.x_um, "value": table.value, "y_um": table.y_um, "footprint_um": table.footprint_um}
+    write_columns(group, "points", {name: column for name, column in columns.items() if column is not None})
     write_texts(group, "classes", table.classes)
+    write_texts(group, "notes", table.notes)
 
 
 def read_property_table(group: h5py.Group) -> PropertyTable:
     """Return the property that `write_property_table` stored."""
     points = read_columns(group, "points")
-    return PropertyTable(str(group.attrs["name"]), points["x_um"], points["value"], read_texts(group, "classes"))
+    return PropertyTable(
+        name=str(group.attrs["name"]),
+        classes=read_texts(group, "classes"),
+        notes=read_texts(group, "notes") if "notes" in group else (),
+        **points,
+    )
 
 
 def _new_entry(parent: h5py.Group, name: str, **attributes: Any) -> h5py.Group:

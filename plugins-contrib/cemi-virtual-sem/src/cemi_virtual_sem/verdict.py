@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemi_core.errors import InputError
+from cemi_core.model.finished_run import FinishedRun
 from cemi_core.model.frame import Frame
+from cemi_core.model.layout import Layout
 from cemi_core.model.result import GridMap, Profile
 from cemi_core.plugins.manager import make_named
 from cemi_virtual_sem.truth import truth_on_grid
@@ -99,16 +101,12 @@ def judge_run(run: Path, recording: Path) -> Verdict:
         One of the folders is not what it should be, or a frame is not of this recording.
     """
     with make_named("source", "run", path=str(run)).opened() as data:
-        if data.layout is None or data.grid is None:
-            raise InputError(f"{run} holds no layout or no mosaic")
+        if data.layout is None:
+            raise InputError(f"{run} holds no layout")
         truth = true_positions(data.frames, recording)
-        offset = np.median(data.layout.positions_px - truth, axis=0)
-        error = np.hypot(*(data.layout.positions_px - truth - offset).T)
-        # A scan at (y, x) shows the specimen from there on, so pixel (0, 0) of the mosaic lies at minus the offset.
-        box = (-offset[0], -offset[1], *data.grid.shape)
-        truth_file, known = recording / "truth.h5", _known(box, recording)
-        of_cells = truth_on_grid(truth_file, data.grid.rows, data.grid.columns, known)
-        of_columns = {name: v[0] for name, v in truth_on_grid(truth_file, 1, data.grid.columns, known).items()}
+        error = np.hypot(*(data.layout.positions_px - truth - _offset(data.layout, truth)).T)
+        of_cells = truth_of_run(data, recording)
+        of_columns = {name: values[0] for name, values in truth_of_run(data, recording, rows=1).items()}
         maps = [_judged(m, of_cells) for result in data.results for m in result.maps if _truth(m.name) in of_cells]
         profiles = [_judged(p, of_columns) for p in data.profiles if _truth(p.name) in of_columns]
         components = int(data.layout.component.max()) + 1
@@ -132,6 +130,35 @@ def _truth(name: str) -> str:
     return TRUTH_OF_MAP.get(name, "")
 
 
+def truth_of_run(data: FinishedRun, recording: Path, rows: int | None = None) -> dict[str, NDArray[np.float64]]:
+    """Return the true value of each quantity in each cell of a run, by the names of `truth_on_grid`.
+
+    Parameters
+    ----------
+    data : FinishedRun
+        A run on the recording, the mosaic open.
+    recording : Path
+        Folder of ``cemi virtual-sem``.
+    rows : int, optional
+        Rows of cells instead of the run's own: 1 gives the truth of whole columns.
+
+    Raises
+    ------
+    InputError
+        The run holds no layout or mosaic, a frame is not of this recording, or the mosaic leaves the known region.
+    """
+    if data.layout is None or data.grid is None:
+        raise InputError("the run holds no layout or no mosaic")
+    offset = _offset(data.layout, true_positions(data.frames, recording))
+    # A scan at (y, x) shows the specimen from there on, so pixel (0, 0) of the mosaic lies at minus the offset.
+    box = (-offset[0], -offset[1], *data.grid.shape)
+    return truth_on_grid(recording / "truth.h5", rows or data.grid.rows, data.grid.columns, _known(box, recording))
+
+
+def _offset(layout: Layout, truth: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.median(layout.positions_px - truth, axis=0))
+
+
 def _known(box: tuple[float, float, int, int], recording: Path) -> tuple[float, float, int, int]:
     """Return the box moved by the fraction of a pixel that it may stick out of the region with truth."""
     with h5py.File(recording / "truth.h5", "r") as file:
@@ -142,7 +169,7 @@ def _known(box: tuple[float, float, int, int], recording: Path) -> tuple[float, 
     return max(y, low[0]), max(x, low[1]), height, width
 
 
-def true_positions(frames: tuple[Frame, ...] | list[Frame], recording: Path) -> NDArray[np.float64]:
+def true_positions(frames: Sequence[Frame], recording: Path) -> NDArray[np.float64]:
     """Return the true (y, x) of each frame's first pixel, px, shape (n, 2), from ``scans.csv`` or ``stills.csv``.
 
     A frame of a video belongs to the last scan that was complete at its presentation time. Frames that are narrower
