@@ -57,7 +57,7 @@ class Notebook:
 def test_batches_in_the_journal_are_not_matched_again(record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
     recording, journal = record(), Notebook()
     first = KorniaStitcher().place(recording.source, PlaceContext(journal=journal))
-    assert len(journal.kept) >= 2
+    assert journal.kept
 
     def refuse(*_: object) -> list[PairShift]:
         raise AssertionError("matched again")

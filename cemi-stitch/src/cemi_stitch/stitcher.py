@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cemi_core.model.frame import Frame, FrameSource
 from cemi_core.model.layout import Layout, PairShift
@@ -63,8 +64,8 @@ class KorniaStitcher(OverlapStitcher):
             return []
         survey = survey or self.survey(source, executor, progress=show)
         pattern = self._fixed_pattern(source, survey, executor, show, journal)
-        windows = self._windows(source.frames, survey, pattern)
-        matching = Matching(source, self._options(pattern), executor, show, journal)
+        windows, places = self._windows(source.frames, survey, pattern)
+        matching = Matching(source, self._options(pattern), executor, show, journal, places)
         return matched_beyond_chance(matching, windows, self.settings.false_match_rate)
 
     def rematch(self, executor: Executor | None, progress: Progress) -> Rematch:
@@ -118,8 +119,8 @@ class KorniaStitcher(OverlapStitcher):
             return None
         found = []
         for trial in (None, shared):
-            windows = self._windows(source.frames, survey, trial)
-            matching = Matching(source, self._options(trial), executor, progress, journal)
+            windows, places = self._windows(source.frames, survey, trial)
+            matching = Matching(source, self._options(trial), executor, progress, journal, places)
             shifts = matched(matching, windows, "finding what is fixed")
             layout = solve_layout(
                 source.frames, [accepted(pair, FINE_FLOOR) for pair in shifts], self.settings.tolerance
@@ -128,8 +129,10 @@ class KorniaStitcher(OverlapStitcher):
                 found.append(explained(source, layout.positions_px, shared, smoothing))
         return min(found, key=lambda explanation: explanation.unexplained).pattern if found else None
 
-    def _windows(self, frames: Sequence[Frame], survey: Survey, pattern: Picture | None = None) -> list[Window]:
-        """Return narrow windows for all pairs that overlap, from the coarse layout."""
+    def _windows(
+        self, frames: Sequence[Frame], survey: Survey, pattern: Picture | None = None
+    ) -> tuple[list[Window], NDArray[np.float64]]:
+        """Return narrow windows for all pairs that overlap, and the coarse layout that they come from."""
         from cemi_stitch.coarse.coarse_layout import place_coarsely
         from cemi_stitch.coarse.thumbnail_search import ThumbnailSearch
 
@@ -146,7 +149,7 @@ class KorniaStitcher(OverlapStitcher):
             wide = bool(group[i] != group[j])
             reach = (max(narrow, slack[0]), max(narrow, slack[1])) if wide else (narrow, narrow)
             windows.append(Window(i, j, shift, reach, wide=wide))
-        return windows
+        return windows, positions
 
 
 def make_kornia(settings: KorniaSettings, runtime: Runtime) -> KorniaStitcher:

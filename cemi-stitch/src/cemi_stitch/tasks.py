@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import cv2
 
 from cemi_core.errors import UsageError
+from cemi_core.model.executor import SerialExecutor
 
 Result = TypeVar("Result")
 #: Batches in the executor at any time, which bounds memory and the loss when a run is killed.
@@ -35,6 +36,11 @@ def spread(
     finally:
         for future in waiting:
             future.cancel()
+
+
+def shares_memory(executor: Executor | None) -> bool:
+    """Return whether tasks run in this process, so that what one has read is there for the next."""
+    return executor is None or isinstance(executor, (SerialExecutor, ThreadPoolExecutor))
 
 
 def use_threads(threads: int) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +80,12 @@ class PreparedFrames:
         """Return frame ``index`` as a pair's second frame: flipped where that destroys every true match."""
         level = self.level(index, factor)
         return level.flip(self._options.mirror) if self._options.mirror else level
+
+    def mirrored(self, axes: tuple[int, ...]) -> PreparedFrames:
+        """Return the same frames, kept together with these, with second frames flipped along ``axes``."""
+        other = copy(self)
+        other._options = replace(self._options, mirror=axes)
+        return other
 
     def raw(self, index: int) -> Tensor:
         """Return frame ``index`` without smoothing, which is kept on request only."""

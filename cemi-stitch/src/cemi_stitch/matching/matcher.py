@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from torch import Tensor
@@ -19,6 +20,10 @@ from cemi_stitch.methods import MATCHERS
 from cemi_stitch.tasks import use_threads
 
 Shifts = list[tuple[float, float]]
+#: Axes along which an image is flipped.
+Axes = tuple[int, ...]
+#: Pairs after which a long task measures what chance gives, where pairs are compared one after the other.
+PAIRS_AT_ONCE = 48
 
 
 class Matcher(ABC):
@@ -124,18 +129,45 @@ class ProposingMatcher(Matcher):
         )
 
 
-def match_windows(source: FrameSource, windows: Sequence[Window], options: MatchOptions) -> list[PairShift]:
+def match_windows(
+    source: FrameSource,
+    windows: Sequence[Window],
+    options: MatchOptions,
+    chance: Sequence[tuple[int, Axes]] = (),
+) -> list[PairShift]:
     """Read the frames of ``windows`` and return their shifts to a fraction of a pixel, in the same order.
 
     A module-level function, so that any executor can run it. The second frames are flipped along the axes in
     ``options.mirror``, which no true match survives.
+
+    Parameters
+    ----------
+    source : FrameSource
+    windows : sequence of Window
+    options : MatchOptions
+    chance : sequence of (int, tuple of int)
+        Windows, by their place in ``windows`` and in that order, that are measured once more with second frames flipped
+        along these axes, while their frames are in memory. Their shifts follow those of the windows.
     """
     use_threads(options.threads)
     matcher = make_matcher(options)
     # Where all pairs are compared at once, all frames of the task are kept.
     involved = {n for window in windows for n in (window.first, window.second)}
     kept = len(involved) if options.together else FRAMES_KEPT
-    return matcher.match(PreparedFrames(source, options, kept, matcher.needs_raw), windows)
+    frames = PreparedFrames(source, options, kept, matcher.needs_raw)
+    found: list[PairShift] = []
+    by_chance: dict[int, PairShift] = {}
+    at_once = len(windows) if options.together else PAIRS_AT_ONCE
+    for start in range(0, len(windows), max(at_once, 1)):
+        some = windows[start : start + at_once]
+        found += matcher.match(frames, some)
+        for axes in dict.fromkeys(axes for _, axes in chance):
+            asked = [n for n, (at, along) in enumerate(chance) if along == axes and start <= at < start + len(some)]
+            if asked:
+                mirrored = make_matcher(replace(options, mirror=axes))
+                shifts = mirrored.match(frames.mirrored(axes), [windows[chance[n][0]] for n in asked])
+                by_chance.update(zip(asked, shifts, strict=True))
+    return found + [by_chance[n] for n in range(len(chance))]
 
 
 def make_matcher(options: MatchOptions) -> Matcher:
