@@ -1,6 +1,6 @@
 """How well the analyzers of texture find planted truths: the tables of docs/measure.md.
 
-``python benchmarks/texture.py [PART...]``, where PART is focus, two-point, descriptors or ensemble.
+``python benchmarks/texture.py [PART...]``, where PART is focus, two-point or ensemble.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ from cemi_analyze.plugin import cemi_analyzers, cemi_relations
 from cemi_core.model.stages import Analyzer, RelationMethod, Runtime
 from cemi_core.testing import AnalyzerTests, RelationTests
 
-
 #: Settings that have no default.
 NEEDED = {
     "regions": {"darker_than": 0.4},

@@ -267,9 +267,13 @@ def _reasons(
     """Return why cells have no median: what the first method says that has a reason there."""
     told: dict[tuple[int, int], str] = {}
     for row, column in np.argwhere(np.isnan(median)).tolist():
-        found = (f"{label}: {m.reason(row, column)}" for label, m in zip(labels, maps, strict=True)
-                 if m.reason(row, column))  # fmt: skip
-        told |= {(row, column): reason for reason in list(found)[:1]}
+        found = [
+            f"{label}: {one.reason(row, column)}"
+            for label, one in zip(labels, maps, strict=True)
+            if one.reason(row, column)
+        ]
+        if found:
+            told[row, column] = found[0]
     names = tuple(dict.fromkeys(told.values()))
     if not names:
         return (), None

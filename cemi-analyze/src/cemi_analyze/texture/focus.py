@@ -9,7 +9,6 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from skimage.filters import apply_hysteresis_threshold
 
 from cemi_analyze.cell_analyzer import CellAnalyzer, grid_map, measured_cells
 from cemi_analyze.picture.cell import cell_of
@@ -165,6 +164,8 @@ class Focus(CellAnalyzer):
         smallest = self.settings.smallest_px**2
         high = middle + max(self.settings.scatters * scatter, smallest)
         low = middle + max(0.625 * self.settings.scatters * scatter, smallest)
+        from skimage.filters import apply_hysteresis_threshold  # of its own folder it reads files when first named
+
         soft = apply_hysteresis_threshold(np.where(judged, variance, -np.inf), low, high)  # type: ignore[no-untyped-call]
         return scatter, np.asarray(soft, bool)
 

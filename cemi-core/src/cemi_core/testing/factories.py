@@ -19,6 +19,7 @@ from types import FrameType
 from typing import Any
 
 from cemi_core.model.stages import Runtime
+from cemi_core.plugins.manager import registry
 from cemi_core.plugins.types import AnalyzerPlugin, DenoiserPlugin, Plugin, SourcePlugin, StitcherPlugin
 
 #: Libraries that take seconds to import, or a few hundred megabytes.
@@ -78,6 +79,7 @@ def answer() -> None:
     """Read what `costs_of_making` asks from stdin, make the plugin, and print the answer."""
     path, asked = pickle.loads(sys.stdin.buffer.read())  # noqa: S301 - of `costs_of_making`, as is what it holds
     sys.path[:] = path
+    registry()  # a plan begins with it: to look another plugin up costs nothing then
     opened: list[str] = []
     sys.addaudithook(lambda event, about: _note(opened, about[0]) if event == "open" else None)
     plugin, settings, files_allowed = pickle.loads(asked)  # noqa: S301
