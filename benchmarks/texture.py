@@ -1,7 +1,4 @@
-"""How well the analyzers of texture find planted truths: the tables of docs/measure.md.
-
-``python benchmarks/texture.py [PART...]``, where PART is focus, two-point or ensemble.
-"""
+"""How well `focus` tells blurred cells of made specimens from sharp ones: what docs/measure.md says of it."""
 
 from __future__ import annotations
 
@@ -144,18 +141,6 @@ def focus() -> None:
                 )
 
 
-PARTS = {"focus": focus}
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", default=list(PARTS), help=f"of {', '.join(PARTS)}")
-    for part in parser.parse_args().parts:
-        started = time.perf_counter()
-        print(f"## {part}")
-        PARTS[part]()
-        print(f"({time.perf_counter() - started:.0f} s)")
-
-
 if __name__ == "__main__":
-    main()
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    focus()
