@@ -251,8 +251,12 @@ def _cells_of(objects: Objects, grid: Cells) -> tuple[NDArray[np.int64], NDArray
     if isinstance(grid, FrameGrid):
         image = np.zeros(len(objects), np.int64)
         y, x = np.rint(objects.y_px), np.rint(objects.x_px)
+        order = np.argsort(y, kind="stable")
+        sorted_y = y[order]
         for number, box in enumerate(grid.boxes):
-            image[(y >= box.y) & (y < box.y + box.height) & (x >= box.x) & (x < box.x + box.width)] = number
+            first, last = np.searchsorted(sorted_y, (box.y, box.y + box.height))
+            row = order[first:last]  # only the objects beside this image are looked at
+            image[row[(x[row] >= box.x) & (x[row] < box.x + box.width)]] = number
         return np.zeros_like(image), image
     rows = np.array([grid.box(row, 0).y for row in range(grid.rows)])
     columns = np.array([grid.box(0, column).x for column in range(grid.columns)])
