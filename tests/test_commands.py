@@ -340,3 +340,23 @@ def test_a_plan_with_networks_reads_no_weights_and_imports_no_torch(tile_folder,
     assert "layout-for-denoise-2-semgan" in done.stdout
     assert done.stderr.splitlines()[-1] == "0 [] []", done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_denoise_does_not_write_into_a_folder_that_it_reads_under_another_name(cemi, noisy_and_better, tmp_path):
+    noisy, better = noisy_and_better
+    before = {path: path.read_bytes() for path in better.iterdir()}
+    (tmp_path / "link").symlink_to(better)
+    for out in (better, better / ".." / better.name, tmp_path / "link"):
+        answer = cemi("denoise", noisy / "a.tif", "--out", out, "--against", better / "a.tif", "--quiet")
+        assert (answer.code, {path: path.read_bytes() for path in better.iterdir()}) == (2, before)
+
+
+def test_export_does_not_replace_a_channel_of_the_mosaic_that_it_reads(cemi, tmp_path):
+    rng = np.random.default_rng(0)
+    tifffile.imwrite(tmp_path / "a.tif", rng.integers(0, 255, (64, 80, 3), dtype=np.uint8), photometric="rgb")
+    assert cemi("stitch", tmp_path / "a.tif", "--out", tmp_path / "m.h5", "--quiet").code == 0
+    (channel, *_) = sorted((tmp_path / "m-channels").glob("*.h5"))
+    before = channel.read_bytes()
+    answer = cemi("export", tmp_path / "m.h5", "--to", "png", "--out", channel)
+    assert (answer.code, channel.read_bytes()) == (2, before)
+    assert "would be overwritten" in answer.err

@@ -127,7 +127,7 @@ def _require_own_files(
     annotations: list[Annotation], out: Path, target: str, inputs: tuple[Path, ...], images: Path | None
 ) -> None:
     """Raise UsageError if what is written would replace an image, or an annotation that is read."""
-    from cemi_core.errors import UsageError
+    from cemi_core.files.inputs import require_no_input
     from cemi_core.images.read_image import IMAGE_SUFFIXES
     from cemi_run.annotations.mask_legend import LEGEND_FILE
     from cemi_run.annotations.read import annotation_files
@@ -139,11 +139,8 @@ def _require_own_files(
     # Labelme and others keep the annotations beside the images, which then need no --images
     for folder in {path.resolve().parent for path in files} | ({images.resolve()} if images else set()):
         kept.update(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-    for path in written_paths(annotations, out, target):
-        if path.exists() and path.resolve() in kept:
-            raise UsageError(
-                f"--out {out}: '{path}' is one of the images or annotations, which would be overwritten; choose another"
-            )
+    written = [path for path in written_paths(annotations, out, target) if path.exists()]
+    require_no_input(written, kept, "images or annotations")
 
 
 def _declared(text: str) -> list[ClassLabel]:

@@ -159,6 +159,7 @@ def _require_other_folder(out: Path, source: ImagesSource, against: str | None) 
     """Raise UsageError if what is written would replace an image, or another that is written."""
     from cemi_core.errors import UsageError
     from cemi_core.files.find import find_files
+    from cemi_core.files.inputs import require_no_input
     from cemi_core.images.read_image import IMAGE_SUFFIXES
 
     paths = {still.path for still in source.stills}
@@ -167,8 +168,7 @@ def _require_other_folder(out: Path, source: ImagesSource, against: str | None) 
         raise UsageError(f"two of the images are called {twice}; denoise them into different folders")
     if against is not None:
         paths.update(find_files(against, IMAGE_SUFFIXES, "images"))
-    if out.resolve() in {path.resolve().parent for path in paths}:
-        raise UsageError(f"--out {out} holds the images themselves, which would be overwritten; choose another")
+    require_no_input([out], {path.parent for path in paths}, "folders of the images")
 
 
 def _better_images(

@@ -53,11 +53,14 @@ def export(
     are red, green and blue; other formats get the channel that was matched.
     """
     from cemi_core.errors import UsageError
+    from cemi_core.files.inputs import require_no_input
     from cemi_core.model.stages import Runtime
     from cemi_core.plugins.manager import make, registry
+    from cemi_run.engine.fingerprint import InputFingerprints
     from cemi_run.engine.folder import RunFolder
     from cemi_run.engine.progress import shown_progress
     from cemi_run.recipe.check import choose
+    from cemi_run.store.channels import channel_paths
 
     choice = choose("export", target, parse_settings(overrides), registry(), "--to")
     takes = choice.plugin.description.takes
@@ -69,7 +72,9 @@ def export(
     is_mosaic = run.is_file() or run.name.endswith(".zarr")
     exporter = make(choice.plugin, choice.settings, Runtime())
     if not is_mosaic:
-        _require_no_input(out, RunFolder(run))
+        require_no_input(
+            [out] if out else [], InputFingerprints(RunFolder(run).inputs).paths, "files that this run has read"
+        )
     if takes != "mosaic":
         if is_mosaic:
             raise UsageError(f"the format '{target}' needs the folder of a run with {takes}, and {run} is a mosaic")
@@ -80,23 +85,13 @@ def export(
     path = run if is_mosaic else RunFolder(run).mosaic_path()
     stem = path.name.partition(".")[0]
     out = out or path.with_name(stem + choice.plugin.description.suffix)
-    if out.resolve() == path.resolve():
-        raise UsageError(f"{out} is the mosaic itself; choose another --out")
+    require_no_input([out], [path, *channel_paths(path).paths.values()], "mosaics that are exported")
     with messages(quiet), shown_progress(quiet) as progress:
         shown = partial(progress, f"exporting to {target}")
         note = _export_mosaic(exporter, choice, path, channel, out, shown)
     click.echo(out)
     if note:
         click.echo(note, err=True)
-
-
-def _require_no_input(out: Path | None, run: RunFolder) -> None:
-    """Raise UsageError if what is written would replace a file that the run has read."""
-    from cemi_core.errors import UsageError
-    from cemi_run.engine.fingerprint import InputFingerprints
-
-    if out is not None and out.resolve() in {path.resolve() for path in InputFingerprints(run.inputs).paths}:
-        raise UsageError(f"{out} is one of the files that this run has read; choose another --out")
 
 
 def _export_mosaic(

@@ -179,16 +179,15 @@ def _require_places(mosaics: Sequence[Path], tables: tuple[Path | None, ...], in
     """Find out before the long work whether what comes of it can be written, and that it replaces nothing of value."""
     from cemi_core.errors import UsageError
     from cemi_core.files.atomic import require_folder_of
+    from cemi_core.files.inputs import require_no_input
     from cemi_run.store.protocol import open_mosaic
 
-    read = {path.resolve() for path in inputs}
-    for path in (*mosaics, *tables):
-        if path is not None:
-            require_folder_of(path)
-            if path.resolve() in read:
-                raise UsageError(f"{path} is one of the images, which would be overwritten; choose another name")
-            if path.is_dir() and not path.name.endswith(".ome.zarr"):
-                raise UsageError(f"{path} is a folder; choose another name")
+    written = [path for path in (*mosaics, *tables) if path is not None]
+    require_no_input(written, inputs, "images or tables that are read")
+    for path in written:
+        require_folder_of(path)
+        if path.is_dir() and not path.name.endswith(".ome.zarr"):
+            raise UsageError(f"{path} is a folder; choose another name")
     for path in mosaics:
         if path.name.endswith(".ome.zarr") and path.is_file():
             raise UsageError(f"{path} is a file in the way of the mosaic's folder; choose another name")
