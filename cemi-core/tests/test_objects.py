@@ -9,11 +9,11 @@ from skimage.draw import disk, ellipse
 from skimage.measure import regionprops
 
 from cemi_core.errors import PluginError
-from cemi_core.model.grid import Grid
+from cemi_core.model.grid import FrameGrid, Grid
 from cemi_core.model.mosaic import Box
 from cemi_core.model.objects import Objects, joined_objects
 from cemi_core.model.stages import BlockInfo
-from cemi_core.numeric.objects import no_objects, notes_on_cut, object_maps, objects_in_block
+from cemi_core.numeric.objects import no_objects, notes_on_cut, object_maps, objects_in_block, placed_in_images
 
 TOUCHING = np.ones((3, 3))
 
@@ -109,6 +109,28 @@ def test_maps_count_each_object_in_the_cell_of_its_centroid():
     np.testing.assert_allclose(number.high[0] / per_mm2, [7.2247, 3.6889], atol=1e-3)
     assert diameter.unit == "um" and diameter.value[1, 1] == pytest.approx(2 * np.sqrt(objects.area_px[2] / np.pi) / 2)
     assert np.isnan(diameter.value[0, 1])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_each_object_lies_in_the_image_that_holds_its_centroid(seed):
+    rng = np.random.default_rng(seed)
+    boxes, y = [], 0
+    for _ in range(6):  # rows of a sheet, of images of any size with gaps between them, in any order
+        x, height = 0, 0
+        for _ in range(rng.integers(1, 9)):
+            size = rng.integers(20, 60, 2)
+            boxes.append(Box(y, x, int(size[0]), int(size[1])))
+            x, height = x + int(size[1]) + int(rng.integers(0, 5)), max(height, int(size[0]))
+        y += height + 3
+    boxes = [boxes[n] for n in rng.permutation(len(boxes))]
+    mine = rng.integers(0, len(boxes), 400)
+    inside = np.array([(rng.integers(0, b.height), rng.integers(0, b.width)) for b in (boxes[n] for n in mine)])
+    centres = inside + [(boxes[n].y, boxes[n].x) for n in mine] + rng.uniform(-0.49, 0.49, inside.shape)
+    grid = FrameGrid(tuple(boxes), tuple(map(str, range(len(boxes)))), (y, 600))
+    found = placed_in_images(Objects("grains", "Grains", *centres.T, np.ones(len(mine))), grid)
+    np.testing.assert_array_equal(found.column("image"), mine + 1)
+    places = np.column_stack([found.column("image_y_px"), found.column("image_x_px")])
+    np.testing.assert_allclose(places, centres - centres.round() + inside)
 
 
 def test_a_table_without_objects_and_a_wrong_one():

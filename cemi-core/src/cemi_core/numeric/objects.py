@@ -249,20 +249,34 @@ def placed_in_images(objects: Objects, grid: FrameGrid) -> Objects:
 def _cells_of(objects: Objects, grid: Cells) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return row and column of the cell that holds the centroid of each object."""
     if isinstance(grid, FrameGrid):
-        image = np.zeros(len(objects), np.int64)
-        y, x = np.rint(objects.y_px), np.rint(objects.x_px)
-        order = np.argsort(y, kind="stable")
-        sorted_y = y[order]
-        for number, box in enumerate(grid.boxes):
-            first, last = np.searchsorted(sorted_y, (box.y, box.y + box.height))
-            row = order[first:last]  # only the objects beside this image are looked at
-            image[row[(x[row] >= box.x) & (x[row] < box.x + box.width)]] = number
+        image = _images_of(objects, grid)
         return np.zeros_like(image), image
     rows = np.array([grid.box(row, 0).y for row in range(grid.rows)])
     columns = np.array([grid.box(0, column).x for column in range(grid.columns)])
     row = np.searchsorted(rows, np.rint(objects.y_px), side="right") - 1
     column = np.searchsorted(columns, np.rint(objects.x_px), side="right") - 1
     return np.clip(row, 0, grid.rows - 1), np.clip(column, 0, grid.columns - 1)
+
+
+def _images_of(objects: Objects, grid: FrameGrid) -> NDArray[np.int64]:
+    """Return the number of the image that holds the centroid of each object, 0 where none does.
+
+    Images that begin in the same row of pixels are searched together, so that the work grows as that of sorting does,
+    however many images and objects there are.
+    """
+    image = np.zeros(len(objects), np.int64)
+    y, x = np.rint(objects.y_px), np.rint(objects.x_px)
+    order = np.argsort(y, kind="stable")
+    top, left, height, width = np.array([(b.y, b.x, b.height, b.width) for b in grid.boxes], np.int64).T
+    numbers = np.lexsort((left, top))
+    for row in np.split(numbers, np.flatnonzero(np.diff(top[numbers])) + 1):
+        ends = top[row[0]], top[row[0]] + height[row].max()
+        beside = order[slice(*np.searchsorted(y, ends, sorter=order))]
+        found = row[np.maximum(np.searchsorted(left[row], x[beside], side="right") - 1, 0)]
+        right, down = x[beside] - left[found], y[beside] - top[found]
+        inside = (right >= 0) & (right < width[found]) & (down < height[found])
+        image[beside[inside]] = found[inside]
+    return image
 
 
 def notes_on_cut(parts: Sequence[Objects], shape: tuple[int, int] | None, halo: int) -> list[str]:
