@@ -5,13 +5,17 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tifffile
 
+from cemi_core.errors import UsageError
 from cemi_core.model.mosaic import Box
 from cemi_core.plugins.manager import registry
+from cemi_run.cli.doctor import _plugins
 from cemi_run.store.protocol import open_mosaic
 
 COMMANDS = sorted(plugin.name for plugin in registry().commands)
@@ -250,6 +254,20 @@ def test_doctor_finds_nothing_broken_here(cemi):
     assert json.loads(answer.out)["ok"]
 
 
+def _has_broken_abilities(settings):
+    raise ZeroDivisionError("made of nothing")
+
+
+def test_doctor_asks_for_the_abilities_that_a_plugin_declares(monkeypatch):
+    good = registry().denoisers.get("median")
+    bad = replace(good, description=replace(good.description, name="odd", abilities=_has_broken_abilities))
+    found = SimpleNamespace(problems=[], conflicts=list, plugins=[good, bad])
+    monkeypatch.setattr("cemi_core.plugins.manager.registry", lambda: found)
+    broken = [check for check in _plugins() if check["state"] == "broken"]
+    assert [check["answer"] for check in broken] == ["ZeroDivisionError: made of nothing"]
+    assert "'odd'" in broken[0]["what"]
+
+
 def test_schema_is_json(cemi):
     assert json.loads(cemi("schema").out)["title"] == "CEMI recipe"
 
@@ -282,6 +300,23 @@ def test_a_mistake_ends_in_a_sentence_and_the_right_code(cemi, tmp_path, monkeyp
     assert answer.code == code, answer.err
     assert said in answer.err
     assert "Traceback" not in answer.err
+
+
+@pytest.mark.parametrize("command", ["", "train", "annotations", *COMMANDS, "train denoiser", "train segmenter"])
+def test_an_unknown_option_is_a_wrong_call(cemi, command):
+    answer = cemi(*command.split(), "--no-such-option")
+    assert answer.code == 2, answer.err
+    assert "Traceback" not in answer.err
+
+
+@pytest.mark.parametrize("text", ["a: [", "recipe: 1\n", "- 1\n", "recipe: 9\nsource: {use: images}\n", "\x00"])
+@pytest.mark.parametrize("command", ["recipe", "train denoiser", "train segmenter"])
+def test_a_recipe_that_is_wrong_is_a_wrong_call_and_leaves_nothing(cemi, tmp_path, command, text):
+    (tmp_path / "r.yaml").write_text(text)
+    answer = cemi(*command.split(), tmp_path / "r.yaml", "--out", tmp_path / "out")
+    assert answer.code == 2, answer.err
+    assert "r.yaml" in answer.err and "Traceback" not in answer.err
+    assert not (tmp_path / "out").exists()
 
 
 def test_debug_shows_where_it_went_wrong(tmp_path):
@@ -360,3 +395,25 @@ def test_export_does_not_replace_a_channel_of_the_mosaic_that_it_reads(cemi, tmp
     answer = cemi("export", tmp_path / "m.h5", "--to", "png", "--out", channel)
     assert (answer.code, channel.read_bytes()) == (2, before)
     assert "would be overwritten" in answer.err
+
+
+def test_a_file_in_the_way_of_the_channels_is_said_before_anything_is_matched(cemi, tmp_path):
+    rng = np.random.default_rng(0)
+    tifffile.imwrite(tmp_path / "a.tif", rng.integers(0, 255, (64, 80, 3), dtype=np.uint8), photometric="rgb")
+    (tmp_path / "m-channels").write_text("notes")
+    answer = cemi("stitch", tmp_path / "a.tif", "--out", tmp_path / "m.h5", "--quiet")
+    assert answer.code == 1 and "m-channels" in answer.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tif", "m-channels"]
+    tifffile.imwrite(tmp_path / "a.tif", rng.integers(0, 255, (64, 80), dtype=np.uint8))  # grey needs no folder
+    assert cemi("stitch", tmp_path / "a.tif", "--out", tmp_path / "m.h5", "--quiet").code == 0
+
+
+def test_a_denoising_that_fails_leaves_no_empty_folder(cemi, tmp_path, monkeypatch):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((40, 50), np.uint8))
+    monkeypatch.setattr("cemi_run.engine.executors.open_executor", _refused)
+    answer = cemi("denoise", tmp_path / "a.tif", "--out", tmp_path / "x" / "y", "--use", "median", "--quiet")
+    assert (answer.code, [path.name for path in tmp_path.iterdir()]) == (2, ["a.tif"])
+
+
+def _refused(*_):
+    raise UsageError("no executor today")

@@ -25,6 +25,7 @@ from cemi_core.errors import InputError, UsageError
 from cemi_core.images.write_image import write_image
 from cemi_core.model.stages import Runtime
 from cemi_learn.testing.tasks import TaskTests
+from cemi_run.cli.main import run
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +72,17 @@ def test_what_would_be_trained_is_told_before(samples, folder):
     told = make(samples.recipe_for(folder), Runtime()).plan()
     assert told["classes"] == ["other", "discs"]
     assert told["parameters"] > 1e6
+
+
+def test_a_dry_run_writes_nothing(samples, folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(path.name for path in folder.rglob("*"))
+    recipe = samples.recipe_for(folder).model_dump(mode="json", exclude_unset=True)
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(recipe))
+    assert run(["train", "segmenter", "r.yaml", "--dry-run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["steps"] == recipe["steps"]
+    assert [path.name for path in tmp_path.iterdir()] == ["r.yaml"]
+    assert sorted(path.name for path in folder.rglob("*")) == before
 
 
 @pytest.mark.parametrize(

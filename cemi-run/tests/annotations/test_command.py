@@ -51,6 +51,15 @@ def test_convert_takes_images_classes_and_a_tolerance(run, tmp_path):
     assert len(few["shapes"][0]["points"]) < len(exact["shapes"][0]["points"]) / 4
 
 
+@pytest.mark.parametrize("target", ["mask-png", "labelme", "imagej-roi"])
+def test_convert_that_fails_leaves_no_folder(run, specimen, tmp_path, target):
+    for name, suffix in (("one", "png"), ("two", "tif")):
+        write_annotations([replace(specimen, image=f"a.{suffix}")], tmp_path / f"{name}.json", "coco")
+    with pytest.raises(InputError, match="would share"):
+        run(convert, tmp_path / "one.json", tmp_path / "two.json", "--to", target, "--out", tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.json", "two.json"]
+
+
 def test_check_prints_counts_shares_and_notes(run, specimen, tmp_path):
     write_annotations([specimen], tmp_path / "c.json", "coco")
     result = run(check, tmp_path / "c.json")

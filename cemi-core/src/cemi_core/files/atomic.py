@@ -104,6 +104,35 @@ def require_folder_of(path: Path) -> None:
         raise StorageError(f"there is no folder {path.parent} to write {path.name} into; make it first")
 
 
+@contextmanager
+def made_folder(path: Path, parents: bool = False) -> Iterator[None]:
+    """Make a folder that may exist already; if the block fails and the folder made is empty, it is removed again.
+
+    Parameters
+    ----------
+    path : Path
+    parents : bool
+        Make the folders above it too; these are removed again as well.
+
+    Raises
+    ------
+    StorageError
+        The disk is full or read-only, a file is in the way, or the folder above is missing.
+    """
+    if not parents:
+        require_folder_of(path)
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    with storage_errors(path):
+        path.mkdir(parents=parents, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # something has been written there
+            for folder in made:
+                folder.rmdir()
+        raise
+
+
 def write_json_atomically(path: Path, content: Any) -> None:
     """Write ``content`` as JSON to ``path`` in one step (see `atomic_path`)."""
     with atomic_path(path) as temporary:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from PIL import Image
 from scipy import ndimage
 
 from cemi_core.errors import InputError
-from cemi_core.files.atomic import atomic_path
+from cemi_core.files.atomic import atomic_path, made_folder
 from cemi_core.model.annotation import Annotation
 from cemi_core.model.classes import ClassLabel
 from cemi_run.annotations.drawing import Drawing, Drawings, DrawnShape, Groups, areas
@@ -234,22 +235,20 @@ def write(annotations: Sequence[Annotation], path: Path) -> list[str]:
     single = path.suffix.lower() == ".png"
     if single and len(annotations) > 1:
         raise InputError(f"'{path.name}' is one file for {len(annotations)} masks; name a folder")
-    if not single:
-        path.mkdir(exist_ok=True)
     classes = annotations[0].classes if annotations else ()
     nothing = _NOTHING[8] if len(classes) <= 255 else _NOTHING[16]
     images: dict[str, str] = {}
-    flat = 0
     for annotation in annotations:
-        target = path if single else path / f"{Path(annotation.image).stem}.png"
-        if target.name in images:
-            raise InputError(
-                f"images '{images[target.name]}' and '{annotation.image}' would share the mask {target.name}"
-            )
-        images[target.name] = annotation.image
-        _write_one(rasterize(annotation), classes, nothing, target)
-        flat += sum(shape.kind != "area" for shape in annotation.shapes)
-    write_legend(path.parent if single else path, classes, nothing, images)
+        name = path.name if single else f"{Path(annotation.image).stem}.png"
+        if name in images:
+            raise InputError(f"images '{images[name]}' and '{annotation.image}' would share the mask {name}")
+        images[name] = annotation.image
+    folder = path.parent if single else path
+    with nullcontext() if single else made_folder(folder):
+        for name, annotation in zip(images, annotations, strict=True):
+            _write_one(rasterize(annotation), classes, nothing, folder / name)
+        write_legend(folder, classes, nothing, images)
+    flat = sum(shape.kind != "area" for annotation in annotations for shape in annotation.shapes)
     return [f"{flat} lines and points became pixels of a mask"] if flat else []
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 from cemi_core.errors import InputError
-from cemi_core.files.atomic import require_folder_of, storage_errors
+from cemi_core.files.atomic import made_folder
 from cemi_core.model.annotation import Annotation
 from cemi_run.annotations.formats import FORMATS, format_named
 from cemi_run.annotations.mask_legend import LEGEND_FILE
@@ -50,15 +51,15 @@ def write_annotations(
     if any(annotation.classes != annotations[0].classes for annotation in annotations):
         raise InputError("annotations of different classes cannot be written together; read them together first")
     if chosen is FORMATS["mask-png"]:
-        with storage_errors(path):
-            require_folder_of(path)
-            return chosen.write(annotations, path)
+        return chosen.write(annotations, path)
     drawn = [replace(annotation, shapes=shapes_of(annotation, tolerance_px)) for annotation in annotations]
     notes = _mask_notes(annotations)
     if not chosen.per_image:
         return [*notes, *chosen.write(drawn, path)]
-    for annotation, target in zip(drawn, _targets(drawn, path, chosen.suffixes), strict=True):
-        notes += chosen.write([annotation], target)
+    targets = _targets(drawn, path, chosen.suffixes)
+    with nullcontext() if path in targets else made_folder(path):
+        for annotation, target in zip(drawn, targets, strict=True):
+            notes += chosen.write([annotation], target)
     return list(dict.fromkeys(notes))
 
 
@@ -93,9 +94,6 @@ def _targets(annotations: Sequence[Annotation], path: Path, suffixes: tuple[str,
         if len(annotations) > 1:
             raise InputError(f"'{path.name}' is one file for {len(annotations)} images; name a folder")
         return [path]
-    with storage_errors(path):
-        require_folder_of(path)
-        path.mkdir(exist_ok=True)
     targets = _paths_in(path, annotations, suffixes[0])
     doubled = [target.name for target in targets if targets.count(target) > 1]
     if doubled:

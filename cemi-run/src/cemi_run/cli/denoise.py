@@ -24,6 +24,8 @@ from cemi_run.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from tempfile import TemporaryDirectory
+
     from cemi_core.model.stages import Runtime
     from cemi_core.plugins.types import DenoiserPlugin, SourcePlugin
     from cemi_run.jobs.compare import Against, Comparison
@@ -66,10 +68,8 @@ def denoise(
     Colour stays colour: each channel is denoised. With --against HD the images are compared with better ones of the
     same fields, which must be registered to them.
     """
-    from tempfile import TemporaryDirectory
-
     from cemi_core.errors import UsageError
-    from cemi_core.files.atomic import PARTIAL, storage_errors
+    from cemi_core.files.atomic import made_folder
     from cemi_core.plugins.manager import make
     from cemi_run.cli.choices import choose_with_source
     from cemi_run.engine.abilities import prepared
@@ -99,11 +99,12 @@ def denoise(
         if against is not None:
             source, better, metrics_left_out = _better_images(against, source_choice, source, machine.runtime())
         _require_other_folder(out, source, against)
-        with storage_errors(out):
-            out.mkdir(parents=True, exist_ok=True)
-            aside = TemporaryDirectory(prefix=PARTIAL, dir=out)
-        with aside, open_executor(machine.kind, machine.workers, machine.scheduler) as executor:
-            task = FilesTask(denoiser, source, out, Path(aside.name), better, abilities.takes_channels, abilities.scale)
+        with (
+            made_folder(out, parents=True),
+            _aside(out) as aside,
+            open_executor(machine.kind, machine.workers, machine.scheduler) as executor,
+        ):
+            task = FilesTask(denoiser, source, out, Path(aside), better, abilities.takes_channels, abilities.scale)
             done = list(denoise_files(task, Workers(executor, machine, progress), f"denoising with {use}"))
     answer = _answer(done, source, metrics_left_out, against is not None)
     if as_json:
@@ -111,6 +112,16 @@ def denoise(
     else:
         _say(answer, done, out)
     return int(not answer["written"] or (against is not None and not any(file.comparisons for file in done)))
+
+
+def _aside(out: Path) -> TemporaryDirectory[str]:
+    """Return a folder in ``out`` for what is not finished."""
+    from tempfile import TemporaryDirectory
+
+    from cemi_core.files.atomic import PARTIAL, storage_errors
+
+    with storage_errors(out):
+        return TemporaryDirectory(prefix=PARTIAL, dir=out)
 
 
 def _require_no_overlaps(choice: Choice[DenoiserPlugin]) -> None:

@@ -71,7 +71,7 @@ def _unmet(requirement: str) -> str:
 
 
 def _plugins() -> list[dict[str, str]]:
-    """Load the settings and the factory of every plugin, which `cemi plugins` does not do."""
+    """Load the settings, the factory and the abilities of every plugin, which `cemi plugins` does not do."""
     from cemi_core.plugins.manager import registry
     from cemi_core.plugins.types import CommandPlugin
 
@@ -83,8 +83,7 @@ def _plugins() -> list[dict[str, str]]:
         if isinstance(plugin.description, CommandPlugin):
             continue
         try:
-            plugin.description.load_settings()
-            plugin.description.load_factory()
+            _load(plugin.description)
         except Exception as error:  # whatever a plugin does wrong is the answer here
             what = f"{plugin.stage} '{plugin.name}' of {plugin.package}"
             checks.append(_check(what, f"{type(error).__name__}: {error}", "broken"))
@@ -93,6 +92,22 @@ def _plugins() -> list[dict[str, str]]:
         counts[plugin.stage] = counts.get(plugin.stage, 0) + 1
     checks.append(_check("plugins", ", ".join(f"{count} {stage}" for stage, count in counts.items())))
     return checks
+
+
+def _load(description: Any) -> None:
+    """Import all that a description names, and ask for its abilities by default if it has settings by default."""
+    from pydantic import ValidationError
+
+    from cemi_core.plugins.types import AnalyzerPlugin, DenoiserPlugin, RelationPlugin, SourcePlugin, StitcherPlugin
+
+    model = description.load_settings()
+    description.load_factory()
+    if isinstance(description, AnalyzerPlugin | DenoiserPlugin | RelationPlugin | SourcePlugin | StitcherPlugin):
+        try:
+            settings = model()
+        except ValidationError:  # such as a source, which needs a path
+            return
+        description.abilities_of(settings)
 
 
 def _torch() -> dict[str, str]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @quiet_option
 def extract(videos: tuple[str, ...], out: Path, overrides: tuple[str, ...], as_json: bool, quiet: bool) -> int:
     """Write the whole scans of screen recordings as TIFF, with their rough places in positions.csv."""
-    from cemi_core.files.atomic import atomic_path, storage_errors
+    from cemi_core.files.atomic import atomic_path, made_folder
     from cemi_core.model.stages import Runtime
     from cemi_core.plugins.manager import make, registry
     from cemi_run.engine.progress import shown_progress
@@ -41,11 +41,9 @@ def extract(videos: tuple[str, ...], out: Path, overrides: tuple[str, ...], as_j
     settings = {"path": [str(Path(video).absolute()) for video in videos], **parse_settings(overrides)}
     choice = choose("source", "video", settings, registry(), "--set")
     source = make(choice.plugin, choice.settings, Runtime())
-    with storage_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
     rows: list[tuple[str, float, float]] = []
     dropped: list[DroppedFrame] = []
-    with messages(quiet), shown_progress(quiet) as progress:
+    with made_folder(out, parents=True), messages(quiet), shown_progress(quiet) as progress:
         for number in range(len(source.passes)):
             _extract_pass(source, number, out, rows, dropped)
             progress("decoding passes", number + 1, len(source.passes))

@@ -82,7 +82,7 @@ def stitch(
     from cemi_run.steps.place import placed
     from cemi_run.steps.quality import judged, write_quality_json
     from cemi_run.steps.render import Blender, write_channels, write_mosaic
-    from cemi_run.store.channels import channel_paths
+    from cemi_run.store.channels import channel_paths, require_room_for_channels
     from cemi_run.store.frames import StoredFrames
 
     terminated_like_interrupted()
@@ -119,6 +119,7 @@ def stitch(
         context.folder.inner.mkdir()
         wanted = {"--match-channel": match_channel} if match_channel else {}
         frames = StoredFrames(keep_frames(source_choice, context, wanted).outputs[0], match_channel)
+        require_room_for_channels(out, frames.channels)
         place_context = PlaceContext(executor, progress)
         layout = placed(stitcher, frames, place_context)
         write_mosaic(blender, layout, frames, out, context, looks)

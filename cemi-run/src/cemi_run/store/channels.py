@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from cemi_core.errors import InputError
+from cemi_core.errors import InputError, StorageError
 from cemi_core.files.atomic import write_json_atomically
 from cemi_core.model.channels import channel_file_names, require_channel
 from cemi_core.model.mosaic import Mosaic
@@ -54,6 +54,13 @@ def planned_channels(mosaic: Path, names: Sequence[str], main: str) -> ChannelPa
     return ChannelPaths(main, {n: mosaic if n == main else folder / f"{files[n]}{suffix}" for n in names})
 
 
+def require_room_for_channels(mosaic: Path, names: Sequence[str]) -> None:
+    """Raise StorageError if there are channels and a file is in the way of the folder for them beside a mosaic."""
+    folder = channels_beside(mosaic)
+    if names and folder.exists() and not folder.is_dir():
+        raise StorageError(f"a file is in the way of {folder}, the folder for further channels: choose another name")
+
+
 def prepare_channels(mosaic: Path, channels: ChannelPaths) -> None:
     """Make the folder for further channels, and remove mosaics that another run has left in it."""
     folder = channels_beside(mosaic)
@@ -63,7 +70,8 @@ def prepare_channels(mosaic: Path, channels: ChannelPaths) -> None:
             old = folder / f"{Path(file).name.partition('.')[0]}{suffix}"
             if old not in channels.further.values():
                 shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
-    (folder / _LIST).unlink(missing_ok=True)
+    if known is not None:
+        (folder / _LIST).unlink()
     if channels.further:
         folder.mkdir(exist_ok=True)
     elif known and not any(folder.iterdir()):
@@ -106,7 +114,7 @@ def path_of_channel(mosaic: Path, name: str, where: str) -> Path:
 def _read_list(folder: Path) -> dict[str, Any] | None:
     try:
         known = json.loads((folder / _LIST).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except ValueError as error:
         raise InputError(f"{folder / _LIST} is damaged: {error}; run again") from None
