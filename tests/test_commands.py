@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import re
 import subprocess
 import sys
@@ -14,8 +15,10 @@ import tifffile
 
 from cemi_core.errors import UsageError
 from cemi_core.model.mosaic import Box
+from cemi_core.model.result import GroupMean
 from cemi_core.plugins.manager import registry
 from cemi_run.cli.doctor import _plugins
+from cemi_run.cli.relate import _mean_text
 from cemi_run.store.protocol import open_mosaic
 
 COMMANDS = sorted(plugin.name for plugin in registry().commands)
@@ -252,6 +255,19 @@ def test_doctor_finds_nothing_broken_here(cemi):
     answer = cemi("doctor", "--json")
     assert answer.code == 0, answer.out
     assert json.loads(answer.out)["ok"]
+
+
+@pytest.mark.parametrize(
+    ("mean", "low", "high", "told"),
+    [
+        (0.123456, 0.1, 0.146912, "0.123 [0.100, 0.147]"),
+        (1234.56, 1100.0, 1369.12, "1235 [1100, 1369]"),
+        (0.3, math.nan, math.nan, "0.3 [nan, nan]"),
+        (0.3, 0.3, 0.3, "0.3 [0.3, 0.3]"),
+    ],
+)
+def test_relate_shows_the_mean_of_a_class_with_the_digits_that_its_interval_supports(mean, low, high, told):
+    assert _mean_text(GroupMean("a", 3, mean, low, high)) == told
 
 
 def _has_broken_abilities(settings):

@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import kruskal
 
 from cemi_analyze import GroupsRelation, PearsonRelation
+from cemi_analyze.relation.groups import group_mean
 from cemi_core.errors import InputError
 from cemi_core.model.result import GridMap, PropertyTable, profile_of_frames
 
@@ -83,3 +84,32 @@ def test_images_that_are_all_alike_are_said_to_be():
     (relation,) = GroupsRelation().relate([images([2, 2, 2, 2])], condition([0, 0, 1, 1], ("a", "b")))
     assert np.isnan(relation.r)
     assert any("the same in all images" in note for note in relation.notes)
+
+
+def _intervals(values, half=0.0, unit="1"):
+    row = np.asarray(values, np.float64)[None]
+    grid_map = GridMap("q", "Quantity", unit, row, np.maximum(row - half, 0), row + half)
+    classes = condition([0] * 3 + [1] * 3, ("a", "b"))
+    return [(g.low, g.high) for g in GroupsRelation().relate([profile_of_frames(grid_map)], classes)[0].groups]
+
+
+def test_intervals_of_shares_end_at_0_and_1():
+    shares = [0.0, 0.01, 0.05, 0.9, 0.99, 1.0]
+    (low, inner), (other, high) = _intervals(shares)
+    assert (low, high) == (0.0, 1.0)
+    beyond = _intervals(shares, unit="um")
+    assert beyond[0][0] < 0 and beyond[1][1] > 1
+    assert (inner, other) == (beyond[0][1], beyond[1][0])
+
+
+def test_intervals_of_a_ratio_do_not():
+    (low, _), _ = _intervals([0.0, 0.01, 0.05, 3.0, 3.1, 3.2])
+    assert low < 0
+
+
+def test_the_interval_of_a_share_holds_the_true_mean_as_often_as_that_without_ends():
+    rng = np.random.default_rng(3)
+    drawn = rng.beta(2, 14, (400, 3))  # mean 0.125, close to 0
+    plain, ended = ([group_mean("a", values, share) for values in drawn] for share in (False, True))
+    holds = [[g.low <= 0.125 <= g.high for g in groups] for groups in (plain, ended)]
+    assert holds[0] == holds[1] and min(g.low for g in plain) < 0 == min(g.low for g in ended)

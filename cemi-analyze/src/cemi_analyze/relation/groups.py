@@ -84,7 +84,8 @@ class GroupsRelation:
         quantity = profile_at(profile, table.x_um)
         used = np.isfinite(quantity)
         values, classes = quantity[used], of_class[used]
-        groups = tuple(group_mean(names[number], values[classes == number]) for number in np.unique(classes))
+        share = is_share(profile)
+        groups = tuple(group_mean(names[number], values[classes == number], share) for number in np.unique(classes))
         notes = []
         if not used.all():
             notes.append(f"{(~used).sum()} image(s) in which {profile.name} could not be measured were left out")
@@ -152,13 +153,24 @@ def kruskal_wallis_h(
     return h
 
 
-def group_mean(name: str, values: NDArray[np.float64]) -> GroupMean:
-    """Return the mean of one class with its 95 % Student interval, which is NaN of a single value."""
+def is_share(profile: Profile) -> bool:
+    """Return whether a quantity has no unit and all its intervals lie within 0 and 1, as those of shares do."""
+    low, high = (bound[np.isfinite(bound)] for bound in (profile.low, profile.high))
+    return profile.unit == "1" and bool(low.size and high.size and (low >= 0).all() and (high <= 1).all())
+
+
+def group_mean(name: str, values: NDArray[np.float64], share: bool = False) -> GroupMean:
+    """Return the mean of one class with its 95 % Student interval, which is NaN of a single value.
+
+    The interval of a ``share`` ends at 0 and at 1: what lies beyond is impossible, and without it the interval holds
+    the true mean as often.
+    """
     n, mean = len(values), float(values.mean())
     if n < 2:
         return GroupMean(name, n, mean, math.nan, math.nan)
     half = float(student_t.ppf(0.975, n - 1)) * float(values.std(ddof=1)) / math.sqrt(n)
-    return GroupMean(name, n, mean, mean - half, mean + half)
+    low, high = mean - half, mean + half
+    return GroupMean(name, n, mean, max(low, 0.0) if share else low, min(high, 1.0) if share else high)
 
 
 def make(settings: GroupsSettings, runtime: Runtime) -> GroupsRelation:

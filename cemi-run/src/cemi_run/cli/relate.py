@@ -12,7 +12,7 @@ import click
 from cemi_run.cli.options import json_option, parse_settings, plain_json, set_option, use_option
 
 if TYPE_CHECKING:
-    from cemi_core.model.result import Relation
+    from cemi_core.model.result import GroupMean, Relation
 
 
 #: Of a relation, told where they are known.
@@ -89,9 +89,20 @@ def relate(
         if relation.verdict:
             click.echo(f"  {relation.verdict}")
         for group in relation.groups:
-            click.echo(f"  {group.name}: {group.mean:.4g} [{group.low:.4g}, {group.high:.4g}], n = {group.n}")
+            click.echo(f"  {group.name}: {_mean_text(group)}, n = {group.n}")
         for note in relation.notes:
             click.echo(f"  {note}")
+
+
+def _mean_text(group: GroupMean) -> str:
+    """Return a mean with its interval, with the digits that it supports."""
+    from cemi_core.numeric.digits import interval_decimals
+
+    half = (group.high - group.low) / 2
+    if not half > 0:  # one image, or images that are all the same
+        return f"{group.mean:.4g} [{group.low:.4g}, {group.high:.4g}]"
+    low, mean, high = (f"{value:.{interval_decimals(half)}f}" for value in (group.low, group.mean, group.high))
+    return f"{mean} [{low}, {high}]"
 
 
 def _record(relation: Relation) -> dict[str, Any]:
