@@ -35,7 +35,8 @@ def module_of(package: Path) -> Path:
 
 def wanted_files(root: dict[str, Any]) -> dict[Path, str]:
     """Return what each file should hold so that all packages agree with the root."""
-    version, classifiers, urls = (root["project"][key] for key in ("version", "classifiers", "urls"))
+    version, classifiers = root["project"]["version"], root["project"]["classifiers"]
+    urls = root["project"].get("urls", {})  # none until the project has a public home
     licence = (ROOT / "LICENSE").read_text(encoding="utf-8")
     wanted = {ROOT / "pyproject.toml": with_own_requirements((ROOT / "pyproject.toml").read_text("utf-8"), version)}
     for package in packages():
@@ -66,8 +67,9 @@ def with_classifiers(text: str, classifiers: list[str]) -> str:
 
 
 def with_urls(text: str, urls: dict[str, str]) -> str:
-    """Return a pyproject.toml with these urls before its settings of hatch."""
-    block = "[project.urls]\n" + "".join(f'{name} = "{url}"\n' for name, url in urls.items()) + "\n"
+    """Return a pyproject.toml with these urls, if there are any, before its settings of hatch."""
+    lines = "".join(f'{name} = "{url}"\n' for name, url in urls.items())
+    block = f"[project.urls]\n{lines}\n" if lines else ""
     text = re.sub(r"\n{3,}", "\n\n", _URLS.sub("", text))
     return re.sub(r"^\[tool\.hatch", lambda found: block + found[0], text, count=1, flags=re.M)
 

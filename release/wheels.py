@@ -96,7 +96,7 @@ def content_mistakes(folder: Path, wheel: Path) -> list[str]:
             cwd=folder, capture_output=True, text=True, check=True,
         )  # fmt: skip
         wanted = {name.removeprefix("src/") for name in listed.stdout.splitlines() if (folder / name).exists()}
-    urls = {f"{name}, {url}" for name, url in project["urls"].items()}
+    urls = {f"{name}, {url}" for name, url in project.get("urls", {}).items()}
     checks = {
         f"version {found['Version']}": found["Version"] == [project["version"]],
         f"licence {found.get('License-Expression')}": found.get("License-Expression") == [project["license"]],

@@ -20,6 +20,13 @@ def test_version_licence_classifiers_and_urls_of_all_packages_are_those_of_the_r
     assert done.returncode == 0, f"run python release/align.py; these differ:\n{done.stdout}{done.stderr}"
 
 
+def test_no_package_names_an_address_that_cannot_exist():
+    for path in (ROOT / "pyproject.toml", *(package / "pyproject.toml" for package in PACKAGES)):
+        urls = tomllib.loads(path.read_text())["project"].get("urls", {})
+        reserved = [url for url in urls.values() if re.search(r"\.(example|invalid|test|localhost)\b|example\.", url)]
+        assert not reserved, path
+
+
 def test_the_program_tells_the_version_of_the_root(cemi):
     assert cemi("--version").out.split()[-1] == PROJECT["project"]["version"]
 
