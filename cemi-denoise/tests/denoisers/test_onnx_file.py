@@ -84,7 +84,7 @@ def test_a_file_that_does_not_fit_is_refused_in_a_sentence(tmp_path):
 
 def test_a_model_that_makes_no_numbers_is_refused(tmp_path):
     path = write_mean_model(tmp_path / "m.onnx", noise=True)
-    with pytest.raises(InputError, match=r"m\.onnx makes pixels that are no numbers"):
+    with pytest.raises(InputError, match=r"m\.onnx makes pixels that are not numbers"):
         run_session(ModelFile.found(path, "cpu"), np.full((64, 64), 0.5, np.float32), float("nan"))
 
 
@@ -112,7 +112,7 @@ def test_a_device_that_onnxruntime_cannot_use_is_one_sentence(model, device, mon
 
 
 class SessionThatReadsNothing:
-    """What onnxruntime does with a file that is no model: it raises a class of its own."""
+    """What onnxruntime does with a file that is not a model: it raises a class of its own."""
 
     def __init__(self, path, *args, **kwargs):
         raise Exception(f"[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : Load model from {path} failed\n and more")

@@ -106,7 +106,7 @@ def test_no_picture_at_all_and_nan_are_one_sentence(tmp_path):
     bad = np.random.default_rng(0).random((40, 40), np.float32)
     bad[3, 3] = np.nan
     tifffile.imwrite(tmp_path / "bad.tif", bad)
-    with pytest.raises(InputError, match=r"bad.tif' holds pixels that are no numbers"):
+    with pytest.raises(InputError, match=r"bad.tif' holds pixels that are not numbers"):
         read_pictures(str(tmp_path), 32)
 
 

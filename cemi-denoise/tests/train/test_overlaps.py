@@ -105,7 +105,7 @@ def test_noisy_targets_get_the_squared_error_whose_minimum_is_the_mean(run):
 
 
 def test_a_folder_without_a_run_is_one_sentence(tmp_path):
-    with pytest.raises(InputError, match="is no folder of a run of 'cemi recipe'"):
+    with pytest.raises(InputError, match="is not a folder of a run of 'cemi recipe'"):
         open_training_data(recipe_of(tmp_path))
     with RunFolder(tmp_path / "empty").opened_for_writing():
         pass

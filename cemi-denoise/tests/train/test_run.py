@@ -292,7 +292,7 @@ def test_a_damaged_checkpoint_is_named(recipe, tmp_path):
     train(recipe(), tmp_path / "out", limits=TrainingLimits(steps=1))
     path = tmp_path / "out/checkpoint.safetensors"
     path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(InputError, match=r"checkpoint.safetensors is no checkpoint, or damaged: remove it"):
+    with pytest.raises(InputError, match=r"checkpoint.safetensors is not a checkpoint, or damaged: remove it"):
         train(recipe(), tmp_path / "out")
 
 
@@ -380,7 +380,7 @@ def test_weights_to_start_from_that_answer_with_no_numbers_are_one_sentence(reci
     loaded.network.trunk[0].blocks[0].convolutions[0].weight.data *= 1e30
     loaded.network.after_trunk.weight.data *= 1e30
     save_weights(tmp_path / "far.safetensors", loaded.network, loaded.architecture, {})
-    with pytest.raises(InputError, match="makes pixels that are no numbers, since its training diverged"):
+    with pytest.raises(InputError, match="makes pixels that are not numbers, since its training diverged"):
         train(recipe(network=None, start_from=str(tmp_path / "far.safetensors")), tmp_path / "out")
 
 

@@ -170,10 +170,10 @@ def test_a_bit_that_fell_over_in_a_checkpoint_is_seen(stripes, plan, tmp_path):
     data = bytearray(path.read_bytes())
     data[-40] ^= 1
     path.write_bytes(data)
-    with pytest.raises(InputError, match=r"checkpoint.safetensors is no checkpoint, or damaged: remove it"):
+    with pytest.raises(InputError, match=r"checkpoint.safetensors is not a checkpoint, or damaged: remove it"):
         run_training(stripes(), plan(), tmp_path / "out")
     path.write_bytes(data[:500])
-    with pytest.raises(InputError, match="is no checkpoint, or damaged"):
+    with pytest.raises(InputError, match="is not a checkpoint, or damaged"):
         run_training(stripes(), plan(), tmp_path / "out")
 
 

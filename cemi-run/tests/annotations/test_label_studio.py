@@ -73,7 +73,7 @@ def test_percent_become_pixels_for_every_kind_of_region(written):
         ellipse.outline_px, axis=0
     ) == pytest.approx([20, 40], abs=0.1)
     assert point.kind == "points" and point.outline_px[0] == pytest.approx([90, 180])
-    assert found.notes == ("1 results are no regions (choices) and were left out",)
+    assert found.notes == ("1 results are not regions (choices) and were left out",)
 
 
 def test_a_turned_ellipse_keeps_its_area(written):

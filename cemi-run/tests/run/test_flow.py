@@ -168,7 +168,7 @@ def test_a_plugin_that_returns_the_wrong_shape_or_no_numbers_is_named(run, monke
 
     for wrong, said in (
         (lambda s, b, i=None: b[:, 1:], "made .* of a block"),
-        (lambda s, b, i=None: b * np.nan, "made pixels that are no numbers"),
+        (lambda s, b, i=None: b * np.nan, "made pixels that are not numbers"),
     ):
         monkeypatch.setattr(cemi_box.denoiser.Box, "__call__", wrong)
         with pytest.raises(PluginError, match=f"Box of cemi_box {said}"):

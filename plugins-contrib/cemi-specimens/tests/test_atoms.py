@@ -173,7 +173,7 @@ def test_a_spot_is_a_disc_about_its_position() -> None:
 
 
 def test_impossible_zone_axes_are_refused() -> None:
-    with pytest.raises(UsageError, match="is no direction"):
+    with pytest.raises(UsageError, match="is not a direction"):
         make_specimen("diffraction", zone_axis=(0, 0, 0))
     with pytest.raises(UsageError, match="indices beyond 20"):
         make_specimen("diffraction", zone_axis=(1, 2, 90))

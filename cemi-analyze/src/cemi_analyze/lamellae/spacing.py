@@ -127,7 +127,7 @@ def first_peak(profile: NDArray[np.float64], lags_px: NDArray[np.float64]) -> tu
     """Return the lag of the first peak of an autocorrelation profile and its height.
 
     The profile falls below zero into its first valley and rises above zero to its first peak: crossings of zero, not
-    slopes, mark them, so that ripples of noise are no peaks. Noise, white or correlated over a few pixels, sits at
+    slopes, mark them, so that ripples of noise are not peaks. Noise, white or correlated over a few pixels, sits at
     shorter lags and does not move the peak. The lag is that of a parabola through points a tenth of the lag away.
 
     Parameters

@@ -99,7 +99,7 @@ def without(given: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[
     line, centred = given - given.mean(), values - values.mean()
     size = float(line @ line)
     left = centred - line * (float(line @ centred) / size) if size > 0 else centred
-    # What rounding leaves of a series that is the line itself is no series.
+    # What rounding leaves of a series that is the line itself is not a series.
     return np.asarray(left if float(left @ left) > 1e-20 * float(centred @ centred) else np.zeros_like(left))
 
 

@@ -57,7 +57,7 @@ class GroupsRelation:
         self.seed = seed
 
     def relate(self, profiles: Sequence[Profile], table: PropertyTable) -> tuple[Relation, ...]:
-        """Return one relation per quantity, strongest first; directions are left out, since they are no amounts.
+        """Return one relation per quantity, strongest first; directions are left out, since they are not amounts.
 
         Raises
         ------

@@ -94,7 +94,7 @@ class PearsonRelation:
     def relate(self, profiles: Sequence[Profile], table: PropertyTable) -> tuple[Relation, ...]:
         """Return one relation per profile, strongest first, and those of several quantities together after them.
 
-        Directions are left out, since they are no amounts.
+        Directions are left out, since they are not amounts.
 
         Raises
         ------

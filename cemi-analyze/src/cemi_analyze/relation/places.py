@@ -194,12 +194,12 @@ def _groups(position: NDArray[np.float64], within_um: float) -> NDArray[np.int64
 def series_of_profiles(
     profiles: Sequence[Profile], table: PropertyTable, settings: PlaceSettings
 ) -> tuple[Places, list[Series]]:
-    """Return the places of a property, and each profile there; directions are left out, since they are no amounts.
+    """Return the places of a property, and each profile there; directions are left out, since they are not amounts.
 
     Raises
     ------
     InputError
-        All places lie within one column of the grid, or the table is no table.
+        All places lie within one column of the grid, or the table is not a table.
     """
     independent = any(profile.independent for profile in profiles)
     places = places_of(replace(table, y_um=None), settings.repeats_within, independent)
@@ -217,7 +217,7 @@ def series_of_maps(
     Raises
     ------
     InputError
-        The table is no table, no place lies on the mosaic, or a footprint is given and y is not.
+        The table is not a table, no place lies on the mosaic, or a footprint is given and y is not.
     """
     if table.y_um is None:
         if settings.footprint is not None:

@@ -48,7 +48,7 @@ class NetworkSettings(Settings):
     vote: bool = Field(
         False, description="Give each region one class, by the votes of its pixels; a region that is unsure is none."
     )
-    min_area_px: int = Field(64, ge=1, description="Regions of fewer pixels are no objects, px^2.")
+    min_area_px: int = Field(64, ge=1, description="Regions of fewer pixels are not objects, px^2.")
     drawn: Literal["outlines", "grad-cam"] = Field(
         "outlines",
         description="What the images of single cells show: outlines of the regions, or with them what in the image "

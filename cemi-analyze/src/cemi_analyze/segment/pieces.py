@@ -62,7 +62,7 @@ def pieces_of(
     Parameters
     ----------
     classes : ndarray of int, shape (h, w)
-        Class of each pixel of the cell; 0 is no region.
+        Class of each pixel of the cell; 0 is not a region.
     probability : ndarray of float32, shape (h, w)
         Of that class.
     box : Box

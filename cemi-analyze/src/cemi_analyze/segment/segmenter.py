@@ -103,7 +103,7 @@ class Segmenter:
         tiled = self._tiled()
         answers = tiled.run(planes, work, origin)
         if not np.isfinite(answers).all():
-            raise InputError(f"the network '{self.weights}' answers with pixels that are no numbers")
+            raise InputError(f"the network '{self.weights}' answers with pixels that are not numbers")
         return answers
 
     def logits_network(self) -> nn.Module:

@@ -137,7 +137,7 @@ def write_json_atomically(path: Path, content: Any) -> None:
     """Write ``content`` as JSON to ``path`` in one step (see `atomic_path`)."""
     with atomic_path(path) as temporary:
         text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-        # a file name that is no UTF-8 holds lone surrogates; their backslash form is JSON's own
+        # a file name that is not UTF-8 holds lone surrogates; their backslash form is JSON's own
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 

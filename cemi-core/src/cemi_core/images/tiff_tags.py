@@ -49,7 +49,7 @@ class PageTags:
 
 
 def read_page_tags(path: Path, page: int) -> PageTags:
-    """Return what one page says; nothing for a file that is no TIFF.
+    """Return what one page says; nothing for a file that is not a TIFF.
 
     Raises
     ------

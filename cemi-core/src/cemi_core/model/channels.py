@@ -13,7 +13,7 @@ from cemi_core.model.frame import FrameSource
 
 #: The channels of a colour image, in the order of its samples.
 COLOUR = ("red", "green", "blue")
-#: What `FrameSource.read` gives of frames whose matched image is no channel, but a mixture of them.
+#: What `FrameSource.read` gives of frames whose matched image is not a channel, but a mixture of them.
 MIXTURE = ""
 
 

@@ -312,7 +312,7 @@ def reasons_counted(grid_map: GridMap) -> str:
 
 
 def is_direction(unit: str) -> bool:
-    """Return whether a quantity is the direction of lines: it repeats after 180 degrees and is no amount."""
+    """Return whether a quantity is the direction of lines: it repeats after 180 degrees and is not an amount."""
     return unit == "deg"
 
 

@@ -32,8 +32,9 @@ def denoise_box(
 ) -> NDArray[np.float32]:
     """Return ``box`` of a picture denoised, reading a halo around it where the picture has one.
 
-    Pixels that were not imaged, or are no numbers, are named in ``info.valid`` and hold the mean of the others, so that
-    a denoiser that takes no notice of them draws no dark seam along the border; those that are no numbers stay so.
+    Pixels that were not imaged, or are not numbers, are named in ``info.valid`` and hold the mean of the others, so
+    that a denoiser that takes no notice of them draws no dark seam along the border; those that are not numbers stay
+    so.
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ def denoise_box(
     Raises
     ------
     PluginError
-        The denoiser returns another shape, or something that is no number where the picture is one.
+        The denoiser returns another shape, or something that is not a number where the picture is one.
     """
     outer = box.grown(denoiser.halo).clipped(shape)
     core = (
@@ -89,7 +90,7 @@ def denoise_box(
     rows, columns = (slice(scale * part.start, scale * part.stop) for part in core)
     inner: NDArray[np.float32] = denoised[:, rows, columns].astype(np.float32, copy=False)
     if not np.isfinite(inner[:, enlarged(valid[core], scale)]).all():
-        raise PluginError(f"{owner_of(denoiser)} made pixels that are no numbers, in the block at {box}")
+        raise PluginError(f"{owner_of(denoiser)} made pixels that are not numbers, in the block at {box}")
     numbers = enlarged(finite[:, *core], scale)
     inner = inner if numbers.all() else np.where(numbers, inner, np.float32(np.nan))
     return inner if block.ndim == 3 else inner[0]

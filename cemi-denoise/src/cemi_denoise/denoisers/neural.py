@@ -147,7 +147,7 @@ class NeuralDenoiser(PictureDenoiser):
         Raises
         ------
         InputError
-            The block is no picture, or the weights cannot be used.
+            The block is not a picture, or the weights cannot be used.
         UsageError
             The device is not there.
         """

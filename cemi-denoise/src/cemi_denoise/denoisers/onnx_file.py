@@ -90,7 +90,7 @@ def open_session(file: ModelFile, threads: int) -> Any:
     MissingDependencyError
         onnxruntime is not installed.
     InputError
-        The file is no ONNX model, or not one that takes a picture of any size.
+        The file is not an ONNX model, or not one that takes a picture of any size.
     UsageError
         onnxruntime does not compute on this device.
     """
@@ -175,7 +175,7 @@ def run_session(
     if result.ndim != 4 or result.shape[2:] != image.shape or 0 in result.shape:
         raise InputError(f"{file.path} makes {result.shape} of {fed[first.name].shape}; a denoiser keeps the size")
     if not np.isfinite(result).all():
-        raise InputError(f"{file.path} makes pixels that are no numbers; export it from weights that are whole")
+        raise InputError(f"{file.path} makes pixels that are not numbers; export it from weights that are whole")
     return np.asarray(result[0].mean(axis=0), np.float32)
 
 

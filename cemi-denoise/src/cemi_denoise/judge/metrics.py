@@ -46,7 +46,7 @@ def _on_comparable_pictures(metric: Metric) -> Metric:
                 f"pictures to compare are grey and at least {_SMALLEST_PX} px a side, not {_size_of(image)} px"
             )
         if not (np.isfinite(image).all() and np.isfinite(reference).all()):
-            raise InputError("pictures to compare hold pixels that are no numbers; crop them away")
+            raise InputError("pictures to compare hold pixels that are not numbers; crop them away")
         return float(metric(np.asarray(image, np.float64), np.asarray(reference, np.float64)))
 
     return checked

@@ -121,7 +121,7 @@ def _unfit(picture: NDArray[np.float32]) -> str:
         return f"has {' x '.join(map(str, picture.shape[::-1]))} px, and at least 64 x 64 are needed"
     missing = 1 - float(np.isfinite(picture).mean())
     if missing > 0:
-        return f"has pixels that are no numbers ({missing:.1%}): crop it, or save it anew"
+        return f"has pixels that are not numbers ({missing:.1%}): crop it, or save it anew"
     if float(picture.std()) < 1e-4:
         return "is empty: all its pixels are alike"
     clipped = max(float((picture <= picture.min()).mean()), float((picture >= picture.max()).mean()))

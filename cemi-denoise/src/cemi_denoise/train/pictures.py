@@ -70,7 +70,7 @@ def _read(path: str | Sequence[str], unfit: Callable[[NDArray[Any]], str], purpo
             name = f"'{file}'" if len(headers) == 1 else f"'{file}' (page {header.page})"
             pixels = read_pixels(file, header.page)
             if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
-                raise InputError(f"{name} holds pixels that are no numbers (NaN): crop them away, or leave it out")
+                raise InputError(f"{name} holds pixels that are not numbers (NaN): crop them away, or leave it out")
             if reason := unfit(pixels):
                 reasons.append(f"{name} {reason}")
             else:

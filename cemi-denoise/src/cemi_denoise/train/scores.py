@@ -58,7 +58,7 @@ class Examination:
             output = batch.noisy if network is None else denoised(network, batch)
             if not bool(output.isfinite().all()):
                 raise InputError(
-                    "the network makes pixels that are no numbers, since its training diverged; "
+                    "the network makes pixels that are not numbers, since its training diverged; "
                     "lower the learning rate, or start from other weights"
                 )
             for one, target in zip(output.numpy()[:, 0], batch.target.numpy()[:, 0], strict=True):

@@ -46,7 +46,7 @@ class Best:
         return self.since >= self._rule.patience
 
     def look(self, step: int, scores: Mapping[str, float], network: nn.Module) -> None:
-        """Take a measurement; a score that is no number is never better."""
+        """Take a measurement; a score that is not a number is never better."""
         score = self._rule.score
         new = scores.get(score, math.nan)
         if math.isfinite(new) and (self.step is None or self._task.better(score, new, self.scores[score])):

@@ -73,7 +73,7 @@ def read_checkpoint(path: Path) -> dict[str, Any] | None:
             raise ValueError("its checksum is another one")
         return dict(_with_tensors(json.loads(metadata["tree"]), tensors))
     except (SafetensorError, OSError, ValueError, LookupError, TypeError, RuntimeError, RecursionError) as error:
-        raise InputError(f"{path} is no checkpoint, or damaged: remove it to start this training again") from error
+        raise InputError(f"{path} is not a checkpoint, or damaged: remove it to start this training again") from error
 
 
 def _checksum(tree: str, tensors: Mapping[str, Tensor]) -> str:

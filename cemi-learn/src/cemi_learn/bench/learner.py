@@ -76,7 +76,7 @@ class Learner:
         Raises
         ------
         InputError
-            The loss is no number: the training has diverged.
+            The loss is not a number: the training has diverged.
         """
         rate = self.plan.rate_at(self.step_number)
         for optimizer in self.optimizers.values():
@@ -100,7 +100,7 @@ class Learner:
         Raises
         ------
         InputError
-            Weights are no numbers: the training has diverged, which the loss of the next step would tell.
+            Weights are not numbers: the training has diverged, which the loss of the next step would tell.
         """
         if not all(bool(parameter.isfinite().all()) for parameter in self.average.parameters()):
             raise self._diverged()

@@ -137,7 +137,7 @@ def labelled_set(
 
 
 def _renumbered(mask: NDArray[np.int32], numbers: Sequence[int]) -> NDArray[np.int32]:
-    """Return a mask with other numbers for its classes; what is no class of its legend stays as it is."""
+    """Return a mask with other numbers for its classes; what is not a class of its legend stays as it is."""
     known = (mask >= 0) & (mask < len(numbers))
     if not numbers:
         return mask

@@ -150,5 +150,5 @@ def rebuilt_segmentation_network(architecture: Mapping[str, Any]) -> Segmentatio
         told = architecture.get("decoder_channels")
         decoder_channels = None if told is None else [int(channels) for channels in told]
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{dict(architecture)} is no network for classes: {error} is missing or wrong") from error
+        raise InputError(f"{dict(architecture)} is not a network for classes: {error} is missing or wrong") from error
     return segmentation_network(name, find_encoder(encoder), classes, in_channels, False, decoder_channels)

@@ -153,7 +153,7 @@ def rebuild(stored: StoredNetwork, build: Callable[[Mapping[str, Any]], _Network
     Raises
     ------
     InputError
-        The weights do not fit the network that the file names, or are no numbers.
+        The weights do not fit the network that the file names, or are not numbers.
     """
     try:
         with torch.device("meta"):  # what a file says of itself must not fill the memory
@@ -165,7 +165,7 @@ def rebuild(stored: StoredNetwork, build: Callable[[Mapping[str, Any]], _Network
             f"{stored.path}: its weights do not fit the network {short(stored.architecture)} that it names"
         )
     if not all(bool(torch.isfinite(value).all()) for value in stored.tensors.values()):
-        raise InputError(f"{stored.path}: some weights are no numbers; the training that made them diverged")
+        raise InputError(f"{stored.path}: some weights are not numbers; the training that made them diverged")
     network = build(stored.architecture)
     network.load_state_dict(dict(stored.tensors))
     return network.eval()

@@ -36,7 +36,7 @@ _TYPES = {
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
 }
-#: The first number of a file written before torch 1.6, which is no zip file.
+#: The first number of a file written before torch 1.6, which is not a zip file.
 _OLD_MAGIC = 0x1950A86A20F9469CFC6C
 _DAMAGED = (
     OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, RecursionError,
@@ -134,7 +134,7 @@ def _read_zip(stream: IO[bytes], whole: NDArray[np.uint8], name: str) -> Any:
 def _read_old(stream: IO[bytes], whole: NDArray[np.uint8], name: str) -> Any:
     """Read a file of a torch before 1.6: five pickles, then each storage after its length."""
     if _evaluated(stream, name) != _OLD_MAGIC:
-        raise ValueError("it is no file of torch")
+        raise ValueError("it is not a file of torch")
     for _ in range(2):  # the version of the format, and the byte order of the machine
         _evaluated(stream, name)
     content, keys = _evaluated(stream, name), _evaluated(stream, name)

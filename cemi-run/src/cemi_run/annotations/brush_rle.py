@@ -33,7 +33,7 @@ def decode(values: Any, size: tuple[int, int], where: str) -> NDArray[np.bool_]:
     Raises
     ------
     InputError
-        These are no run lengths, are cut off, or are of another size.
+        These are not run lengths, are cut off, or are of another size.
     """
     if not isinstance(values, list) or not all(isinstance(v, int) and 0 <= v < 256 for v in values):
         raise InputError(f"{where}: its brush is not a list of bytes")

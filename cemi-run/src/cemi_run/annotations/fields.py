@@ -1,4 +1,4 @@
-"""Numbers and vertices out of what a file says, with a sentence for what is no number."""
+"""Numbers and vertices out of what a file says, with a sentence for what is not a number."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def pairs(value: Any, where: str) -> Vertices:
     Raises
     ------
     InputError
-        Something is no number, or larger than any image.
+        Something is not a number, or larger than any image.
     """
     if not isinstance(value, list) or not all(isinstance(pair, list | tuple) and len(pair) >= 2 for pair in value):
         raise InputError(f"{where}: its points are not a list of [x, y]")

@@ -30,7 +30,7 @@ class AnnotationFile:
     start : bytes
         Its first 16 bytes.
     data : object
-        What its JSON says; None if it is no JSON.
+        What its JSON says; None if it is not JSON.
     text : str
         Its text; empty if it is JSON or binary.
     """

@@ -82,7 +82,7 @@ def _drawing(task: dict[str, Any], position: int, file: AnnotationFile) -> Drawi
         else:
             shapes += found
     if skipped:
-        notes.append(f"{len(skipped)} results are no regions ({', '.join(sorted(set(skipped)))}) and were left out")
+        notes.append(f"{len(skipped)} results are not regions ({', '.join(sorted(set(skipped)))}) and were left out")
     return Drawing(image, size, tuple(shapes), notes=tuple(notes), source=str(file.path))
 
 
@@ -133,7 +133,7 @@ def _label(value: dict[str, Any]) -> str:
 
 
 def _shapes(region: dict[str, Any], groups: Groups, where: str) -> list[DrawnShape] | None:
-    """Return the shapes of one region; None if it is no region."""
+    """Return the shapes of one region; None if it is not a region."""
     value = region.get("value") or {}
     if not {"points", "rle", "x", "vertices"} & value.keys():
         return None

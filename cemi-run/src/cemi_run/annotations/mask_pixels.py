@@ -65,7 +65,7 @@ def stored_mask(path: Path) -> StoredMask:
                 pixels = imagecodecs.png_decode(path.read_bytes()) if deep_colour else np.asarray(image)
     if pixels.dtype.kind == "f":
         if not np.array_equal(pixels, np.rint(pixels)):
-            raise InputError(f"'{path}' holds fractions, so it is no mask of classes (a map of probabilities?)")
+            raise InputError(f"'{path}' holds fractions, so it is not a mask of classes (a map of probabilities?)")
         pixels = pixels.astype(np.int64)
     notes: tuple[str, ...] = (f"the file holds {len(headers)} images; the first was read",) if len(headers) > 1 else ()
     pixels = pixels.astype(np.uint8) if pixels.dtype.kind == "b" else pixels

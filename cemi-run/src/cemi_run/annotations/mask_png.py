@@ -28,7 +28,7 @@ from cemi_run.annotations.raster import rasterize
 
 #: More different solid levels than this are numbers of objects.
 MAX_CLASSES = 64
-#: More pixels of edges than this share, and it is no mask.
+#: More pixels of edges than this share, and it is not a mask.
 _MAX_EDGES = 0.3
 _NOTHING = {8: 255, 16: 65535}
 _MAGIC = (b"\x89PNG", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"\xff\xd8\xff")
@@ -91,7 +91,7 @@ def _without_edges(found: Levels, stored: StoredMask, known: NDArray[np.bool_], 
     Raises
     ------
     InputError
-        Nearly every level is one of edges: it is no mask.
+        Nearly every level is one of edges: it is not a mask.
     """
     if stored.palette is not None or not len(found.levels):  # a palette has no levels between its entries
         return found, 0.0

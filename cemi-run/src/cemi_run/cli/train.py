@@ -31,7 +31,7 @@ class Budget(click.ParamType):  # type: ignore[type-arg]  # generic from click 8
         text = str(value).replace(" ", "")
         seconds = sum(float(number) * _SECONDS[unit.lower()] for number, unit in _PART.findall(text))
         if _PART.sub("", text) or not seconds > 0:
-            self.fail(f"'{value}' is no time: write it with units, such as 2h, 90min or 1h30m", param, ctx)
+            self.fail(f"'{value}' is not a time: write it with units, such as 2h, 90min or 1h30m", param, ctx)
         return seconds
 
 

@@ -64,7 +64,7 @@ def _make_way(path: Path) -> None:
     except (OSError, ValueError, KeyError):
         about = None
     if not isinstance(about, dict) or about.get("format") not in (_FORMAT, "cemi-mosaic"):
-        raise InputError(f"{path} exists and is no image written by CEMI; choose another --out")
+        raise InputError(f"{path} exists and is not an image written by CEMI; choose another --out")
     shutil.rmtree(path)
 
 

@@ -36,7 +36,7 @@ class LabelsExporter:
         UsageError
             The layer is a probability, which has no labels, or ``path`` has such a label image already.
         InputError
-            ``path`` is a folder that is no mosaic.
+            ``path`` is a folder that is not a mosaic.
         """
         if spec.kind == "probability":
             raise UsageError(f"the layer '{spec.name}' is a probability, which has no labels; export it as ome-zarr")

@@ -27,7 +27,7 @@ class OmeZarrExporter:
         Raises
         ------
         InputError
-            ``path`` is a folder that is no mosaic.
+            ``path`` is a folder that is not a mosaic.
         StorageError
             The disk is full.
         """
@@ -56,7 +56,7 @@ class OmeZarrExporter:
         Raises
         ------
         InputError
-            ``path`` is a folder that is no image of CEMI.
+            ``path`` is a folder that is not an image of CEMI.
         StorageError
             The disk is full.
         """

@@ -38,7 +38,7 @@ class FramesOfRun(StoredFrames):
     def __init__(self, path: Path) -> None:
         self._folder = RunFolder(path)
         if not self._folder.inner.is_dir():
-            raise InputError(f"{path} is no folder of a run of 'cemi recipe'")
+            raise InputError(f"{path} is not a folder of a run of 'cemi recipe'")
         frames = self._folder.output_of("frames")
         if not frames.exists():
             raise InputError(f"the frames of {path} were discarded; run its recipe again without --discard")

@@ -39,7 +39,7 @@ def load_tree(path: Path, overrides: Sequence[str] = ()) -> Tree:
     Raises
     ------
     InputError, UsageError
-        A file cannot be read, is no YAML, extends itself, or an override names no place of a recipe.
+        A file cannot be read, is not YAML, extends itself, or an override names no place of a recipe.
     """
     tree = load_extended(path, ())
     if not isinstance(tree.data, dict):

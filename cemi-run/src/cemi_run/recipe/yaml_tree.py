@@ -73,7 +73,7 @@ def read_yaml(path: Path) -> Tree:
     InputError
         The file is missing, empty or cannot be read.
     UsageError
-        It is no YAML; the message names line and column.
+        It is not YAML; the message names line and column.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -82,7 +82,7 @@ def read_yaml(path: Path) -> Tree:
     except IsADirectoryError:
         raise InputError(f"{path} is a folder, not a recipe") from None
     except UnicodeDecodeError:
-        raise InputError(f"{path} is not a text file in UTF-8, so it is no recipe") from None
+        raise InputError(f"{path} is not a text file in UTF-8, so it is not a recipe") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
     return parse_yaml(text, str(path))

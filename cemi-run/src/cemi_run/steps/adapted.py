@@ -43,7 +43,7 @@ def adapted_path(folder: RunFolder, step: str) -> Path:
 
 
 def keep_adapted(path: Path, key: str, asked: Any, adapted: Any) -> bool:
-    """Write a denoiser that has learnt; return False if it cannot be written, because it is no plain dataclass.
+    """Write a denoiser that has learnt; return False if it cannot be written, because it is not a plain dataclass.
 
     Parameters
     ----------

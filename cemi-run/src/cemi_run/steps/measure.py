@@ -476,7 +476,7 @@ def read_property_table(path: Path, x_column: str, value_column: str, y_column: 
     Raises
     ------
     InputError
-        The file is missing or empty, a column is missing, or a value is no number (the message names the line).
+        The file is missing or empty, a column is missing, or a value is not a number (the message names the line).
     UsageError
         The name of the x or y column carries no unit.
     """

@@ -92,7 +92,7 @@ def placed(stitcher: Stitcher, frames: FrameSource, context: PlaceContext) -> La
         found = len(layout) if isinstance(layout, Layout) else type(layout).__name__
         raise PluginError(f"{owner_of(stitcher)} placed {found} of {len(frames.frames)} frames")
     if not np.isfinite(layout.positions_px).all():
-        raise PluginError(f"{owner_of(stitcher)} placed frames at positions that are no numbers")
+        raise PluginError(f"{owner_of(stitcher)} placed frames at positions that are not numbers")
     return layout
 
 

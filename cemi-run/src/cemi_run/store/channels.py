@@ -119,7 +119,7 @@ def _read_list(folder: Path) -> dict[str, Any] | None:
     except ValueError as error:
         raise InputError(f"{folder / _LIST} is damaged: {error}; run again") from None
     if not isinstance(known, dict) or not {"main", "files"} <= set(known):
-        raise InputError(f"{folder / _LIST} is no list of channels written by CEMI")
+        raise InputError(f"{folder / _LIST} is not a list of channels written by CEMI")
     return known
 
 

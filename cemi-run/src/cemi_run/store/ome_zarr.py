@@ -151,7 +151,7 @@ class OmeZarrMosaic(LeveledMosaic):
 def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
     array = group[name]
     if not isinstance(array, zarr.Array):
-        raise KeyError(f"{name} is no array")
+        raise KeyError(f"{name} is not an array")
     return array
 
 

@@ -39,7 +39,7 @@ class CoarseMatches:
     score : ndarray of float, shape (m,)
         `significance` of the match.
     inside : ndarray of bool, shape (m,)
-        Whether the best shift lies off the window's border; on the border it is no peak.
+        Whether the best shift lies off the window's border; on the border it is not a peak.
     """
 
     edges: NDArray[np.int64]

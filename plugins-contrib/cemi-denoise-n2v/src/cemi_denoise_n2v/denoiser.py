@@ -131,7 +131,7 @@ class N2vLearner:
         Raises
         ------
         InputError
-            It is no picture, or a tile of a larger one: tiles that learn each for themselves would not join.
+            It is not a picture, or a tile of a larger one: tiles that learn each for themselves would not join.
         """
         if block.ndim not in (2, 3) or 0 in block.shape:
             raise InputError(f"a picture to denoise has shape (h, w) or (n, h, w), not {block.shape}")

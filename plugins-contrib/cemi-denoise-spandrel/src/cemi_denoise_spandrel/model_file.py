@@ -32,7 +32,7 @@ def open_model(file: ModelFile) -> ImageModelDescriptor[Any]:
     Raises
     ------
     InputError
-        The file is no model, none that spandrel knows, or none that keeps size and grey.
+        The file is not a model, none that spandrel knows, or none that keeps size and grey.
     UsageError
         The device is not there.
     """
@@ -58,7 +58,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     Raises
     ------
     InputError
-        The file is damaged, of another kind, or holds objects that are no tensors.
+        The file is damaged, of another kind, or holds objects that are not tensors.
     """
     suffix = path.suffix.lower()
     if suffix not in (".safetensors", *_PICKLED):

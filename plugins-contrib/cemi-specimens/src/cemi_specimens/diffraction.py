@@ -110,7 +110,7 @@ class Diffraction(Plane):
     def __init__(self, settings: DiffractionSettings, seed: int = 0) -> None:
         super().__init__(settings, seed)
         if not any(settings.zone_axis):
-            raise UsageError("zone_axis [0, 0, 0] is no direction: name one, such as [0, 1, 1]")
+            raise UsageError("zone_axis [0, 0, 0] is not a direction: name one, such as [0, 1, 1]")
         if math.hypot(*settings.zone_axis) > 20:
             raise UsageError(f"zone_axis {list(settings.zone_axis)} has indices beyond 20: its spots lie too dense")
 

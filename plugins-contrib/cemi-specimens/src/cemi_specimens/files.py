@@ -227,7 +227,7 @@ def _numbers(path: Path, rows: list[dict[str, Any]], name: str) -> NDArray[np.fl
         try:
             values[number] = float(row[name]) if row[name] else np.nan
         except (TypeError, ValueError):
-            raise InputError(f"'{path}', line {number + 2}: {name} is '{row[name]}', which is no number") from None
+            raise InputError(f"'{path}', line {number + 2}: {name} is '{row[name]}', which is not a number") from None
     return values
 
 

@@ -186,7 +186,7 @@ def true_positions(frames: Sequence[Frame], recording: Path) -> NDArray[np.float
     }
     missing = [frame.name for frame in frames if Path(frame.name).name not in by_file]
     if missing:
-        raise InputError(f"{missing[0]} is no still of {recording}")
+        raise InputError(f"{missing[0]} is not a still of {recording}")
     return np.array([by_file[Path(frame.name).name] for frame in frames])
 
 
@@ -195,14 +195,14 @@ def _recorded_width(recording: Path) -> int:
         session = json.loads((recording / "session.json").read_text(encoding="utf-8"))
         return int(session["settings"]["width_px"])
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{recording} is no recording of 'cemi virtual-sem': {error}") from None
+        raise InputError(f"{recording} is not a recording of 'cemi virtual-sem': {error}") from None
 
 
 def _scan_of(frame: Frame, rows: list[dict[str, str]]) -> tuple[float, float]:
     file = frame.name.partition("@")[0]
     done = [row for row in rows if row["file"] == file and float(row["t_end_s"]) <= (frame.time_s or 0) + 0.02]
     if not done:
-        raise InputError(f"{frame.name} is no scan of this recording")
+        raise InputError(f"{frame.name} is not a scan of this recording")
     last = max(done, key=lambda row: float(row["t_end_s"]))
     return float(last["y_px"]), float(last["x_px"])
 
@@ -212,7 +212,7 @@ def _read(path: Path) -> list[dict[str, str]]:
         with path.open(newline="", encoding="utf-8") as stream:
             return list(csv.DictReader(stream))
     except FileNotFoundError:
-        raise InputError(f"{path.parent} is no recording of 'cemi virtual-sem' ({path.name} is missing)") from None
+        raise InputError(f"{path.parent} is not a recording of 'cemi virtual-sem' ({path.name} is missing)") from None
 
 
 def _judged(found: GridMap | Profile, truth: Mapping[str, NDArray[np.float64]]) -> MapVerdict:
