@@ -1,20 +1,22 @@
 """How often a run reads each kept frame from disk between the source and the maps, step by step.
 
     python benchmarks/frame_reads.py                  # make the recordings, run each in serial and in two threads
+    python benchmarks/frame_reads.py --executor processes dask    # in two worker processes
     python benchmarks/frame_reads.py --cache-mb 0     # without the cache of frames read last
     python benchmarks/frame_reads.py --paper          # 3,902 frames as well: 2.4 GB of recordings, some minutes
 
-A read is the opening of a frame's file in the run folder, seen by Python's audit hook ``open``: whoever opens it, it is
-counted. Recordings are those of `cemi virtual-sem`: 12 stills, a video of two passes, 64 and 400 stills of
-1012 x 628 px; the recipe has the stitcher kornia, two analyzers and the report. The source's own files are read once
-more, to keep the frames. Each run is a process of its own, so that its peak memory is its own. Exit code 1 if a frame
-is read more than `MAX_WANTED` times in all.
+A read is the opening of a frame's file in the run folder, seen by Python's audit hook ``open``: whoever opens it, in
+this process or a worker, it is counted. Recordings are those of `cemi virtual-sem`: 12 stills, a video of two passes,
+64 and 400 stills of 1012 x 628 px; the recipe has the stitcher kornia, two analyzers and the report. The source's own
+files are read once more, to keep the frames. Each run is a process of its own, so that its peak memory is its own. Exit
+code 1 if a frame is read more than `MAX_WANTED` times in all.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import resource
 import subprocess
@@ -61,25 +63,47 @@ report: {title: Frame reads}
 """
 _FRAME_FILE = re.compile(r"([^/]+)/pixels/c\.(\d+)\.0\.0$")
 
+#: Names the folder in which this process and its workers, which import this file again, note what they read.
+NOTES = "CEMI_FRAME_READS"
+
 #: Step, then store and number of the frame: times it was opened for reading.
 Reads = dict[str, Counter[tuple[str, int]]]
 
 
-def count_reads(recipe: Path, out: Path, kind: str) -> dict[str, Any]:
-    """Run a recipe in this process; return reads by step, and the bytes of a frame, seconds and peak memory."""
-    reads: Reads = defaultdict(Counter)
-    running = ["planning"]
-    size = [0]
+def note_reads(folder: Path) -> None:
+    """From now on, append a line to ``reads`` for each frame that this process opens, with the step that is running."""
+    lines = os.open(folder / "reads", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def on_event(event: str, arguments: tuple[Any, ...]) -> None:
         if event != "open" or not isinstance(arguments[0], str) or "r" not in (arguments[1] or ""):
             return
         if (found := _FRAME_FILE.search(arguments[0])) is not None:
-            reads[running[0]][found[1], int(found[2])] += 1
-            size[0] = Path(arguments[0]).stat().st_size
+            step = (folder / "step").read_text(encoding="utf-8")
+            os.write(lines, f"{step}\t{found[1]}\t{found[2]}\n".encode())
+
+    sys.addaudithook(on_event)
+
+
+def reads_noted(folder: Path) -> Reads:
+    """Return what all processes have noted."""
+    reads: Reads = defaultdict(Counter)
+    for line in (folder / "reads").read_text(encoding="utf-8").splitlines():
+        step, store, number = line.split("\t")
+        reads[step][store, int(number)] += 1
+    return reads
+
+
+if NOTES in os.environ:
+    note_reads(Path(os.environ[NOTES]))
+
+
+def count_reads(recipe: Path, out: Path, kind: str, workers: int) -> dict[str, Any]:
+    """Run a recipe; return reads by step, and the bytes of a frame, seconds and peak memory."""
+    notes = Path(os.environ[NOTES])
+    (notes / "step").write_text("planning", encoding="utf-8")
 
     def noted(step: Step, context: Any) -> Any:
-        running[0] = step.name
+        (notes / "step").write_text(step.name, encoding="utf-8")
         return step.work(context)
 
     carry_out = flow.carry_out
@@ -88,14 +112,15 @@ def count_reads(recipe: Path, out: Path, kind: str) -> dict[str, Any]:
         return carry_out([replace(step, work=partial(noted, step)) for step in steps], context)
 
     flow.carry_out = carry_out_noted
-    sys.addaudithook(on_event)
+    machine = Machine(kind=kind, workers=1 if kind == "serial" else workers)
     start = time.perf_counter()
-    run_recipe(check_recipe(recipe, registry()), out, Machine(kind=kind, workers=1 if kind == "serial" else 2), silent)
+    run_recipe(check_recipe(recipe, registry()), out, machine, silent)
     seconds = time.perf_counter() - start
-    steps = {name: [[*key, number] for key, number in found.items()] for name, found in reads.items()}
-    frames = len(FrameStore.open(out / "frames.zarr" / "kept").frames)
+    steps = {name: [[*key, number] for key, number in found.items()] for name, found in reads_noted(notes).items()}
+    kept = FrameStore.open(out / "frames.zarr" / "kept")
+    frames, size = len(kept.frames), kept.frame_shape[0] * kept.frame_shape[1] * kept.dtype.itemsize
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"steps": steps, "frames": frames, "bytes": size[0], "seconds": seconds, "peak_mb": peak_mb}
+    return {"steps": steps, "frames": frames, "bytes": size, "seconds": seconds, "peak_mb": peak_mb}
 
 
 def print_table(title: str, run: dict[str, Any]) -> int:
@@ -127,16 +152,17 @@ def record(folder: Path, settings: Sequence[str]) -> None:
         subprocess.run([*CEMI, *command], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def measure(folder: Path, kind: str, cache_mb: float | None) -> dict[str, Any]:
+def measure(folder: Path, kind: str, workers: int, cache_mb: float | None) -> dict[str, Any]:
     """Run the recipe on a recording in a process of its own."""
     place = str(folder.resolve())
     source = VIDEO % place if list(folder.glob("*.mp4")) else STILLS % (place, place)
     with tempfile.TemporaryDirectory() as name:
         recipe = Path(name) / "recipe.yaml"
         recipe.write_text(RECIPE % source)
-        command = [sys.executable, __file__, "--count", str(recipe), str(Path(name) / "run"), kind]
+        command = [sys.executable, __file__, "--count", str(recipe), str(Path(name) / "run"), kind, str(workers)]
         limit = [] if cache_mb is None else ["--cache-mb", str(cache_mb)]
-        found = subprocess.run([*command, *limit], check=True, capture_output=True, text=True)
+        environment = {**os.environ, NOTES: name}
+        found = subprocess.run([*command, *limit], check=True, stdout=subprocess.PIPE, text=True, env=environment)
         counted: dict[str, Any] = json.loads(found.stdout.splitlines()[-1])
     return counted
 
@@ -148,14 +174,15 @@ def main() -> int:
     parser.add_argument("--cache-mb", type=float, help="bytes of frames that are kept in memory, MB")
     parser.add_argument("--only", help="part of the name of a recording")
     parser.add_argument("--executor", nargs="+", default=["serial", "threads"])
+    parser.add_argument("--workers", type=int, default=2, help="of every executor but serial")
     parser.add_argument("--paper", action="store_true")
-    parser.add_argument("--count", nargs=3, metavar=("RECIPE", "OUT", "EXECUTOR"), help=argparse.SUPPRESS)
+    parser.add_argument("--count", nargs=4, metavar=("RECIPE", "OUT", "EXECUTOR", "WORKERS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.count:
         if options.cache_mb is not None:
             FRAMES_READ_LAST.max_bytes = int(options.cache_mb * 1e6)
-        recipe, out, kind = options.count
-        print(json.dumps(count_reads(Path(recipe), Path(out), kind)))
+        recipe, out, kind, workers = options.count
+        print(json.dumps(count_reads(Path(recipe), Path(out), kind, int(workers))))
         return 0
     most = 0
     for name, settings in (RECORDINGS | (PAPER if options.paper else {})).items():
@@ -164,7 +191,7 @@ def main() -> int:
         folder = options.recordings / name.replace(" ", "-").replace(",", "")
         record(folder, settings)
         for kind in options.executor:
-            most = max(most, print_table(f"{name}, {kind}", measure(folder, kind, options.cache_mb)))
+            most = max(most, print_table(f"{name}, {kind}", measure(folder, kind, options.workers, options.cache_mb)))
     print(f"\nA frame is read at most {most} times after it was kept; wanted: at most {MAX_WANTED}.")
     return int(most > MAX_WANTED)
 

@@ -40,10 +40,36 @@ def test_a_run_on_recordings_reads_each_frame_at_most_four_times(cemi, recording
     assert max(kept) + max(moved, default=0) <= MAX_READS
 
 
-def _run(cemi, tmp_path, source, kind):
+#: Stands for what a site does when Python starts: worker processes note what they open.
+HOOK = """
+import os, sys
+lines = os.open({notes!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+def note(event, about):
+    if event == "open" and isinstance(about[0], str) and "/kept/pixels/c." in about[0] and "r" in (about[1] or ""):
+        os.write(lines, (about[0] + chr(10)).encode())
+sys.addaudithook(note)
+"""
+
+
+def test_two_worker_processes_read_each_frame_at_most_four_times_together(
+    cemi, tile_folder, tmp_path, monkeypatch, reads
+):
+    notes = tmp_path / "notes"
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(HOOK.format(notes=str(notes)))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    folder, positions, _ = tile_folder
+    source = f"{{use: images, with: {{path: '{folder}', positions: '{positions}', pixel_size: 100 nm}}}}"
+    _run(cemi, tmp_path, source, "processes", "--workers", 2)
+    by_workers = Counter(("kept", line.rpartition("/")[2]) for line in notes.read_text().splitlines())
+    assert set(by_workers) == {("kept", f"c.{n}.0.0") for n in range(6)}
+    assert max((reads + by_workers).values()) <= MAX_READS
+
+
+def _run(cemi, tmp_path, source, kind, *machine):
     recipe = tmp_path / "r.yaml"
     grid = "grid: {rows: 1, columns: 2}\nanalyze: [{use: bcc-fraction}]\n"
     recipe.write_text(f"recipe: 1\nsource: {source}\n{grid}")
-    answer = cemi("recipe", recipe, "--out", tmp_path / "run", "--quiet", "--executor", kind)
+    answer = cemi("recipe", recipe, "--out", tmp_path / "run", "--quiet", "--executor", kind, *machine)
     assert answer.code == 0, answer.err
     assert (tmp_path / "run" / "report.html").exists()
