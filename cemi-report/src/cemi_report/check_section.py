@@ -9,9 +9,10 @@ from typing import Any
 
 from cemi_core.model.finished_run import FinishedRun
 from cemi_core.model.result import Result, Table
+from cemi_core.numeric.digits import decimals_for
 from cemi_report.blocks import Folded, Plate, TextTable, png, text_table
 from cemi_report.check_figures import against_truth_figure, agreement_figure
-from cemi_report.numbers import MISSING, decimals_for, fixed, minus, unit_text
+from cemi_report.numbers import MISSING, fixed, minus, unit_text
 
 #: An interval that holds the truth in fewer cells than this, for sure, is named at the top of the report.
 _HOLDS_TOO_SELDOM = 0.85

@@ -15,12 +15,12 @@ from cemi_core.model.grid import Cells, FrameGrid
 from cemi_core.model.layout import Layout
 from cemi_core.model.mosaic import Box, Mosaic
 from cemi_core.model.result import GridMap, Result, turned_alike
+from cemi_core.numeric.digits import decimals_for
 from cemi_report.blocks import LONGEST_LIST, Folded, Plate, TextTable, list_title, text_table
 from cemi_report.image_figures import images_figure
 from cemi_report.map_figures import map_figure, profiles_figure
 from cemi_report.numbers import (
     MISSING,
-    decimals_for,
     fixed,
     value_text,
     with_unit,

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from cemi_core.model.budget import Contribution, UncertaintyBudget
 from cemi_core.model.finished_run import FinishedRun
+from cemi_core.numeric.digits import decimals_for
 from cemi_report.blocks import Folded, TextTable, text_table
-from cemi_report.numbers import MISSING, decimals_for, fixed, unit_text
+from cemi_report.numbers import MISSING, fixed, unit_text
 
 
 @dataclass(frozen=True)
