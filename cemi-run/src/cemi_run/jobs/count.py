@@ -132,9 +132,8 @@ def bland_altman(difference: NDArray[np.float64]) -> tuple[tuple[str, float, flo
     difference : ndarray of float64, shape (n,)
         Of two ways of measuring, n >= 3.
     """
-    n = len(difference)
-    mean, deviation = float(difference.mean()), float(difference.std(ddof=1))
-    of_mean = e562_interval(difference)
+    n, of_mean = len(difference), e562_interval(difference)
+    mean, deviation = of_mean.value, float(difference.std(ddof=1))
     of_limit = float(student_t.ppf(0.975, n - 1)) * deviation * math.sqrt(1 / n + 1.96**2 / (2 * (n - 1)))
     lower, upper = mean - 1.96 * deviation, mean + 1.96 * deviation
     return (
