@@ -57,7 +57,7 @@ recipe: 1
 source: %s
 grid: {rows: 2, columns: 4}
 analyze:
-  - {use: lamella-fraction}
+  - {use: lamella-fraction, with: {method: coherency}}
   - {use: lamella-width}
 report: {title: Frame reads}
 """

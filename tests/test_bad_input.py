@@ -15,7 +15,7 @@ from PIL import Image
 
 from cemi_core.errors import InputError, UsageError
 from cemi_core.testing import textured_image
-from cemi_run.steps.measure import read_property_table
+from cemi_run.steps.relate import read_property_table
 
 
 @pytest.fixture

@@ -143,9 +143,10 @@ def test_a_relation_without_profile_or_property_still_shows_its_points(make_repo
 
 def test_one_figure_holds_picture_maps_and_profiles_on_one_axis_for_page_and_manuscript(make_report_data):
     data = make_report_data()
-    png, pdf = sheet_figure(data), sheet_figure(data, "pdf")
-    assert png is not None and png.startswith(b"\x89PNG")
-    assert pdf is not None and pdf.startswith(b"%PDF")
+    drawn = sheet_figure(data, ("png", "pdf"))
+    png, pdf = drawn["png"], drawn["pdf"]
+    assert png.startswith(b"\x89PNG")
+    assert pdf.startswith(b"%PDF")
     with Image.open(io.BytesIO(png)) as sheet:
         one_map = map_figure(data.results[0].maps[0], data.grid, data.pixel_size_um)
         assert one_map is not None
@@ -160,4 +161,4 @@ def test_no_mosaic_no_grid_or_no_value_gives_no_figure_of_them_all(make_report_d
         for result in data.results
     ]
     for lacking in (replace(data, mosaic=None), replace(data, grid=None), replace(data, results=empty)):
-        assert sheet_figure(lacking) is None
+        assert sheet_figure(lacking) == {}

@@ -239,7 +239,7 @@ def agreement(maps: Sequence[GridMap]) -> Agreement:
     with np.errstate(invalid="ignore"):
         median = np.nanmedian(known, axis=0)
         smallest, largest = np.nanmin(known, axis=0), np.nanmax(known, axis=0)
-        between = np.nanvar(known, axis=0) * np.isfinite(known).sum(axis=0) / (np.isfinite(known).sum(axis=0) - 1)
+        between = np.where(largest > smallest, np.nanvar(known, axis=0, ddof=1), 0.0)  # no rounding of equal values
     stated = np.isfinite(half).any(axis=0)
     own, within = np.zeros(median.shape), np.zeros(median.shape)
     own[stated] = np.nanmedian(half[:, stated], axis=0)

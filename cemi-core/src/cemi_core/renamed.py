@@ -68,6 +68,9 @@ CORE_NAMES: Names = {
         "StitcherRecipeTests": ("cemi_run.testing", "StitcherRecipeTests"),
     },
     "cemi_core.model.finished_run": {"ReportData": ("cemi_core.model.finished_run", "FinishedRun")},
+    "cemi_run.steps.measure": {
+        name: ("cemi_run.steps.relate", name) for name in ("read_property_table", "relate_profiles", "write_related")
+    },
     "cemi_report.page": {"ReportData": ("cemi_core.model.finished_run", "FinishedRun")},
 }
 

@@ -18,7 +18,7 @@ from cemi_core.model.units import MICROMETRES_PER_UNIT
 from cemi_report.blocks import Plate
 from cemi_report.figures import drawn, encode, new_figure, short
 from cemi_report.numbers import value_text
-from cemi_report.object_figures import draw_outlines, tinted
+from cemi_report.object_figures import draw_outlines, extent_of, tinted
 from cemi_report.picture import read_view
 from cemi_report.picture_figures import as_rgb, place_text
 
@@ -27,6 +27,8 @@ CELL_PX = 420
 _RANKS = (0.1, 0.5, 0.9)
 _MARK = "#ffd34d"
 _TICKS = 12
+#: Ticks nearer to each other than this could not be told apart, px.
+_NARROWEST_PX = 2.0
 
 
 def shown_cells(data: FinishedRun) -> list[Plate]:
@@ -43,12 +45,9 @@ def shown_cells(data: FinishedRun) -> list[Plate]:
     """
     mosaic, grid = data.mosaic, data.grid
     ranked = next((m for r in data.results for m in r.maps if np.isfinite(m.value).any()), None)
-    if (
-        mosaic is None
-        or not isinstance(grid, Grid)
-        or ranked is None
-        or ranked.value.shape != (grid.rows, grid.columns)
-    ):
+    if mosaic is None or not isinstance(grid, Grid) or ranked is None:
+        return []
+    if ranked.value.shape != (grid.rows, grid.columns):
         return []
     cells = []
     for row, column in _low_middle_high(ranked.value):
@@ -87,7 +86,7 @@ def _cell_picture(data: FinishedRun, box: Box, row: int, column: int) -> bytes:
     figure.set_layout_engine(None)  # the image fills it
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
-    extent = (box.x - 0.5, box.x + box.width - 0.5, box.y + box.height - 0.5, box.y - 0.5)
+    extent = extent_of(box)
     axes.imshow(image, extent=extent, interpolation="nearest", aspect="auto")
     for result in data.results:
         for objects in result.objects:
@@ -106,17 +105,17 @@ def _draw_normal(axes: Axes, result: Result, box: Box, cell: tuple[int, int], pi
     line = np.array([math.cos(along), math.sin(along)])  # x, y
     normal = np.array([-line[1], line[0]])
     middle = np.array([box.x + box.width / 2, box.y + box.height / 2])
+    edge = min(box.height, box.width)
     spacing = _spacing_px(result.maps[0], cell, pixel_size_um)
-    reach = 0.2 * min(box.height, box.width)
-    steps = np.array([-reach, reach])
-    if spacing is not None and spacing > 2:
-        steps = (np.arange(_TICKS + 1) - _TICKS / 2) * spacing
-        steps = steps[np.abs(steps) <= 0.45 * min(box.height, box.width)]
-    ends = middle + np.array([[steps[0]], [steps[-1]]]) * normal
+    ticks: NDArray[np.float64] = np.empty(0)
+    if spacing is not None and spacing > _NARROWEST_PX:
+        ticks = np.asarray((np.arange(_TICKS + 1) - _TICKS / 2) * spacing, np.float64)
+        ticks = ticks[np.abs(ticks) <= 0.45 * edge]
+    ends = ticks[[0, -1]] if len(ticks) else 0.2 * np.array([-edge, edge])
     effects = [withStroke(linewidth=2.6, foreground="black")]
-    axes.plot(*ends.T, color=_MARK, linewidth=1.2, path_effects=effects)
-    for step in steps if spacing is not None and spacing > 2 else ():
-        tick = middle + step * normal + np.array([[-1.0], [1.0]]) * line * max(1.2 * (spacing or 0), 4.0)
+    axes.plot(*(middle + ends[:, None] * normal).T, color=_MARK, linewidth=1.2, path_effects=effects)
+    for step in ticks:
+        tick = middle + step * normal + np.array([[-1.0], [1.0]]) * line * max(1.2 * (spacing or 0.0), 4.0)
         axes.plot(*tick.T, color=_MARK, linewidth=0.9, path_effects=effects)
 
 
@@ -136,7 +135,7 @@ def _words(results: Sequence[Result], row: int, column: int) -> str:
     words = []
     for grid_map in (m for result in results for m in result.maps):
         value, low, high = (float(a[row, column]) for a in (grid_map.value, grid_map.low, grid_map.high))
-        text = value_text(value, low, high, grid_map.unit) if math.isfinite(value) else "not measured"
         reason = grid_map.reason(row, column)
+        text = value_text(value, low, high, grid_map.unit)
         words.append(f"{short(grid_map.label, 40)} {text}{f': {reason}' if reason else ''}")
     return "; ".join(words) + "."

@@ -57,7 +57,7 @@ _STYLE: dict[Any, Any] = {
     "axes.unicode_minus": True,
 }
 Arguments = ParamSpec("Arguments")
-Encoded = TypeVar("Encoded", bytes, bytes | None)
+Encoded = TypeVar("Encoded", bytes, bytes | None, dict[str, bytes])
 
 
 def drawn(make: Callable[Arguments, Encoded]) -> Callable[Arguments, Encoded]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
@@ -70,13 +71,26 @@ def colour_limits(values: NDArray[np.float64]) -> tuple[float, float, str]:
     return low, high, {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[(below, above)]
 
 
-def _panel(axes: Axes, edges: CellEdges, values: NDArray[np.float64], title: str, colours: str) -> None:
+def shown_values(grid_map: GridMap) -> tuple[NDArray[np.float64], str]:
+    """Return what of a map is drawn, directions turned into 0 to 180 degrees, and the name of its colours."""
+    if is_direction(grid_map.unit):
+        return grid_map.value % 180, DIRECTION_COLOURS
+    return grid_map.value, VALUE_COLOURS
+
+
+def draw_cells(axes: Axes, edges: CellEdges, values: NDArray[np.float64], colours: str) -> tuple[QuadMesh, str]:
+    """Draw cells in colours; return them and on which sides values go beyond the scale, for a colour bar."""
     low, high, extend = (0.0, 180.0, "neither") if colours == DIRECTION_COLOURS else colour_limits(values)
+    mesh = axes.pcolormesh(edges.x, edges.y, np.ma.masked_invalid(values), cmap=colours, vmin=low, vmax=high)
+    return mesh, extend
+
+
+def _panel(axes: Axes, edges: CellEdges, values: NDArray[np.float64], title: str, colours: str) -> None:
     x0, x1, y0, y1 = edges.x[0], edges.x[-1], edges.y[0], edges.y[-1]
     axes.add_patch(
         Rectangle((x0, y0), x1 - x0, y1 - y0, facecolor=EMPTY, edgecolor="#b4bdc8", hatch="////", linewidth=0)
     )
-    mesh = axes.pcolormesh(edges.x, edges.y, np.ma.masked_invalid(values), cmap=colours, vmin=low, vmax=high)
+    mesh, extend = draw_cells(axes, edges, values, colours)
     axes.set(xlim=(x0, x1), ylim=(y1, y0))
     stretched = fit_box(axes, x1 - x0, y1 - y0)
     axes.set_xlabel(f"x ({edges.unit})" if edges.unit != "cells" else "column")
@@ -105,8 +119,7 @@ def map_figure(grid_map: GridMap, grid: Cells | None = None, pixel_size_um: floa
     panel_in = box_height_in(width, height, 8.3 if stacked else 3.6)
     figure = new_figure((panel_in + 0.75) * (panels if stacked else 1), 10.0 if stacked or with_error else 6.0)
     grids = figure.subplots(*((panels, 1) if stacked else (1, panels)), squeeze=False, sharex=stacked).ravel()
-    colours = DIRECTION_COLOURS if is_direction(grid_map.unit) else VALUE_COLOURS
-    value = grid_map.value % 180 if is_direction(grid_map.unit) else grid_map.value
+    value, colours = shown_values(grid_map)
     _panel(grids[0], edges, value, short(label_with_unit(grid_map.label, grid_map.unit), 80), colours)
     if with_error:
         _panel(grids[1], edges, half, label_with_unit("Half-width of the 95 % interval", grid_map.unit), ERROR_COLOURS)

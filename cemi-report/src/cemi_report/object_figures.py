@@ -103,7 +103,7 @@ def outline_figure(mosaic: Mosaic, objects: Objects) -> bytes | None:
     box = _window(mosaic.shape, objects)
     view = read_view(mosaic, box, *WINDOW_PX)
     figure, axes = _image_figure(view)
-    axes.imshow(as_rgb(view), extent=_extent(box), interpolation="nearest", aspect="auto")
+    axes.imshow(as_rgb(view), extent=extent_of(box), interpolation="nearest", aspect="auto")
     draw_outlines(axes, objects, box)
     axes.set(xlim=(box.x - 0.5, box.x + box.width - 0.5), ylim=(box.y + box.height - 0.5, box.y - 0.5))
     _legend(axes, objects.classes)
@@ -157,11 +157,11 @@ def layer_figure(mosaic: Mosaic, layer: Mosaic, spec: LayerSpec) -> bytes:
     figure, axes = _image_figure(below)
     if spec.kind == "probability":
         shown = np.ma.masked_where(~above.valid, above.image)
-        mesh = axes.imshow(shown, cmap=VALUE_COLOURS, vmin=0, vmax=1, extent=_extent(below.box), aspect="auto")
+        mesh = axes.imshow(shown, cmap=VALUE_COLOURS, vmin=0, vmax=1, extent=extent_of(below.box), aspect="auto")
         figure.colorbar(mesh, ax=axes, fraction=0.03, pad=0.01)
     else:
         image = tinted(as_rgb(below), layer, above, spec)
-        axes.imshow(image, extent=_extent(below.box), interpolation="nearest", aspect="auto")
+        axes.imshow(image, extent=extent_of(below.box), interpolation="nearest", aspect="auto")
         _legend(axes, _classes_of(spec), always=True)
     return encode(figure, "jpeg", quality=85)
 
@@ -213,7 +213,8 @@ def _image_figure(view: View) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _extent(box: Box) -> tuple[float, float, float, float]:
+def extent_of(box: Box) -> tuple[float, float, float, float]:
+    """Return where the edges of a box lie in an image whose pixels have whole numbers: left, right, bottom, top."""
     return box.x - 0.5, box.x + box.width - 0.5, box.y + box.height - 0.5, box.y - 0.5
 
 

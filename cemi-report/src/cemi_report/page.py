@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from cemi_core.model.settings import Settings
 from cemi_core.model.stages import Runtime
 from cemi_core.renamed import old_name
 from cemi_report import sections
+from cemi_report.blocks import Plate
 from cemi_report.cell_figures import shown_cells
 from cemi_report.channels_section import channel_plates
 from cemi_report.check_section import checks
@@ -45,11 +46,33 @@ def template(name: str) -> jinja2.Template:
     return _environment().get_template(name)
 
 
-def render_report(data: FinishedRun) -> str:
+@dataclass(frozen=True)
+class Drawings:
+    """Figures that stand in the page and in files of their own, drawn once for both.
+
+    Attributes
+    ----------
+    sheet : mapping of str to bytes
+        Picture, maps and profiles on one x axis, as PNG and PDF; empty without maps of a mosaic.
+    cells : sequence of Plate
+        A few cells with what was measured in them.
+    """
+
+    sheet: Mapping[str, bytes]
+    cells: Sequence[Plate]
+
+
+def drawings_of(data: FinishedRun) -> Drawings:
+    """Return the figures of a run that stand in the page and in files of their own."""
+    return Drawings(sheet_figure(data, ("png", "pdf")), shown_cells(data))
+
+
+def render_report(data: FinishedRun, drawings: Drawings | None = None) -> str:
     """Return the report as HTML with everything inside it: no other file, no script, no address is needed to read it.
 
     Whatever is missing in ``data`` is left out. Every name, note and setting is escaped.
     """
+    drawings = drawings or drawings_of(data)
     dropped, dropped_lists = sections.dropped_frames(data)
     measured = [sections.quantity(data, result) for result in data.results]
     return template("page.html").render(
@@ -68,8 +91,8 @@ def render_report(data: FinishedRun) -> str:
         quality=quality(data.quality, data.layout, data.pixel_size_um) if data.quality is not None else None,
         denoising=[denoising(result) for result in data.denoising],
         quantities=measured,
-        cells=shown_cells(data),
-        sheet=sections.sheet(data),
+        cells=drawings.cells,
+        sheet=sections.sheet(data, drawings.sheet["png"]) if drawings.sheet else None,
         profiles=sections.profiles(data),
         trust=trust(data),
         checks=checks(data),
@@ -80,7 +103,7 @@ def render_report(data: FinishedRun) -> str:
     )
 
 
-def write_report(path: Path, data: FinishedRun) -> None:
+def write_report(path: Path, data: FinishedRun, drawings: Drawings | None = None) -> None:
     """Write the report to ``path``; the file appears, or replaces an older one, only when it is complete.
 
     Raises
@@ -88,7 +111,7 @@ def write_report(path: Path, data: FinishedRun) -> None:
     StorageError
         The disk is full or the folder may not be written.
     """
-    page = render_report(data)
+    page = render_report(data, drawings)
     with atomic_path(path) as temporary:
         temporary.write_text(page, encoding="utf-8", errors="replace")
 
@@ -100,9 +123,10 @@ class HtmlReporter:
     def write(self, run: FinishedRun, folder: Path) -> Sequence[Path]:
         """Write the page, the pictures of the maps and one figure of them all into the folder; return the page."""
         page = folder / "report.html"
-        write_report(page, run)
-        pictures = {"all-maps.pdf": sheet_figure(run, "pdf")}
-        pictures |= {f"cell-{number}.png": cell.image for number, cell in enumerate(shown_cells(run), start=1)}
+        drawings = drawings_of(run)
+        write_report(page, run, drawings)
+        pictures: dict[str, bytes | None] = {"all-maps.pdf": drawings.sheet.get("pdf")}
+        pictures |= {f"cell-{number}.png": cell.image for number, cell in enumerate(drawings.cells, start=1)}
         maps = [grid_map for result in run.results for grid_map in result.maps] if run.grid is not None else []
         for name, grid_map in zip(map_file_names(maps), maps, strict=True):
             pictures[f"{name}.png"] = sections.grid_figure(grid_map, run.grid, run.pixel_size_um)

@@ -57,6 +57,12 @@ def _overlay(axes: Axes, profile: Profile, table: PropertyTable, pixel_size_um: 
     axes.set_ylabel(short(label_with_unit(profile.label, profile.unit), 44), color=ACCENT)
     axes.tick_params(axis="y", labelcolor=ACCENT)
     axes.grid(axis="x")
+    draw_property(axes, table, unit)
+    axes.set_title("Along x", fontweight="normal")
+
+
+def draw_property(axes: Axes, table: PropertyTable, unit: str, longest: int = 44) -> Axes:
+    """Draw a property over a profile, with an axis of its own on the right; ``unit`` is that of the axis along x."""
     other = axes.twinx()
     scale = 1e-3 if unit == "mm" else 1.0
     order = np.argsort(table.x_um)
@@ -70,10 +76,10 @@ def _overlay(axes: Axes, profile: Profile, table: PropertyTable, pixel_size_um: 
         markeredgecolor="white",
         markeredgewidth=0.5,
     )
-    other.set_ylabel(short(table.name, 44), color=SECOND)
+    other.set_ylabel(short(table.name, longest), color=SECOND)
     other.tick_params(axis="y", labelcolor=SECOND)
     other.spines["right"].set_visible(True)
-    axes.set_title("Along x", fontweight="normal")
+    return other
 
 
 def matching_profile(relation: Relation, profiles: tuple[Profile, ...]) -> Profile | None:

@@ -31,7 +31,6 @@ from cemi_report.picture import View, details, overview, strips, whole
 from cemi_report.picture_figures import picture_figure, place_text
 from cemi_report.placement_figures import layout_figure, residual_figure
 from cemi_report.reasons import group_by_reason
-from cemi_report.sheet_figures import sheet_figure
 from cemi_report.summary import mean_of
 
 _OVERLAY_PX = 1100
@@ -234,11 +233,8 @@ def profiles(data: FinishedRun) -> tuple[Plate, ...]:
     return tuple(plates)
 
 
-def sheet(data: FinishedRun) -> Plate | None:
-    """Return the picture, the maps and the profiles on one x axis; None without maps of a mosaic."""
-    figure = sheet_figure(data)
-    if figure is None:
-        return None
+def sheet(data: FinishedRun, figure: bytes) -> Plate:
+    """Return the figure of the picture, the maps and the profiles on one x axis, with a word on how to read it."""
     reading = "The same place lies at the same x in all panels. The figures below show each map with its uncertainty."
     if data.relations and data.property_table is not None:
         reading += f" {data.property_table.name} is drawn over the profiles that were related to it."

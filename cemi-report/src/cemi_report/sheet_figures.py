@@ -11,12 +11,13 @@ from matplotlib.ticker import MaxNLocator
 
 from cemi_core.model.finished_run import FinishedRun
 from cemi_core.model.grid import Grid
-from cemi_core.model.result import GridMap, Profile, PropertyTable, Relation, is_direction
+from cemi_core.model.result import GridMap, Profile, Relation, is_direction
 from cemi_report.figures import ACCENT, EMPTY, SECOND, drawn, encode, length_axis, new_figure, short
-from cemi_report.map_figures import DIRECTION_COLOURS, VALUE_COLOURS, cell_edges, colour_limits, draw_profile
+from cemi_report.map_figures import cell_edges, draw_cells, draw_profile, shown_values
 from cemi_report.numbers import label_with_unit, p_value_text
 from cemi_report.picture import View, overview
 from cemi_report.picture_figures import as_rgb
+from cemi_report.relation_figures import draw_property
 
 #: A sheet with more maps than this could not be read.
 MAPS_SHOWN = 6
@@ -25,7 +26,7 @@ _PANEL_IN = (0.55, 2.2)
 
 
 @drawn
-def sheet_figure(data: FinishedRun, image_format: str = "png") -> bytes | None:
+def sheet_figure(data: FinishedRun, formats: Sequence[str] = ("png",)) -> dict[str, bytes]:
     """Draw the picture, the first map of each analyzer and its profile below each other, on one x axis.
 
     A profile whose relation to the property was computed is drawn with the property; its r and p stand beside it.
@@ -34,17 +35,17 @@ def sheet_figure(data: FinishedRun, image_format: str = "png") -> bytes | None:
     ----------
     data : FinishedRun
         With a mosaic and maps on a grid of rows and columns.
-    image_format : str
-        ``"png"``, or ``"pdf"`` or ``"svg"`` for a manuscript.
+    formats : sequence of str
+        ``"png"``, and ``"pdf"`` or ``"svg"`` for a manuscript.
 
     Returns
     -------
-    bytes or None
-        The file; None where there is no mosaic, no grid or no map with a value.
+    dict of str to bytes
+        The file in each format; empty where there is no mosaic, no grid or no map with a value.
     """
     maps = _chosen(data)
     if data.mosaic is None or not isinstance(data.grid, Grid) or not maps:
-        return None
+        return {}
     profiles = _profiles_of(maps, data.profiles)
     height, width = data.mosaic.shape
     panel_in = float(np.clip(_WIDEST_IN * height / width, *_PANEL_IN))
@@ -64,7 +65,7 @@ def sheet_figure(data: FinishedRun, image_format: str = "png") -> bytes | None:
     panels[len(maps) // 2].set_ylabel(f"y ({axis.unit})")
     panels[-1].set_xlim(0, right)
     panels[-1].set_xlabel(f"x ({axis.unit})")
-    return encode(figure, image_format)
+    return {image_format: encode(figure, image_format) for image_format in formats}
 
 
 def _chosen(data: FinishedRun) -> list[GridMap]:
@@ -90,12 +91,8 @@ def _draw_picture(axes: Axes, view: View, right: float, bottom: float) -> None:
 
 def _draw_map(figure: Figure, axes: Axes, grid_map: GridMap, data: FinishedRun) -> None:
     edges = cell_edges(grid_map.value.shape, data.grid, data.pixel_size_um)
-    turned = is_direction(grid_map.unit)
-    value = grid_map.value % 180 if turned else grid_map.value
-    low, high, extend = (0.0, 180.0, "neither") if turned else colour_limits(value)
     axes.set_facecolor(EMPTY)
-    colours = DIRECTION_COLOURS if turned else VALUE_COLOURS
-    mesh = axes.pcolormesh(edges.x, edges.y, np.ma.masked_invalid(value), cmap=colours, vmin=low, vmax=high)
+    mesh, extend = draw_cells(axes, edges, *shown_values(grid_map))
     mesh.set_rasterized(True)
     axes.set_title(short(label_with_unit(grid_map.label, grid_map.unit), 90))
     bar = figure.colorbar(mesh, cax=axes.inset_axes((1.01, 0, 0.012, 1)), extend=extend)
@@ -104,28 +101,18 @@ def _draw_map(figure: Figure, axes: Axes, grid_map: GridMap, data: FinishedRun) 
 
 
 def _draw_profile(axes: Axes, profile: Profile, data: FinishedRun, unit: str) -> None:
-    scale = {"mm": 1e-3}.get(unit, 1.0)
-    draw_profile(axes, profile, profile.x_um * scale)
+    draw_profile(axes, profile, profile.x_um * (1e-3 if unit == "mm" else 1.0))
     axes.set_title(short(label_with_unit(profile.label, profile.unit), 60))
     axes.tick_params(axis="y", labelcolor=ACCENT)
     axes.yaxis.set_major_locator(MaxNLocator(3))
     axes.grid(axis="y")
     relation = next((r for r in data.relations if r.quantity == profile.name), None)
     if relation is not None and data.property_table is not None:
-        _draw_property(axes, data.property_table, relation, scale)
+        draw_property(axes, data.property_table, unit, longest=24).yaxis.set_major_locator(MaxNLocator(3))
+        _name_relation(axes, relation)
 
 
-def _draw_property(axes: Axes, table: PropertyTable, relation: Relation, scale: float) -> None:
-    other = axes.twinx()
-    order = np.argsort(table.x_um)
-    x, value = table.x_um[order] * scale, table.value[order]
-    other.plot(
-        x, value, "s-", color=SECOND, linewidth=0.8, markersize=3.5, markeredgecolor="white", markeredgewidth=0.5
-    )
-    other.set_ylabel(short(table.name, 24), color=SECOND)
-    other.tick_params(axis="y", labelcolor=SECOND)
-    other.spines["right"].set_visible(True)
-    other.yaxis.set_major_locator(MaxNLocator(3))
+def _name_relation(axes: Axes, relation: Relation) -> None:
     p = p_value_text(relation.p_value)
     words = f"{relation.measure} = {relation.r:+.2f}, p {p if p[0] == '<' else '= ' + p}"
     axes.set_title(words.replace("-", "−"), loc="right", fontweight="normal", color=SECOND)

@@ -32,9 +32,10 @@ from cemi_run.steps.conditions import relate_condition, require_condition
 from cemi_run.steps.denoise_quality import judge_frames, judge_mosaic
 from cemi_run.steps.finish import Ending, finish_run
 from cemi_run.steps.frames import denoise_frames, keep_frames
-from cemi_run.steps.measure import analyze_mosaic, relate_profiles
+from cemi_run.steps.measure import analyze_mosaic
 from cemi_run.steps.place import load_layout, place_frames
 from cemi_run.steps.quality import judge_stitching
+from cemi_run.steps.relate import relate_profiles
 from cemi_run.steps.render import denoise_mosaic, render_mosaic
 from cemi_run.store.frame_cache import FRAMES_READ_LAST
 

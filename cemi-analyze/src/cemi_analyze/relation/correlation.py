@@ -111,10 +111,7 @@ def curves_p_value(
     How many of the curves, which know nothing of ``x``, go with it at least as closely as ``y`` does.
     """
     curves = drawn_curves(covariances, draws, np.random.default_rng(seed))
-    curves -= curves.mean(axis=1, keepdims=True)
-    centred = x - x.mean()
-    r = curves @ centred / np.sqrt((curves**2).sum(axis=1) * float(centred @ centred))
-    return float((1 + np.sum(np.abs(r) >= abs(pearson_r(x, y)) - 1e-12)) / (draws + 1))
+    return _share_as_close(curves, x, abs(pearson_r(x, y)))
 
 
 def shift_p_value(x: NDArray[np.float64], y: NDArray[np.float64], seed: int = 0, draws: int = 999) -> float:
@@ -124,11 +121,15 @@ def shift_p_value(x: NDArray[np.float64], y: NDArray[np.float64], seed: int = 0,
     the least where the series is shorter than a few of its waves.
     """
     rng = np.random.default_rng(seed)
-    observed = abs(pearson_r(x, y))
     spectrum = np.abs(np.fft.rfft(x - x.mean()))
     phases = np.exp(2j * np.pi * rng.random((draws, len(spectrum))))
     surrogates = np.fft.irfft(spectrum * phases, n=len(x), axis=1)
-    surrogates -= surrogates.mean(axis=1, keepdims=True)
-    centred = y - y.mean()
-    r = surrogates @ centred / np.sqrt((surrogates**2).sum(axis=1) * float(centred @ centred))
-    return float((1 + np.sum(np.abs(r) >= observed - 1e-12)) / (draws + 1))
+    return _share_as_close(surrogates, y, abs(pearson_r(x, y)))
+
+
+def _share_as_close(curves: NDArray[np.float64], series: NDArray[np.float64], observed: float) -> float:
+    """Return the p of a correlation: how many of the curves (draws, n) go with a series at least as closely."""
+    curves = curves - curves.mean(axis=1, keepdims=True)
+    centred = series - series.mean()
+    r = curves @ centred / np.sqrt((curves**2).sum(axis=1) * float(centred @ centred))
+    return float((1 + np.sum(np.abs(r) >= observed - 1e-12)) / (len(curves) + 1))

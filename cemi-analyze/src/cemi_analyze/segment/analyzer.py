@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -251,15 +251,13 @@ class NetworkAnalyzer(CellAnalyzer):
         """Return the share of a class, its interval from the scatter within cells and from the network's own errors."""
         errors = self.segmenter.card.errors
         found = patch_share_intervals([cell.shares[index] for _, _, cell in cells])
-        systematic = np.full(grid_shape, np.nan)
-        intervals = []
+        systematic, intervals = {}, []
         for (row, column, cell), interval in zip(cells, found, strict=True):
             own = errors.half_width(cell.traits["noise"], index)
             systematic[row, column] = own
             wide = interval.widened(own)
             intervals.append((row, column, Interval(wide.value, max(wide.low, 0.0), min(wide.high, 1.0))))
-        made = grid_map(*self.named(index), "1", intervals, grid_shape)
-        return replace(made, systematic=systematic)
+        return grid_map(*self.named(index), "1", intervals, grid_shape, systematic)
 
     def _about(self) -> str:
         card = self.segmenter.card

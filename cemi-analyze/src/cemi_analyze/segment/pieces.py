@@ -16,6 +16,7 @@ from scipy import ndimage
 from cemi_core.model.classes import ClassLabel
 from cemi_core.model.mosaic import Box
 from cemi_core.model.objects import ObjectColumn, Objects
+from cemi_core.numeric.objects import shape_columns
 
 _TOUCHING = np.ones((3, 3), bool)
 
@@ -157,7 +158,7 @@ def joined_pieces(
 
 
 def _columns(sums: NDArray[np.int64], pixel_size_um: float | None) -> tuple[ObjectColumn, ...]:
-    """Return diameter, axes and direction, as `cemi_core.numeric.objects.objects_in_block` has them."""
+    """Return diameter, axes and direction, with all digits of the second moments, however large the sums are."""
     area, y, x, yy, xx, yx = (sums[:, column].astype(object) for column in range(6))  # of any size
     square = [n * n for n in area]
 
@@ -167,18 +168,8 @@ def _columns(sums: NDArray[np.int64], pixel_size_um: float | None) -> tuple[Obje
         parts = zip(area, product, one, other, square, strict=True)
         return np.array([(n * p - a * b) / s for n, p, a, b, s in parts], np.float64)
 
-    var_y, var_x, both = central(yy, y, y), central(xx, x, x), central(yx, y, x)
-    half, away = (var_y + var_x) / 2, np.hypot((var_x - var_y) / 2, both)
-    diameter = 2 * np.sqrt(sums[:, 0] / np.pi)
-    columns = [
-        ObjectColumn("diameter_px", "Diameter", "px", diameter),
-        ObjectColumn("major_px", "Major axis", "px", 4 * np.sqrt(half + away)),
-        ObjectColumn("minor_px", "Minor axis", "px", 4 * np.sqrt(np.maximum(half - away, 0))),
-        ObjectColumn("angle_deg", "Direction", "deg", np.degrees(0.5 * np.arctan2(-2 * both, var_x - var_y)) % 180),
-    ]
-    if pixel_size_um is not None:
-        columns.insert(0, ObjectColumn("diameter_um", "Diameter", "um", diameter * pixel_size_um))
-    return tuple(columns)
+    spread = np.stack([central(yy, y, y), central(xx, x, x), central(yx, y, x)])
+    return shape_columns(sums[:, 0].astype(np.float64), spread, pixel_size_um)
 
 
 def _links(cells: Sequence[Pieces], starts: NDArray[np.int64]) -> Iterable[tuple[int, int]]:

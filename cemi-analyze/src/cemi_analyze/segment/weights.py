@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cemi_core.errors import InputError, MissingDependencyError
+from cemi_core.files.weights import find_weights_file
 from cemi_core.model.classes import PALETTE, ClassLabel
 
 if TYPE_CHECKING:  # torch is imported when work begins
@@ -101,19 +102,7 @@ def find_segmenter(name: str, weights_dir: str | Path | None = None) -> Path:
     InputError
         There is no such file, or it is one of another kind.
     """
-    folders = [Path(weights_dir)] if weights_dir else []
-    candidates = [Path(name), *(folder / file for folder in folders for file in (name, f"{name}.safetensors"))]
-    there = [path for path in candidates if path.is_file()]
-    found = next((path for path in there if path.suffix == ".safetensors"), None) or shipped_segmenters().get(name)
-    if found is None and there:
-        raise InputError(f"{there[0]} is not a .safetensors file, such as 'cemi train segmenter' writes")
-    if found is None:
-        where = f" in {weights_dir}" if weights_dir else ""
-        known = ", ".join(shipped_segmenters()) or "(none are shipped)"
-        raise InputError(
-            f"there are no weights {name!r}{where}; give the path of a .safetensors file, or one of: {known}"
-        )
-    return found
+    return find_weights_file(name, shipped_segmenters(), weights_dir, "cemi train segmenter")
 
 
 def card_in(path: str | Path) -> SegmenterCard:

@@ -83,7 +83,7 @@ def objects_in_block(
         class_index=np.zeros(len(own), np.int32) if class_of is None else class_of[own].astype(np.int32),
         score=np.full(len(own), np.nan, np.float32) if score_of is None else score_of[own].astype(np.float32),
         classes=classes,
-        columns=_columns(area, moments[3:], info.pixel_size_um),
+        columns=shape_columns(area, moments[3:], info.pixel_size_um),
         outline_px=(np.concatenate(outlines) + np.array([origin_y, origin_x])).astype(np.float32),
         outline_start=start,
         cut=(edges == 0).any(axis=1),
@@ -95,7 +95,7 @@ def no_objects(
 ) -> Objects:
     """Return an empty table with the columns that `objects_in_block` gives."""
     nothing = np.empty(0)
-    columns = _columns(nothing, np.empty((3, 0)), 1.0 if with_um else None)
+    columns = shape_columns(nothing, np.empty((3, 0)), 1.0 if with_um else None)
     return Objects(name, label, nothing, nothing, nothing, classes=classes, columns=columns)
 
 
@@ -124,12 +124,21 @@ def _moments(compact: NDArray[np.int32], first_y: NDArray[np.int64], first_x: ND
     )
 
 
-def _columns(
+def shape_columns(
     area: NDArray[np.float64], spread: NDArray[np.float64], pixel_size_um: float | None
 ) -> tuple[ObjectColumn, ...]:
-    """Return what is measured of each object from its area (px) and its second moments (yy, xx, yx), px^2.
+    """Return diameter, axes and direction of each object.
 
     Axes as in scikit-image's ``regionprops``: pixels are points, so that a line one pixel wide has no minor axis.
+
+    Parameters
+    ----------
+    area : ndarray of float, shape (n,)
+        Pixels.
+    spread : ndarray of float, shape (3, n)
+        Central second moments yy, xx and yx, px^2.
+    pixel_size_um : float or None
+        Edge of a pixel; with it the diameter is given in micrometres too.
     """
     yy, xx, yx = spread
     half, away = (yy + xx) / 2, np.hypot((xx - yy) / 2, yx)

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load, save
 
 from cemi_core.errors import InputError
+from cemi_core.files.weights import find_weights_file
 from cemi_denoise.network.networks import DenoisingNetwork, build_network
 from cemi_learn.weights.stored_network import read_network, rebuild, save_network
 
@@ -87,25 +88,8 @@ def find_weights(name: str, weights_dir: str | Path | None = None) -> Path:
     InputError
         There is no such file, or it is one of another kind.
     """
-    folders = [Path(weights_dir)] if weights_dir else []
-    candidates = [Path(name), *(folder / file for folder in folders for file in (name, f"{name}.safetensors"))]
-    there = [path for path in candidates if path.is_file()]
-    found = next((path for path in there if path.suffix == ".safetensors"), None)
-    shipped = shipped_weights()
-    if found is None and name in shipped:
-        found = shipped[name]
-    if found is None and there:
-        raise InputError(
-            f"{there[0]} is not a .safetensors file, such as 'cemi train denoiser' writes "
-            "(the plugin cemi-denoise-spandrel reads model files of other programs)"
-        )
-    if found is None:
-        where = f" in {weights_dir}" if weights_dir else ""
-        raise InputError(
-            f"there are no weights {name!r}{where}; give the path of a .safetensors file, or one of: "
-            + (", ".join(shipped) or "(none are shipped)")
-        )
-    return found
+    hint = " (the plugin cemi-denoise-spandrel reads model files of other programs)"
+    return find_weights_file(name, shipped_weights(), weights_dir, "cemi train denoiser", hint)
 
 
 def load_weights(name: str, weights_dir: str | Path | None = None) -> LoadedWeights:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cemi_run.cli.options import json_option, plain_json
+
+if TYPE_CHECKING:
+    from cemi_run.engine.folder import RunFolder
 
 
 @click.command(
@@ -45,14 +49,12 @@ def count(
     click.echo(plain_json({"sheet": str(page)}) if as_json else f"Open {page} in a browser; save the answers there.")
 
 
-def _compare(folder: object, path: Path, as_json: bool) -> None:
+def _compare(folder: RunFolder, path: Path, as_json: bool) -> None:
     from cemi_core.plugins.manager import make_named
-    from cemi_run.engine.folder import RunFolder
     from cemi_run.jobs.count import compare_count, read_answers
     from cemi_run.steps.finish import opened_run, write_run_report
     from cemi_run.store.check_file import write_check
 
-    assert isinstance(folder, RunFolder)
     answers = read_answers(path)
     with folder.opened_for_writing():
         with opened_run(folder) as run:

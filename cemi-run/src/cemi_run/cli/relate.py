@@ -48,7 +48,7 @@ def relate(
     from cemi_run.recipe.check import choose
     from cemi_run.steps.conditions import condition_table, notes_on_condition
     from cemi_run.steps.finish import opened_run
-    from cemi_run.steps.measure import read_property_table, related
+    from cemi_run.steps.relate import read_property_table, related
 
     if condition is None and (table is None or value is None):
         raise UsageError("give a TABLE and --value NAME, or --condition NAME for images that stand alone")

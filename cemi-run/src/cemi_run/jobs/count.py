@@ -18,6 +18,7 @@ from scipy.stats import t as student_t
 from cemi_core.errors import InputError
 from cemi_core.model.finished_run import FinishedRun
 from cemi_core.model.result import GridMap, Result, Table
+from cemi_core.numeric.fields import e562_interval
 
 #: A point on a boundary counts half (ASTM E562); one that cannot be told does not count.
 WORTH = {"in": 1.0, "edge": 0.5, "out": 0.0}
@@ -131,14 +132,12 @@ def bland_altman(difference: NDArray[np.float64]) -> tuple[tuple[str, float, flo
     difference : ndarray of float64, shape (n,)
         Of two ways of measuring, n >= 3.
     """
-    n = len(difference)
-    mean, deviation = float(difference.mean()), float(difference.std(ddof=1))
-    t = float(student_t.ppf(0.975, n - 1))
-    of_mean = t * deviation / math.sqrt(n)
-    of_limit = t * deviation * math.sqrt(1 / n + 1.96**2 / (2 * (n - 1)))
+    n, of_mean = len(difference), e562_interval(difference)
+    mean, deviation = of_mean.value, float(difference.std(ddof=1))
+    of_limit = float(student_t.ppf(0.975, n - 1)) * deviation * math.sqrt(1 / n + 1.96**2 / (2 * (n - 1)))
     lower, upper = mean - 1.96 * deviation, mean + 1.96 * deviation
     return (
-        ("mean difference", mean, mean - of_mean, mean + of_mean),
+        ("mean difference", mean, of_mean.low, of_mean.high),
         ("lower limit of agreement", lower, lower - of_limit, lower + of_limit),
         ("upper limit of agreement", upper, upper - of_limit, upper + of_limit),
     )
@@ -151,12 +150,13 @@ def _sentence(
     program: NDArray[np.float64],
 ) -> str:
     (_, mean, low, high), lower, upper = agreement
-    half = float(student_t.ppf(0.975, len(hand) - 1)) * float(hand.std(ddof=1)) / math.sqrt(len(hand))
+    share = e562_interval(hand)
     differs = "differs from" if low > 0 or high < 0 else "does not differ demonstrably from"
     return (
         f"{label}: the program {differs} the count by hand: {mean:+.3f} ({low:+.3f} to {high:+.3f}) on average over "
         f"{len(hand)} cells; 95 % of the cells differ by {lower[1]:+.3f} to {upper[1]:+.3f}. By hand the share is "
-        f"{hand.mean():.3f} ± {half:.3f} (95 %, ASTM E562), by the program {program.mean():.3f} in the same cells."
+        f"{share.value:.3f} ± {share.high - share.value:.3f} (95 %, ASTM E562), by the program {program.mean():.3f} in "
+        "the same cells."
     )
 
 

@@ -14,7 +14,8 @@ from cemi_core.plugins.manager import make
 from cemi_core.plugins.types import RelationPlugin, SourcePlugin
 from cemi_run.engine.plan import Context, Machine, Outcome
 from cemi_run.recipe.check import Choice
-from cemi_run.steps.measure import load_result, write_related
+from cemi_run.steps.measure import load_result
+from cemi_run.steps.relate import write_related
 from cemi_run.store.hdf5_table import opened_hdf5_file
 from cemi_run.store.run_file import read_frames_table
 

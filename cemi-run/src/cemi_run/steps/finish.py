@@ -24,9 +24,10 @@ from cemi_run.engine.provenance import peak_memory_mb, versions
 from cemi_run.recipe.check import CheckedRecipe, Choice
 from cemi_run.steps.budget import budgets_of
 from cemi_run.steps.denoise_quality import load_judgements
-from cemi_run.steps.measure import cells_of, frame_grid, load_result, profiles_of, read_property_table
+from cemi_run.steps.measure import cells_of, frame_grid, load_result, profiles_of
 from cemi_run.steps.place import load_layout
 from cemi_run.steps.quality import load_quality
+from cemi_run.steps.relate import read_property_table
 from cemi_run.store.channels import ChannelMosaics, ChannelPaths, channel_paths
 from cemi_run.store.check_file import read_check
 from cemi_run.store.hdf5_table import new_hdf5_file, opened_hdf5_file, read_texts, write_texts
@@ -199,10 +200,13 @@ def opened_run(folder: RunFolder) -> Iterator[FinishedRun]:
 
 def _with_checks(run: FinishedRun, folder: RunFolder) -> FinishedRun:
     """Return the run with what checks of it have found; those of an earlier state of it are named and left out."""
-    found, warnings = [], list(run.warnings)
-    for path in (path for path in folder.checks if path.exists()):
+    there = [path for path in folder.checks if path.exists()]
+    if not there:
+        return run
+    found, warnings, state = [], list(run.warnings), run.digest
+    for path in there:
         result, digest = read_check(path)
-        if digest == run.digest:
+        if digest == state:
             found.append(result)
         else:
             warnings.append(

@@ -59,7 +59,9 @@ def tolerance_px(frame: Frame, share: float) -> tuple[float, float]:
 def overlap_sides(shift: Sequence[float], first: Sequence[int], second: Sequence[int]) -> tuple[float, float]:
     """Return height and width of the overlap of two frames of shapes ``first`` and ``second`` at a shift, px."""
     sides = [max(min(first[axis], shift[axis] + second[axis]) - max(0.0, shift[axis]), 0.0) for axis in (0, 1)]
-    return sides[0], sides[1]
+    # Where one frame lies within the other, rounding may add to its own side.
+    height, width = (min(side, a, b) for side, a, b in zip(sides, first, second, strict=True))
+    return height, width
 
 
 def overlap_px(shift: Sequence[float], first: Sequence[int], second: Sequence[int]) -> float:

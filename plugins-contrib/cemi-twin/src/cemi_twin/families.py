@@ -132,7 +132,8 @@ def _pbse_srse(found: Mapping[str, float], pixel_um: float, varies: Variation) -
     }
 
 
-_DARK_PHASE = ("bcc_fraction", "phase_fraction", "dark_fraction", "sr_fraction")
+#: Maps of the share of the dark phase, by the names that analyzers give them.
+DARK_PHASE = ("bcc_fraction", "phase_fraction", "dark_fraction", "sr_fraction")
 _LENGTH = Parameter("length", math.log(6.0), math.log(1.0), math.log(60.0), 0.08)
 
 FAMILIES: tuple[Family, ...] = (
@@ -152,7 +153,7 @@ FAMILIES: tuple[Family, ...] = (
         ),
         _ehea,
         {
-            **dict.fromkeys(_DARK_PHASE, "bcc_fraction"),
+            **dict.fromkeys(DARK_PHASE, "bcc_fraction"),
             "lamella_fraction": "lamella_fraction",
             "lamella_spacing": "lamella_spacing_um",
         },
@@ -171,20 +172,20 @@ FAMILIES: tuple[Family, ...] = (
             Parameter("faults", 0.25, 0.0, 1.0, 0.25),
         ),
         _eutectic,
-        {**dict.fromkeys(_DARK_PHASE, "dark_fraction"), "lamella_spacing": "spacing_um"},
+        {**dict.fromkeys(DARK_PHASE, "dark_fraction"), "lamella_spacing": "spacing_um"},
     ),
     Family(
         "gaussian-field",
         "two phases without any direction, smooth boundaries",
         (_DARK, _BRIGHT, _FRACTION, _LENGTH, _BLUR),
         _gaussian_field,
-        dict.fromkeys(_DARK_PHASE, "dark_fraction"),
+        dict.fromkeys(DARK_PHASE, "dark_fraction"),
     ),
     Family(
         "pbse-srse",
         "two phases without any direction, rough boundaries, a gradient along x",
         (_DARK, _BRIGHT, _FRACTION, _LENGTH, _BLUR),
         _pbse_srse,
-        dict.fromkeys(_DARK_PHASE, "sr_fraction"),
+        dict.fromkeys(DARK_PHASE, "sr_fraction"),
     ),
 )

@@ -12,7 +12,7 @@ import numpy as np
 
 from cemi_core.errors import UsageError
 from cemi_core.model.result import GridMap
-from cemi_twin.families import Variation
+from cemi_twin.families import DARK_PHASE, Variation
 from cemi_twin.fit import Fit
 from cemi_twin.noise import FrameNoise
 from cemi_twin.reading import Microscope, RunView
@@ -96,9 +96,7 @@ def variation_of(maps: tuple[GridMap, ...]) -> Variation:
         mean = abs(float(column.mean()))
         return math.sqrt(2) * spread / (mean if relative and mean > 0 else 1.0)
 
-    phase = max(
-        (half(name) for name in ("bcc_fraction", "phase_fraction", "dark_fraction", "sr_fraction")), default=0.0
-    )
+    phase = max(half(name) for name in DARK_PHASE)
     return Variation(
         min(phase, 0.2), min(half("lamella_fraction"), 0.25), min(half("lamella_spacing", True), 0.3), _slope(maps)
     )

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from cemi_core.model.result import Result, Table
+from cemi_core.numeric.fields import Interval
 from cemi_twin import __version__
 from cemi_twin.job import TwinAnswer
-from cemi_twin.verdict import Interval, Trust
+from cemi_twin.verdict import Trust
 
 #: Cells of each quantity that the report draws, at most.
 _DRAWN = 400

@@ -11,20 +11,12 @@ from numpy.typing import NDArray
 from scipy.stats import t as student_t
 
 from cemi_core.model.result import GridMap, profile_along_x
+from cemi_core.numeric.fields import Interval
 from cemi_core.numeric.significance import NORMAL_975
 from cemi_twin.repeat import Told
 
 #: Stretches of a repeat whose means count as independent.
 _STRETCHES = 4
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A number with its 95 % interval; NaN where it is unknown."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
