@@ -151,7 +151,7 @@ def saturated(picture):
     ("spoil", "reason"),
     [
         (lambda p: p * 0, "is empty"),
-        (lambda p: np.where(p == p[4, 4], np.nan, p), "no numbers"),
+        (lambda p: np.where(p == p[4, 4], np.nan, p), "not numbers"),
         (saturated, "is saturated"),
         (lambda p: p[:40, :50], "at least 64"),
     ],

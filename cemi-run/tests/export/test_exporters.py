@@ -294,7 +294,7 @@ def test_an_ome_zarr_holds_all_channels_with_their_names(channels, tmp_path):
 
 def test_an_ome_zarr_of_channels_replaces_nothing_else(channels, tmp_path):
     (tmp_path / "mine.ome.zarr").mkdir()
-    with pytest.raises(InputError, match="no image written by CEMI"):
+    with pytest.raises(InputError, match="not an image written by CEMI"):
         OmeZarrExporter().export_channels(channels, tmp_path / "mine.ome.zarr", lambda done, total: None)
 
 
