@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cemi_analyze import BccFraction
-from cemi_analyze.phases.fraction import BccFractionSettings, otsu_of_histogram
+from cemi_analyze.phases.methods import otsu_of_histogram
+from cemi_analyze.phases.settings import BccFractionSettings
 
 
 def with_method(method: str, **more) -> BccFraction:

@@ -17,6 +17,7 @@ _MOVES: Moves = (
     ("cemi_analyze", "cemi_analyze.relation", "correlation relate>pearson relate_groups>groups"),
     ("cemi_analyze", "cemi_analyze.uncertainty", "blocks statistics>intervals"),
 )
+_METHODS = "cemi_analyze.phases.methods"
 _CELL, _TEXTURE = "cemi_analyze.picture.cell", "cemi_analyze.picture.texture"
 _NAMES: Names = {
     "cemi_analyze.picture": {
@@ -28,7 +29,11 @@ _NAMES: Names = {
         "smoothed_against_noise": (_TEXTURE, "smoothed_against_noise"),
         "texture_length_px": (_TEXTURE, "texture_length_px"),
     },
-    "cemi_analyze.phases.fraction": {"levelled_by_texture": (_TEXTURE, "levelled_by_texture")},
+    "cemi_analyze.phases.fraction": {
+        "levelled_by_texture": (_TEXTURE, "levelled_by_texture"),
+        **{name: (_METHODS, name) for name in ("otsu_of_histogram", "otsu_threshold", "paper_dark_phase")},
+        "is_structureless": ("cemi_analyze.phases.cell_phases", "is_structureless"),
+    },
 }
 keep_old_modules(_MOVES, _NAMES)
 
@@ -38,6 +43,7 @@ _HOMES = {
     "LamellaFraction": "lamellae.fraction",
     "LamellaWidth": "lamellae.width",
     "PearsonRelation": "relation.pearson",
+    "PhaseFraction": "phases.fraction",
     "PredictionRelation": "relation.prediction",
     "SrPhase": "phases.gradient",
 }

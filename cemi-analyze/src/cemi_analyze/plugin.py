@@ -13,10 +13,18 @@ PLUGIN_API = 2
 def cemi_analyzers() -> Iterable[AnalyzerPlugin]:
     """Yield the analyzers of this package."""
     yield AnalyzerPlugin(
+        "phase-fraction",
+        "Shares of two to four phases that differ in grey level, with intervals that hold sampling and method.",
+        factory="cemi_analyze.phases.choice:make",
+        settings="cemi_analyze.phases.settings:PhaseFractionSettings",
+        abilities="cemi_analyze.phases.choice:abilities",
+    )
+    yield AnalyzerPlugin(
         "bcc-fraction",
-        "Share of the dark (or bright) phase, with an interval from blocks.",
-        factory="cemi_analyze.phases.fraction:make",
-        settings="cemi_analyze.phases.fraction:BccFractionSettings",
+        "Share of the dark (or bright) phase of a eutectic alloy: 'phase-fraction' with a map 'bcc_fraction'.",
+        factory="cemi_analyze.phases.choice:make_bcc",
+        settings="cemi_analyze.phases.settings:BccFractionSettings",
+        abilities="cemi_analyze.phases.choice:abilities",
     )
     yield AnalyzerPlugin(
         "lamella-width",

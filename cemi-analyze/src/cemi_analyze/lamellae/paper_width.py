@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cemi_analyze.phases.fraction import paper_dark_phase
+from cemi_analyze.phases.methods import paper_dark_phase
 from cemi_analyze.picture.orientation import structure_tensor
 
 _WINDOW_PX = 6.0

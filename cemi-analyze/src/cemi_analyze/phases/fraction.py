@@ -1,104 +1,74 @@
-"""Share of one phase in a two-phase picture, such as BCC (dark) in AlCoCrFeNi2.1."""
+"""Shares of two to four phases, cell by cell, each with an interval that holds sampling and method."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from dataclasses import replace
+from typing import ClassVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from cemi_analyze.cell_analyzer import UNKNOWN, CellAnalyzer, grid_map, measured_cells, overlay, thumbnail
-from cemi_analyze.phases.levels import PhaseLevels, flat_noise, phase_levels
-from cemi_analyze.phases.lever import lever_interval, systematic_of
-from cemi_analyze.picture.cell import Cell, cell_of
-from cemi_analyze.picture.fine_lamellae import fine_lamellae
-from cemi_analyze.picture.texture import levelled, levelled_by_texture, smoothed_against_noise, texture_length_px
-from cemi_analyze.uncertainty.blocks import block_means, blocks_along, fraction_interval
-from cemi_analyze.uncertainty.intervals import Interval
-from cemi_core.model.result import Result
-from cemi_core.model.settings import Settings
-from cemi_core.model.stages import BlockInfo, Runtime
+from cemi_analyze.cell_analyzer import UNKNOWN, CellAnalyzer, grid_map, measured_cells, overlay
+from cemi_analyze.phases.answer import LEVER, MIDPOINT, MIXTURE, OTSU, SPOTS, Answer
+from cemi_analyze.phases.cell_phases import PhaseCell, phases_of
+from cemi_analyze.phases.settings import BccFractionSettings, PhaseFractionSettings
+from cemi_analyze.phases.stereology import fields_table, stereology_table
+from cemi_analyze.picture.cell import cell_of
+from cemi_core.model.result import GridMap, Result, Table
+from cemi_core.model.stages import BlockInfo
 
-_PAPER_WINDOW_PX = 11
-#: Width of the local mean that is taken away before grey levels are compared, px.
-_EVEN_PX = 32.0
-_PAPER_OFFSET = 2
+#: In this order where as many cells are for one as for the other. Spots and the mixture measure the same area.
+_PREFERRED = (LEVER, MIXTURE, MIDPOINT, OTSU)
+_NO_LAMELLAE = "no lamellae are seen in it where those of most cells are too thin for a threshold"
 
-
-class BccFractionSettings(Settings):
-    """How the phase is told apart."""
-
-    method: Literal["auto", "midpoint", "lever", "otsu", "paper"] = Field(
-        default="auto",
-        description="'midpoint': threshold half-way between the grey levels of the two phases; 'lever': the mean grey "
-        "level between those of the pure phases, for phases thinner than two pixels; 'auto': 'lever' where the spectra "
-        "of most cells show lamellae of less than 4.5 px, else 'midpoint'; 'otsu': Otsu's threshold; 'paper': adaptive "
-        "mean threshold, window 11, offset 2, of Lang et al. 2025.",
-    )
-    phase: Literal["dark", "bright"] = Field(default="dark", description="Which phase is counted.")
-    levelling: bool = Field(
-        default=True,
-        description="Take out shading and the brightness of single grains by a local mean over a wave of the texture "
-        "(not for 'paper'). Switch off where one phase forms areas much wider than the rest of the texture.",
-    )
-    least_contrast: float = Field(
-        default=2.0,
-        ge=0,
-        description="Distance between the phases over the noise below which a cell counts as structureless (NaN).",
-    )
-    level_uncertainty: float = Field(
-        default=0.05,
-        ge=0,
-        le=0.5,
-        description="How far the threshold, or with 'lever' the level of each phase, may be off, as a share of the "
-        "distance between the phases; widens the interval (not for 'paper').",
-    )
+_HOW = {
+    MIXTURE: "grey levels, noise and mixed pixels of the phases fitted together to the histogram of each cell; a rare "
+    "phase spot by spot; the interval holds the scatter between blocks and what the fit may be off by",
+    MIDPOINT: "threshold half-way between the grey levels of the phases, found in each cell; the interval holds the "
+    "scatter between blocks, a threshold off by {off:.0%} of the contrast{more}",
+    OTSU: "Otsu's threshold of each cell; it draws fractions towards one half; the interval holds the scatter between "
+    "blocks{more}",
+    LEVER: "lever rule, the mean grey level between those of the widest places of each phase, since lamellae thinner "
+    "than two pixels per phase have no threshold; the interval holds the scatter between blocks and levels off by "
+    "{off:.0%} of the contrast",
+    "kmeans": "k-means of the grey levels of each cell; like Otsu's threshold it draws fractions towards one half",
+    "watershed": "watershed: sure places of each phase grown until they meet where the picture is steepest",
+    "slic": "superpixels of about 8 px, divided by k-means of their mean grey levels; features smaller than that are lost",
+    "bradley-roth": "darker than 15 % below the mean around (Bradley and Roth 2007); it needs a true zero of the grey "
+    "levels and loses wide areas of one phase; its interval holds scatter only",
+    "paper": "adaptive mean threshold (window 11, offset 2) of Lang et al. 2025; it answers about a third whatever the "
+    "picture shows, structureless noise included, and its interval holds scatter only",
+}
+_SPREAD = " and what the thresholds differ by, since the grey levels could not be fitted"
 
 
-@dataclass(frozen=True)
-class PhaseCell:
-    """What is kept of one cell.
-
-    Attributes
-    ----------
-    interval : Interval
-        Share by a threshold; with the method ``lever`` by the lever rule.
-    reason : str
-        Why there is none.
-    thumbnail : ndarray of uint8
-        Where the phase is, by the threshold.
-    systematic : float
-        95 % half-width of what is off in all cells alike.
-    lever : Interval or None
-        Share by the lever rule, where the spectrum of the cell shows lamellae too thin for a threshold.
-    lever_systematic : float
-    """
-
-    interval: Interval
-    reason: str
-    thumbnail: NDArray[np.uint8]
-    systematic: float = 0.0
-    lever: Interval | None = None
-    lever_systematic: float = 0.0
-
-
-class BccFraction(CellAnalyzer):
-    """Measures the share of the dark (or bright) phase, cell by cell.
+class PhaseFraction(CellAnalyzer):
+    """Measures the shares of phases that differ in grey level, cell by cell.
 
     Parameters
     ----------
-    settings : BccFractionSettings, optional
+    settings : PhaseFractionSettings, optional
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> image = np.where(np.arange(256)[None, :] % 64 < 16, 0.3, 0.6) + rng.normal(0, 0.02, (256, 256))
+    >>> found = PhaseFraction().measure(image)
+    >>> round(found.value, 2)
+    0.25
     """
 
-    name: ClassVar[str] = "bcc-fraction"
+    name: ClassVar[str] = "phase-fraction"
+    #: Name and label of the map of the counted phase.
+    map_name: ClassVar[str] = "phase_fraction"
+    map_label: ClassVar[str] = "Phase fraction"
 
-    def __init__(self, settings: BccFractionSettings | None = None) -> None:
-        self.settings = settings or BccFractionSettings()
+    def __init__(self, settings: PhaseFractionSettings | None = None) -> None:
+        self.settings = settings or PhaseFractionSettings()
 
     @property
     def halo(self) -> int:
@@ -110,158 +80,129 @@ class BccFraction(CellAnalyzer):
         cell = cell_of(block, info)
         if cell is None:
             return None
-        length_px = texture_length_px(cell.image[cell.core])
-        if self.settings.method == "paper":
-            dark, systematic, reason = paper_dark_phase(cell.image)[cell.core], 0.0, ""
-        else:
-            dark, systematic, reason = self._thresholded(cell, length_px)
-        if reason:
-            return PhaseCell(UNKNOWN, reason, thumbnail(np.zeros(dark.shape)))
-        counted = dark if self.settings.phase == "dark" else ~dark
-        blocks = blocks_along(dark.shape, 2 * length_px)
-        means, counts = block_means(counted.astype(np.float32), cell.valid[cell.core], blocks)
-        found = PhaseCell(fraction_interval(means, counts, systematic), "", thumbnail(counted), systematic)
-        return self._with_lever(found, cell, blocks) if self.settings.method in ("auto", "lever") else found
-
-    def _with_lever(self, found: PhaseCell, cell: Cell, blocks: tuple[int, int]) -> PhaseCell:
-        """Add what the lever rule says, where it is asked for or the lamellae are too thin for a threshold."""
-        image, valid = np.ascontiguousarray(cell.image[cell.core]), cell.valid[cell.core]
-        if self.settings.method == "auto" and fine_lamellae(image, valid) is None:
-            return found
-        even = levelled(cell.image, cell.valid, _EVEN_PX)[cell.core]
-        dark = lever_interval(np.ascontiguousarray(even), valid, blocks, self.settings.level_uncertainty)
-        if not math.isfinite(dark.value):
-            return found
-        share = dark if self.settings.phase == "dark" else Interval(1 - dark.value, 1 - dark.high, 1 - dark.low)
-        return replace(found, lever=share, lever_systematic=systematic_of(dark.value, self.settings.level_uncertainty))
-
-    def _thresholded(self, cell: Cell, length_px: float) -> tuple[NDArray[np.bool_], float, str]:
-        image = smoothed_against_noise(cell.image)
-        if self.settings.levelling:
-            image = levelled_by_texture(image, cell.valid, length_px)
-        image, valid = image[cell.core], cell.valid[cell.core]
-        pixels = image[valid]
-        levels = phase_levels(pixels, flat_noise(image))
-        threshold = otsu_threshold(pixels) if self.settings.method == "otsu" else levels.midpoint
-        if is_structureless(pixels, levels, self.settings.least_contrast):
-            return image < threshold, 0.0, "no two-phase contrast above the noise"
-        shift = self.settings.level_uncertainty * levels.contrast
-        systematic = 0.5 * float(np.mean(np.abs(pixels - threshold) < shift))
-        return image < threshold, systematic, ""
+        return replace(phases_of(cell, self.settings), pixel_size_um=info.pixel_size_um)
 
     def merge(self, partials: Iterable[tuple[int, int, PhaseCell | None]], grid_shape: tuple[int, int]) -> Result:
-        """Join the cells into the map ``bcc_fraction``."""
+        """Join the cells into a map for each phase, the counted one first; of two phases only that one."""
         cells = list(measured_cells(partials))
-        by_lever = self._by_lever([cell for _, _, cell in cells])
-        intervals, shared, reasons = [], {}, {}
-        for row, column, cell in cells:
-            interval, systematic, reason = _answer_of(cell, by_lever)
-            intervals.append((row, column, interval))
-            shared[row, column], reasons[row, column] = systematic, reason
-        known = None if self.settings.method == "paper" else shared
-        fraction = grid_map("bcc_fraction", "BCC fraction", "1", intervals, grid_shape, known, reasons)
-        picture = overlay([(row, column, cell.thumbnail) for row, column, cell in cells], grid_shape)
+        method = self._method_for_all([cell for _, _, cell in cells])
+        told = [(row, column, _answer_of(cell, method), cell) for row, column, cell in cells]
+        reasons = {
+            (row, column): "" if answer else _reason(cell, method) for row, column, answer, cell in told
+        }
+        maps = tuple(self._map(k, told, reasons, grid_shape) for k in self._phases_shown())
+        pictures = [(row, column, answer.thumbnail) for row, column, answer, _ in told if answer]
+        picture = overlay(pictures, grid_shape)
         return Result(
             self.name,
-            (fraction,),
+            maps,
+            tables=self._tables(told),
             overlays={} if picture is None else {"phase": picture},
-            notes=(*self._notes(by_lever), *_missing(list(reasons.values()))),
+            notes=(*self._notes(method, told), *_missing(list(reasons.values()))),
         )
 
-    def _by_lever(self, cells: Sequence[PhaseCell]) -> bool:
-        """Return whether the lever rule answers for all cells: one quantity is measured one way everywhere."""
-        if self.settings.method == "lever":
-            return True
-        told = [cell.lever is not None for cell in cells if not cell.reason]
-        return 2 * sum(told) > len(told)
+    def _phases_shown(self) -> list[int]:
+        counted = self.settings.counted
+        others = [k for k in range(self.settings.phases) if k != counted]
+        return [counted, *(others if self.settings.phases > 2 else [])]
 
-    def _notes(self, by_lever: bool) -> tuple[str, ...]:
-        phase = f"share of the {self.settings.phase} phase"
-        if by_lever:
-            return (
-                f"{phase}: lever rule, the mean grey level between those of the widest places of each phase, since "
-                "lamellae thinner than two pixels per phase have no threshold; the interval holds the scatter between "
-                f"blocks and levels off by {self.settings.level_uncertainty:.0%} of the contrast",
-            )
-        method = "midpoint" if self.settings.method == "auto" else self.settings.method
-        return {
-            "midpoint": (
-                f"{phase}: threshold half-way between the grey levels of the phases, found in each cell; the interval "
-                f"holds the scatter between blocks and a threshold off by {self.settings.level_uncertainty:.0%} of the "
-                "contrast",
-            ),
-            "otsu": (f"{phase}: Otsu's threshold of each cell; it draws fractions towards one half",),
-            "paper": (
-                f"{phase}: adaptive mean threshold (window 11, offset 2) of Lang et al. 2025; it answers about a third "
-                "whatever the picture shows, structureless noise included, and its interval holds scatter only",
-            ),
-        }[method]
+    def _map(
+        self,
+        phase: int,
+        told: Sequence[tuple[int, int, Answer | None, PhaseCell]],
+        reasons: dict[tuple[int, int], str],
+        grid_shape: tuple[int, int],
+    ) -> GridMap:
+        intervals = [(row, column, answer.shares[phase] if answer else UNKNOWN) for row, column, answer, _ in told]
+        shared = {(row, column): answer.systematic[phase] if answer else 0.0 for row, column, answer, _ in told}
+        name, label = self.map_name, self.map_label
+        if self.settings.phases > 2:
+            words = self.settings.phase_names[phase]
+            name, label = f"{_identifier(words)}_fraction", f"Share of the {words.replace('_', ' ')} phase"
+        known = None if self.settings.method in ("paper", "bradley-roth") else shared
+        return grid_map(name, label, "1", intervals, grid_shape, known, reasons)
+
+    def _method_for_all(self, cells: Sequence[PhaseCell]) -> str:
+        """Return the method that answers for all cells: one quantity is measured one way everywhere."""
+        if self.settings.method != "auto":
+            return self.settings.method
+        votes = Counter(MIXTURE if cell.best == SPOTS else cell.best for cell in cells if cell.best)
+        return max(_PREFERRED, key=lambda name: (votes[name], -_PREFERRED.index(name)))
+
+    def _notes(self, method: str, told: Sequence[tuple[int, int, Answer | None, PhaseCell]]) -> tuple[str, ...]:
+        names = self.settings.phase_names
+        what = f"share of the {self.settings.phase} phase"
+        if self.settings.phases > 2:
+            what = f"shares of the phases {', '.join(names)}"
+        more = _SPREAD if self.settings.method == "auto" else ""
+        notes = [f"{what}: {_HOW[method].format(off=self.settings.level_uncertainty, more=more)}"]
+        others = Counter(
+            "" if method in cell.answers or (method == MIXTURE and SPOTS in cell.answers) else cell.best
+            for _, _, answer, cell in told
+            if answer
+        )
+        notes += [
+            f"{number} of {len(told)} cells were measured by '{name}', with its wider interval, since '{method}' does "
+            "not fit them"
+            for name, number in others.items()
+            if name
+        ]
+        left_out = Counter(note.partition(": ")[2] for _, _, _, cell in told for note in cell.notes)
+        if len(told) == 1:
+            notes += list(told[0][3].notes)
+        else:
+            notes += [f"in {number} of {len(told)} cells pixels were left out: {what}" for what, number in left_out.items()]
+        return tuple(notes)
+
+    def _tables(self, told: Sequence[tuple[int, int, Answer | None, PhaseCell]]) -> tuple[Table, ...]:
+        settings = self.settings
+        found = [(answer, cell) for _, _, answer, cell in told if answer]
+        shares = [answer.shares[settings.counted].value for answer, _ in found]
+        sizes = {cell.pixel_size_um for _, cell in found}
+        scale, unit = (sizes.pop(), "um") if len(sizes) == 1 and None not in sizes else (1.0, "px")
+        of_phases = {}
+        if settings.phases == 2:
+            crossings = [cell.crossings_per_px for _, cell in found]
+            name = settings.phase_names[settings.counted]
+            of_phases[name] = list(zip(shares, crossings, strict=True))
+        fields = fields_table(settings.phase_names[settings.counted], shares, settings.wanted_accuracy)
+        sizes_of = stereology_table(of_phases, scale or 1.0, unit)
+        return tuple(table for table in (fields, sizes_of) if table is not None)
 
 
-def _answer_of(cell: PhaseCell, by_lever: bool) -> tuple[Interval, float, str]:
-    """Return the share of a cell with its systematic part, and why there is none."""
-    if cell.reason or not by_lever:
-        return cell.interval, cell.systematic, cell.reason
-    if cell.lever is None:
-        return UNKNOWN, 0.0, "no lamellae are seen in it where those of most cells are too thin for a threshold"
-    return cell.lever, cell.lever_systematic, ""
+class BccFraction(PhaseFraction):
+    """The same for the BCC phase of a eutectic alloy: its map is ``bcc_fraction``.
+
+    Parameters
+    ----------
+    settings : BccFractionSettings, optional
+    """
+
+    name: ClassVar[str] = "bcc-fraction"
+    map_name: ClassVar[str] = "bcc_fraction"
+    map_label: ClassVar[str] = "BCC fraction"
+
+    def __init__(self, settings: PhaseFractionSettings | None = None) -> None:
+        super().__init__(settings or BccFractionSettings())
+
+
+def _answer_of(cell: PhaseCell, method: str) -> Answer | None:
+    """Return what a method says of a cell, or what its own best method says; of thin lamellae the lever rule alone."""
+    if method == MIXTURE and cell.best == SPOTS:
+        return cell.answers[SPOTS]
+    if method in cell.answers:
+        return cell.answers[method]
+    return None if method == LEVER else cell.answers.get(cell.best)
+
+
+def _reason(cell: PhaseCell, method: str) -> str:
+    return cell.reason or (_NO_LAMELLAE if method == LEVER else "")
+
+
+def _identifier(words: str) -> str:
+    return "".join(letter if letter.isalnum() else "_" for letter in words.lower()).strip("_") or "phase"
 
 
 def _missing(reasons: list[str]) -> list[str]:
     told = sorted({reason for reason in reasons if reason})
     return [f"{reasons.count(reason)} of {len(reasons)} cells: {reason}" for reason in told]
-
-
-def paper_dark_phase(image: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Return the dark phase by the rule of Lang et al. 2025.
-
-    3 x 3 Gaussian, then dark where a pixel is at least 2 grey levels (of 255) below the mean of its 11 x 11
-    neighbourhood. It looks at no absolute level, so it finds a third of structureless noise dark.
-    """
-    grey = np.clip(np.rint(image * 255), 0, 255).astype(np.uint8)
-    smooth = cv2.GaussianBlur(grey, (3, 3), 0)
-    bright = cv2.adaptiveThreshold(
-        smooth, 255, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY, _PAPER_WINDOW_PX, _PAPER_OFFSET
-    )
-    return np.equal(bright, 0)
-
-
-def otsu_threshold(pixels: NDArray[np.float32]) -> float:
-    """Return the threshold of greatest variance between classes (N. Otsu, IEEE Trans. SMC 1979, 9, 62)."""
-    low, high = np.quantile(pixels, [0.0005, 0.9995])
-    counts, edges = np.histogram(pixels, 256, (low, max(high, low + 1e-6)))
-    return otsu_of_histogram(counts, 0.5 * (edges[1:] + edges[:-1]))
-
-
-def otsu_of_histogram(counts: NDArray[np.int64], centres: NDArray[np.float64]) -> float:
-    """Return Otsu's threshold of a histogram with bins at ``centres``."""
-    below = np.cumsum(counts)[:-1].astype(np.float64)
-    sums = np.cumsum(counts * centres)
-    above = below[-1] + counts[-1] - below
-    with np.errstate(invalid="ignore", divide="ignore"):
-        between = below * above * (sums[:-1] / below - (sums[-1] - sums[:-1]) / above) ** 2
-    best = np.flatnonzero(between == np.nanmax(between)) if np.isfinite(between).any() else np.array([0])
-    split = int(best.mean())
-    return float(0.5 * (centres[split] + centres[split + 1]))
-
-
-def is_structureless(pixels: NDArray[np.float32], levels: PhaseLevels, least_contrast: float) -> bool:
-    """Return whether a cell shows no two phases.
-
-    Either the variation of the grey levels is no more than a few times the noise and their distribution is that of
-    noise (skewness and excess kurtosis near 0), or there is no contrast at all.
-    """
-    deviation = float(pixels.std(dtype=np.float64))
-    if levels.contrast <= 0 or deviation < 1e-6:
-        return True
-    if levels.contrast < least_contrast * levels.noise:
-        return True
-    standard = (pixels - np.float32(pixels.mean(dtype=np.float64))) / np.float32(deviation)
-    squares = standard * standard
-    skewness, excess = float(np.mean(squares * standard)), float(np.mean(squares * squares)) - 3
-    return deviation < 2.0 * levels.noise and abs(skewness) < 0.15 and abs(excess) < 0.25
-
-
-def make(settings: BccFractionSettings, runtime: Runtime) -> BccFraction:
-    """Make the analyzer for a recipe."""
-    return BccFraction(settings)
