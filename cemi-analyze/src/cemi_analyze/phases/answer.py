@@ -60,12 +60,19 @@ def answer_of(
     shares : sequence of float, optional
         The shares where they are known better than as the mean of ``coverage``.
     """
-    intervals = []
+    intervals: list[Interval] = []
     for index, (part, half_width) in enumerate(zip(coverage, systematic, strict=True)):
+        if index == 1 and len(coverage) == 2:
+            intervals.append(_rest(intervals[0]))  # of two phases one is what the other is not
+            break
         means, counts = block_means(part, valid, blocks)
         found = fraction_interval(means, counts, half_width)
         intervals.append(found if shares is None else _moved(found, float(shares[index]), half_width))
     return Answer(tuple(intervals), tuple(systematic), thumbnail(np.clip(coverage[counted], 0, 1)))
+
+
+def _rest(share: Interval) -> Interval:
+    return Interval(1 - share.value, 1 - share.high, 1 - share.low)
 
 
 def _moved(found: Interval, share: float, half_width: float) -> Interval:

@@ -13,6 +13,7 @@ from cemi_analyze.phases.drawn import drawn_on
 from cemi_analyze.phases.evidence import NO_CONTRAST, Evidence, look_at
 from cemi_analyze.phases.levels import PhaseLevels, flat_noise, phase_levels
 from cemi_analyze.phases.lever import lever_interval, systematic_of
+from cemi_analyze.phases.mixture import Mixture
 from cemi_analyze.phases.methods import labels_by, otsu_threshold
 from cemi_analyze.phases.settings import PhaseFractionSettings
 from cemi_analyze.phases.spots import Spots
@@ -22,6 +23,8 @@ from cemi_analyze.picture.texture import levelled, levelled_by_texture, smoothed
 from cemi_analyze.uncertainty.blocks import blocks_along
 from cemi_analyze.uncertainty.intervals import Interval
 
+#: Steps of the grey scale in which pixels are looked up.
+_TABLE = 1024
 #: Width of the local mean that is taken away before grey levels are compared, px.
 _EVEN_PX = 32.0
 #: 95 % half-width of what a threshold is off by where the levels of the phases could not be fitted: half-way between
@@ -30,6 +33,8 @@ _MIDPOINT_OFF, _OTSU_OFF = 0.03, 0.10
 #: Distance of the extreme grey levels over that of Otsu's classes above which the extremes are not the phases' own
 #: (shining edges, scratches): on blurred or noisy phases it is 1.4 to 2.2.
 _EXTREMES_APART = 2.4
+#: Share of the area that borders have at least where lamellae too thin for a threshold fill a fair part of a cell.
+_BORDERS_OF_THIN = 0.6
 TOO_UNLIKE = "the grey levels do not fit two phases"
 
 
@@ -96,7 +101,7 @@ def _by_evidence(cell: Cell, blocks: tuple[int, int], length: float, settings: P
     answers: dict[str, Answer] = {}
     image, valid = np.ascontiguousarray(cell.image[cell.core]), cell.valid[cell.core]
     two = settings.phases == 2
-    if two and not found.one_level and fine_lamellae(image, valid) is not None:
+    if two and _may_be_thin(found) and fine_lamellae(image, valid) is not None:
         lever = _by_lever(cell, blocks, settings)
         answers |= {LEVER: lever} if lever else {}
     if found.further and LEVER not in answers:
@@ -111,6 +116,13 @@ def _by_evidence(cell: Cell, blocks: tuple[int, int], length: float, settings: P
     answers |= _with_spread(by_threshold, 0.0 if found.fits else found.of_thin)
     reason = "" if answers else (thresholded.reason or by_mixture.reason)
     return replace(by_mixture, answers=answers, reason=reason)
+
+
+def _may_be_thin(found: Evidence) -> bool:
+    """Return whether lamellae of under 4.5 px are worth looking for: their borders would fill the picture."""
+    if found.one_level:
+        return False
+    return not (found.fits and found.edges is not None and found.edges.mixed < _BORDERS_OF_THIN)
 
 
 def _with_spread(answers: dict[str, Answer], of_thin: float) -> dict[str, Answer]:
@@ -153,9 +165,7 @@ def _of_evidence(found: Evidence, blocks: tuple[int, int], settings: PhaseFracti
         return empty
     if not found.fits:
         return replace(empty, reason=TOO_UNLIKE if settings.phases == 2 else "the grey levels do not fit the phases")
-    grey = np.linspace(float(found.image.min()), float(found.image.max()) + 1e-9, 512)
-    table = mixture.coverage_at(grey)
-    coverage = [np.interp(found.image, grey, table[:, k]).astype(np.float32) for k in range(settings.phases)]
+    coverage = _coverage(found.image, mixture)
     middles = 0.5 * (mixture.levels[1:] + mixture.levels[:-1])
     reach = settings.level_uncertainty * np.diff(mixture.levels)
     near = [0.5 * found.histogram.near(float(at), float(by)) for at, by in zip(middles, reach, strict=True)]
@@ -163,6 +173,16 @@ def _of_evidence(found: Evidence, blocks: tuple[int, int], settings: PhaseFracti
     systematic = [math.hypot(found.systematic, part) for part in of_level]
     answer = answer_of(coverage, found.valid, blocks, systematic, settings.counted, [float(s) for s in mixture.shares])
     return replace(empty, answers={MIXTURE: answer}, reason="")
+
+
+def _coverage(image: NDArray[np.float32], mixture: Mixture) -> list[NDArray[np.float32]]:
+    """Return how much of each pixel is expected to be each phase, by its grey level."""
+    low = np.float32(mixture.levels[0] - 3 * mixture.deviations[0])
+    high = np.float32(mixture.levels[-1] + 3 * mixture.deviations[-1])
+    place = np.clip((image - low) * (np.float32(_TABLE - 1) / (high - low)) + np.float32(0.5), 0, _TABLE - 1)
+    table = mixture.coverage_at(np.linspace(float(low), float(high), _TABLE)).astype(np.float32)
+    index = place.astype(np.int32)
+    return [np.ascontiguousarray(table[:, k])[index] for k in range(table.shape[1])]
 
 
 def _by_spots(spots: Spots, valid: NDArray[np.bool_], blocks: tuple[int, int], counted: int) -> Answer:

@@ -12,7 +12,7 @@ from scipy.special import ndtr
 
 from cemi_analyze.phases.drawn import drawn_on
 from cemi_analyze.phases.edges import Edges, edges_of
-from cemi_analyze.phases.histogram import Histogram, histogram_of
+from cemi_analyze.phases.histogram import Histogram, histogram_of, without_steps
 from cemi_analyze.phases.mixture import Mixture, fit_mixture
 from cemi_analyze.phases.shading import flat_matrix, without_shading
 from cemi_analyze.phases.spots import Spots, is_one_level, rare_spots
@@ -49,7 +49,7 @@ _SEEN_PX, _LEFT = 1.0, 0.2821
 #: Thickness of lamellae in widths of the beam at which pure levels are still reached; share of borders that are all.
 _CROWDED, _ALL_BORDER = 0.7, 1.0
 #: How far off a share is for the part of the contrast by which thin lamellae miss their level, measured on made ones.
-_THIN_OFF = 5.0
+_THIN_OFF = 7.0
 
 NO_CONTRAST = "no two-phase contrast above the noise"
 
@@ -113,6 +113,7 @@ def look_at(cell: Cell, phases: int = 2, levelling: bool = True) -> Evidence:
     valid = valid & ~bars.mask
     if valid.sum() < 32 * 32 or float(image[valid].max() - image[valid].min()) <= 1e-6:
         return Evidence(image, valid, drawn=bars.share)
+    image = without_steps(image)
     noise = noise_std(image)
     if phases == 2:
         flat = flat_matrix(image, valid) if levelling else image
@@ -167,18 +168,16 @@ def _with_far_levels(found: Evidence, phases: int, noise: float) -> Evidence:
 def _with_third_level(found: Evidence, noise: float) -> Evidence:
     """Leave out pores, and say another third level, where three phases explain what two do not."""
     two = found.mixture
-    histogram = histogram_of(found.image[found.valid])
-    if two is None or (two.separation >= _TOLD_APART and _unexplained(two, histogram) < _UNEXPLAINED):
+    if two is None or (two.separation >= _TOLD_APART and two.unexplained < _UNEXPLAINED):
         return found
     image = found.image
     if two.levels[-1] - two.levels[0] < _CLEAR * noise:
         image = np.asarray(cv2.GaussianBlur(found.image, (0, 0), _AGAINST_NOISE_PX), np.float32)
-        histogram = histogram_of(image[found.valid])
-    three = fit_mixture(histogram, 3, noise_std(image))
+    three = fit_mixture(histogram_of(image[found.valid]), 3, noise_std(image))
     if three is None or three.separation < _THREE_APART or three.shares.min() < _FURTHER:
         return found
-    left = _unexplained(three, histogram)
-    if left > 0.75 * _UNEXPLAINED or left > 0.6 * _unexplained(two, histogram):
+    left = three.unexplained
+    if left > 0.75 * _UNEXPLAINED or left > 0.6 * two.unexplained:
         return found
     if three.shares[1] < _LEAST_MIDDLE and three.shares[0] > _MOST_PORES:
         return found
@@ -201,11 +200,9 @@ def _with_third_level(found: Evidence, noise: float) -> Evidence:
 def _without_pores(found: Evidence, pores: NDArray[np.bool_], phases: int, noise: float) -> Evidence:
     """Leave out pores with their blurred borders, and fit the phases anew."""
     share = float(pores.sum() / found.valid.sum())
-    if share > _MOST_PORES:
-        return replace(found, further=f"a further grey level, darker, in about {_percent(share)} of the area")
     around = cv2.dilate(pores.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (11, 11))) > 0
     valid = found.valid & ~around
-    if valid.sum() < 32 * 32:
+    if share > _MOST_PORES or valid.sum() < 32 * 32:
         return found
     again = fit_mixture(histogram_of(found.image[valid]), phases, noise)
     return replace(found, valid=valid, mixture=again or found.mixture, pores=found.pores + share)
@@ -226,7 +223,7 @@ def _judged(found: Evidence, phases: int, noise: float) -> Evidence:
             apart = float(np.abs(raw.shares - other.shares).max()) if raw.separation >= _APART else 0.0
             histogram = histogram if hidden else histogram_of(smooth[found.valid])
     edges = edges_of(found.image, found.valid, float(chosen.levels[0]), float(chosen.levels[-1]), noise)
-    unexplained = _unexplained(chosen, histogram)
+    unexplained = chosen.unexplained
     believed = chosen.separation >= _APART and unexplained < _UNEXPLAINED
     believed &= float(chosen.shares.min()) > 2e-4
     if phases == 2 and edges is not None and math.isinf(chosen.thickness):
@@ -257,12 +254,6 @@ def _holds_borders(mixture: Mixture, found: Evidence, noise: float) -> bool:
     dark, bright = (float(level) for level in mixture.levels[lower : lower + 2])
     edges = edges_of(found.image, found.valid, dark, bright, noise)
     return edges is None or mixture.mixed > _BORDERS_HELD * min(edges.mixed, 1.0) - _BORDERS_SHORT
-
-
-def _unexplained(mixture: Mixture, histogram: Histogram) -> float:
-    """Return the misfit beyond that of counting: the mean of |n - expected| is sqrt(2 n / pi)."""
-    counting = 0.5 * float(np.sqrt(2 * histogram.counts / math.pi).sum()) / histogram.total
-    return math.sqrt(max(mixture.misfit**2 - counting**2, 0.0))
 
 
 def _of_thin(mixture: Mixture, edges: Edges | None) -> float:

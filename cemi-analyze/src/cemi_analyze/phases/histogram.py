@@ -9,6 +9,10 @@ from numpy.typing import NDArray
 
 #: Shares of the pixels at either end that may lie outside.
 _TAIL = 0.0002
+#: Pixels that are enough to find the range.
+_ENOUGH = 65_536
+#: Numbers of grey levels between which a picture has steps, but more than a drawing.
+_FEWEST_LEVELS, _MANY_LEVELS = 12, 2048
 
 
 @dataclass(frozen=True)
@@ -64,24 +68,29 @@ class Histogram:
         return float(high - low)
 
 
-def histogram_of(pixels: NDArray[np.float32], bins: int = 128, low: float | None = None, high: float | None = None) -> (
-    Histogram
-):
-    """Return the histogram of pixels, between given levels or where all but 0.04 % of them lie.
-
-    Bins are never narrower than the steps of the grey scale that the pixels have, or combs of empty bins would be
-    taken for levels.
-    """
-    ends = np.quantile(pixels, [_TAIL, 1 - _TAIL]) if low is None or high is None else np.array([low, high])
-    first, last = float(ends[0]), float(ends[1])
+def histogram_of(pixels: NDArray[np.float32], bins: int = 128) -> Histogram:
+    """Return the histogram of pixels, between the grey levels that all but 0.04 % of them have."""
+    first, last = (float(end) for end in np.quantile(pixels[:: max(1, pixels.size // _ENOUGH)], [_TAIL, 1 - _TAIL]))
     if last <= first:
         last = first + 1e-6
-    steps = np.unique(pixels[:: max(1, pixels.size // 4096)])
-    grain = float(np.median(np.diff(steps))) if len(steps) > 2 else 0.0
-    if grain > 0 and len(steps) < 1024:
-        whole = max(1, int(np.ceil((last - first) / bins / grain - 1e-6)))
-        first -= 0.5 * grain
-        bins = max(2, int(np.ceil((last - first) / (whole * grain))))
-        last = first + bins * whole * grain
     counts, edges = np.histogram(np.clip(pixels, first, last), bins, (first, last))
     return Histogram(counts.astype(np.float64), 0.5 * (edges[1:] + edges[:-1]))
+
+
+def without_steps(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a picture of few grey levels (8 bits, or a part of 16) with each spread evenly over its step.
+
+    Bins that are no whole number of steps wide hold now one level more, now one less: a comb that a fit takes for
+    structure. The same picture always gets the same values.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (h, w)
+        Finite.
+    """
+    levels = np.unique(image.ravel()[:: max(1, image.size // _ENOUGH)])
+    if not _FEWEST_LEVELS <= len(levels) < _MANY_LEVELS:
+        return image
+    step = float(np.median(np.diff(levels)))
+    spread = np.random.default_rng(0).random(image.shape, np.float32) - np.float32(0.5)
+    return np.asarray(image + np.float32(step) * spread, np.float32)

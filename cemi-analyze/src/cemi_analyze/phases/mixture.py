@@ -32,6 +32,8 @@ _NARROWEST = 0.6
 _TWO = 1.9
 #: What thin lines must lower the misfit to, over that of straight borders.
 _MUCH_BETTER = 0.5
+#: What straight borders may leave unexplained before lines are tried.
+_WELL = 0.008
 _FIRST_ROUNDS, _ROUNDS = 6, 50
 #: Deviation of a brighter phase over that of a darker one, as a logarithm, and how far it may be off: noise of counting
 #: grows with the brightness. It decides only where the histogram does not.
@@ -56,8 +58,9 @@ class Mixture:
         Share of the pixels that fit none, spread over all grey levels.
     others_coverage : ndarray of float64, shape (k,)
         How much of each phase they hold by their grey level.
-    misfit : float
-        Half the sum of what the fit and the histogram differ by: the share of the pixels that it does not explain.
+    misfit, unexplained : float
+        Half the sum of what the fit and the histogram differ by, as a share of the pixels, and what of it counting
+        does not explain: the mean of ``|n - expected|`` is ``sqrt(2 n / pi)``.
     thickness : float
         Of the lines that one phase forms, in widths of the beam; infinite where straight borders fit as well.
     """
@@ -69,6 +72,7 @@ class Mixture:
     others: float
     others_coverage: NDArray[np.float64]
     misfit: float
+    unexplained: float
     thickness: float = math.inf
 
     @property
@@ -146,7 +150,7 @@ def fit_mixture(histogram: Histogram, phases: int = 2, noise: float = 0.0) -> Mi
         return None
     least = max(0.7 * noise, _NARROWEST * histogram.step)
     best = _best_of(histogram, phases, least, _starts(histogram, phases))
-    if phases > 2 or best.mixed < 0.2 or best.separation < _TWO:
+    if phases > 2 or best.mixed < 0.2 or best.separation < _TWO or best.unexplained < _WELL:
         return best
     lines = [_Search(histogram, least, of).ended(best) for of in (0, 1)]
     thin = min(lines, key=lambda mixture: mixture.misfit)
@@ -223,8 +227,12 @@ class _Search:
         thickness = float(x[-1]) if self.fixed is None else math.inf
         return Mixture(
             levels[order], deviations[order], layout.coverage[:, order], free[:-1] @ layout.spread, float(free[-1]),
-            _by_grey(self.histogram.centres, levels[order]), misfit, thickness,
+            _by_grey(self.histogram.centres, levels[order]), misfit, self._beyond_counting(misfit), thickness,
         )
+
+    def _beyond_counting(self, misfit: float) -> float:
+        counting = 0.5 * float(np.sqrt(2 * self.histogram.counts / math.pi).sum()) / self.histogram.total
+        return math.sqrt(max(misfit**2 - counting**2, 0.0))
 
     def _taken_apart(
         self, x: NDArray[np.float64]

@@ -12,7 +12,7 @@ from cemi_analyze.phases.mixture import Mixture
 from cemi_core.numeric.robust import mad_std
 
 #: Pixels that are enough to fit a surface.
-_SAMPLES = 20_000
+_SAMPLES = 8_000
 #: Smoothing of the pixels that are compared, px, and the shading, over the contrast, that is left alone.
 _AGAINST_NOISE_PX, _HARDLY_ANY = 1.0, 0.02
 
@@ -72,7 +72,8 @@ def flat_matrix(image: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray
     drawn = _drawn(valid)
     surface = _surface(image.shape, *np.divmod(drawn, image.shape[1]))
     terms = np.concatenate([surface, np.ones((len(drawn), 1))], axis=1)
-    wanted = smooth.ravel()[drawn].astype(np.float64) - float(np.median(smooth[valid]))
+    wanted = smooth.ravel()[drawn].astype(np.float64)
+    wanted -= float(np.median(wanted))
     return np.asarray(image - _everywhere(image.shape, _robust_fit(terms, wanted)[:-1]), np.float32)
 
 
@@ -106,5 +107,8 @@ def _surface(
 
 def _everywhere(shape: tuple[int, int], found: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return a surface at all pixels."""
-    terms = _surface(shape, np.arange(shape[0])[:, None], np.arange(shape[1])[None, :])
-    return np.asarray(terms @ found, np.float32)
+    y = ((np.arange(shape[0]) - 0.5 * (shape[0] - 1)) / shape[0])[:, None]
+    x = ((np.arange(shape[1]) - 0.5 * (shape[1] - 1)) / shape[1])[None, :]
+    of_y = (found[0] * y + found[3] * (y**2 - 1 / 12)).astype(np.float32)
+    of_x = (found[1] * x + found[4] * (x**2 - 1 / 12)).astype(np.float32)
+    return np.asarray(of_y + of_x + (found[2] * y).astype(np.float32) * x.astype(np.float32), np.float32)

@@ -68,8 +68,11 @@ def rare_spots(image: NDArray[np.float32], valid: NDArray[np.bool_]) -> Spots | 
     valid : ndarray of bool, shape (h, w)
     """
     smooth = np.asarray(cv2.GaussianBlur(image, (0, 0), _SEEN_PX), np.float32)
-    matrix = float(np.median(smooth[valid]))
-    scatter = max(float(mad_std(smooth[valid].astype(np.float64), about=matrix)), 1e-6)
+    some = smooth[::2, ::2][valid[::2, ::2]].astype(np.float64)
+    if not some.size:
+        return None
+    matrix = float(np.median(some))
+    scatter = max(float(mad_std(some, about=matrix)), 1e-6)
     found = [_of_sign(image, smooth, valid, matrix, scatter, dark) for dark in (True, False)]
     dark, bright = (spots for spots in found)
     if dark is None or bright is None:
