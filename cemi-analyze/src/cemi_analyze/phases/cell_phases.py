@@ -29,7 +29,7 @@ _TABLE = 1024
 _EVEN_PX = 32.0
 #: 95 % half-width of what a threshold is off by where the levels of the phases could not be fitted: half-way between
 #: the levels on made eutectics, Otsu's against manual masks of real superalloys.
-_MIDPOINT_OFF, _OTSU_OFF = 0.03, 0.10
+_MIDPOINT_OFF, _OTSU_OFF = 0.03, 0.11
 #: Distance of the extreme grey levels over that of Otsu's classes above which the extremes are not the phases' own
 #: (shining edges, scratches): on blurred or noisy phases it is 1.4 to 2.2.
 _EXTREMES_APART = 2.4
@@ -218,16 +218,18 @@ class _Thresholded:
     reason: str
 
     @property
-    def extremes_apart(self) -> bool:
-        """Whether the extreme grey levels are much further apart than the means of Otsu's classes."""
-        if self.levels is None:
-            return False
+    def classes_apart(self) -> float:
+        """Distance of the mean grey levels of Otsu's classes."""
         pixels = self.image[self.valid]
         dark, bright = pixels[pixels < self.otsu], pixels[pixels >= self.otsu]
         if not len(dark) or not len(bright):
-            return False
-        apart = float(bright.mean(dtype=np.float64)) - float(dark.mean(dtype=np.float64))
-        return self.levels.contrast > _EXTREMES_APART * apart
+            return 0.0
+        return float(bright.mean(dtype=np.float64)) - float(dark.mean(dtype=np.float64))
+
+    @property
+    def extremes_apart(self) -> bool:
+        """Whether the extreme grey levels are much further apart than the means of Otsu's classes."""
+        return self.levels is not None and self.levels.contrast > _EXTREMES_APART * self.classes_apart
 
     def answer(self, method: str, blocks: tuple[int, int], settings: PhaseFractionSettings) -> Answer | None:
         """Return the shares by a threshold; None where there are no two phases."""
@@ -235,8 +237,8 @@ class _Thresholded:
             return None
         at = self.otsu if method == OTSU else self.levels.midpoint
         dark = (self.image < at).astype(np.float32)
-        shift = settings.level_uncertainty * self.levels.contrast
-        off = 0.5 * float(np.mean(np.abs(self.image[self.valid] - at) < shift))
+        apart = self.classes_apart if method == OTSU and self.extremes_apart else self.levels.contrast
+        off = 0.5 * float(np.mean(np.abs(self.image[self.valid] - at) < settings.level_uncertainty * apart))
         return answer_of((dark, 1 - dark), self.valid, blocks, (off, off), settings.counted)
 
 

@@ -22,8 +22,9 @@ from cemi_core.numeric.noise import noise_std
 #: Smoothing where noise hides the levels, px, the separation below which that is so, and how much of the picture may
 #: lie on borders: where half of it does, smoothing hides more than it shows.
 _AGAINST_NOISE_PX, _NOISY, _BORDERS_ALL_OVER = 0.6, 3.3, 0.5
-#: A fit that leaves so much of the histogram unexplained, beyond what its noise explains, is none.
-_UNEXPLAINED = 0.02
+#: A fit that leaves so much of the histogram unexplained, beyond what counting explains, is none; where the phases are
+#: uneven, or a filter took the noise, a wrong one fits almost as well as the right one.
+_UNEXPLAINED, _UNEXPLAINED_UNEVEN = 0.025, 0.01
 #: Least distance of levels over their deviations.
 _APART = 1.9
 #: The same for a fit by which others are judged, and for three phases.
@@ -43,13 +44,13 @@ _LEAST_MIDDLE = 0.06
 #: Share of its pixels that lie 2 px inside areas of such a level; of thin lamellae hardly any do.
 _WIDE = 0.12
 #: Levels are sharp if they scatter by less than so many deviations of the noise, or lie so many of theirs apart.
-_SHARP, _SHARP_APART = 1.5, 8.0
+_SHARP, _SHARP_APART = 1.4, 8.0
 #: Smoothing under which further levels are looked for, px; noise that is left of white noise.
 _SEEN_PX, _LEFT = 1.0, 0.2821
 #: Thickness of lamellae in widths of the beam at which pure levels are still reached; share of borders that are all.
 _CROWDED, _ALL_BORDER = 0.7, 1.0
 #: How far off a share is for the part of the contrast by which thin lamellae miss their level, measured on made ones.
-_THIN_OFF = 7.0
+_THIN_OFF, _THIN_MOST = 7.0, 0.25
 
 NO_CONTRAST = "no two-phase contrast above the noise"
 
@@ -177,7 +178,7 @@ def _with_third_level(found: Evidence, noise: float) -> Evidence:
     if three is None or three.separation < _THREE_APART or three.shares.min() < _FURTHER:
         return found
     left = three.unexplained
-    if left > 0.75 * _UNEXPLAINED or left > 0.6 * two.unexplained:
+    if left > 0.6 * _UNEXPLAINED or left > 0.6 * two.unexplained:
         return found
     if three.shares[1] < _LEAST_MIDDLE and three.shares[0] > _MOST_PORES:
         return found
@@ -224,7 +225,8 @@ def _judged(found: Evidence, phases: int, noise: float) -> Evidence:
             histogram = histogram if hidden else histogram_of(smooth[found.valid])
     edges = edges_of(found.image, found.valid, float(chosen.levels[0]), float(chosen.levels[-1]), noise)
     unexplained = chosen.unexplained
-    believed = chosen.separation >= _APART and unexplained < _UNEXPLAINED
+    most = _UNEXPLAINED if _is_sharp(chosen, noise) else _UNEXPLAINED_UNEVEN
+    believed = chosen.separation >= _APART and unexplained < most
     believed &= float(chosen.shares.min()) > 2e-4
     if phases == 2 and edges is not None and math.isinf(chosen.thickness):
         believed &= chosen.mixed > _BORDERS_HELD * min(edges.mixed, 1.0) - _BORDERS_SHORT
@@ -265,7 +267,7 @@ def _of_thin(mixture: Mixture, edges: Edges | None) -> float:
         return 0.0
     short = 2 * (1 - float(ndtr(0.5 * edges.thinner)))
     crowded = float(np.clip((edges.mixed - _CROWDED) / (_ALL_BORDER - _CROWDED), 0, 1))
-    return math.hypot(_THIN_OFF * short * share, 0.9 * crowded * share * (1 - share))
+    return min(math.hypot(_THIN_OFF * short * share, 0.9 * crowded * share * (1 - share)), _THIN_MOST)
 
 
 def _percent(share: float) -> str:

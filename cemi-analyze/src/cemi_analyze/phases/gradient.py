@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -12,18 +12,26 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from cemi_analyze.cell_analyzer import UNKNOWN, CellAnalyzer, grid_map, measured_cells, overlay, thumbnail
+from cemi_analyze.phases.evidence import look_at
+from cemi_analyze.phases.histogram import Histogram
+from cemi_analyze.phases.mixture import Mixture, fit_mixture
+from cemi_analyze.phases.spots import Spots
+from cemi_analyze.phases.trend import trend_along_x
 from cemi_analyze.picture.cell import cell_of
-from cemi_analyze.picture.texture import smoothed_against_noise, texture_length_px
-from cemi_analyze.uncertainty.blocks import block_edges, blocks_along, fraction_interval
+from cemi_analyze.picture.texture import texture_length_px
+from cemi_analyze.uncertainty.blocks import block_edges, block_means, blocks_along, fraction_interval
 from cemi_analyze.uncertainty.intervals import Interval
 from cemi_core.model.result import Result
 from cemi_core.model.settings import Settings
 from cemi_core.model.stages import BlockInfo, Runtime
+from cemi_core.numeric.noise import noise_std
 
 _BINS = 256
-_ROUNDS = 200
-#: Distance between the phases over the mean of their deviations that makes them two.
-_MIN_SEPARATION = 2.2
+#: Least distance of the levels over their deviations, and least share of the rarer phase in the whole mosaic.
+_APART, _RAREST = 1.9, 0.001
+#: Brightness of a cell that may differ from that of the mosaic, over the distance of the phases.
+_DRIFT = 0.2
+_ROUNDS = 40
 
 
 class SrPhaseSettings(Settings):
@@ -48,25 +56,43 @@ class SrPhaseSettings(Settings):
 
 @dataclass(frozen=True)
 class GreyCell:
-    """Grey-level histograms of the blocks of one cell, int32 (rows, columns, 256) over [0, 1], and a thumbnail."""
+    """What is kept of one cell.
+
+    Attributes
+    ----------
+    counts : ndarray of int32, shape (rows, columns, 256)
+        Histograms of the blocks over the cell's own range.
+    low, high : float
+        That range.
+    noise : float
+        Deviation of the noise.
+    spots : tuple of (ndarray, ndarray, bool, float), optional
+        Of a cell of one grey level: share of the rare phase in its blocks, their numbers of pixels, whether it is the
+        dark one, and what its level leaves open.
+    one_level : bool
+        Whether it shows noise alone, but for spots.
+    thumbnail : ndarray of uint8
+    """
 
     counts: NDArray[np.int32]
+    low: float
+    high: float
+    noise: float
+    spots: tuple[NDArray[np.float64], NDArray[np.float64], bool, float] | None
+    one_level: bool
     thumbnail: NDArray[np.uint8]
 
-
-@dataclass(frozen=True, slots=True)
-class TwoLevels:
-    """Mean grey levels of the two phases of a whole mosaic, and the level that divides them."""
-
-    dark: float
-    bright: float
-    threshold: float
+    @property
+    def centres(self) -> NDArray[np.float64]:
+        """Grey levels of the bins, shape (256,)."""
+        step = (self.high - self.low) / _BINS
+        return np.asarray(self.low + step * (np.arange(_BINS) + 0.5))
 
 
 class SrPhase(CellAnalyzer):
-    """Measures the share of one phase, cell by cell, with one threshold for the whole mosaic.
+    """Measures the share of one phase, cell by cell, with the grey levels of the phases found in the whole mosaic.
 
-    Where a phase runs from none to all, a threshold of each cell's own finds two phases even where there is one.
+    Where a phase runs from none to all, the levels of each cell's own find two phases even where there is one.
 
     Parameters
     ----------
@@ -80,96 +106,205 @@ class SrPhase(CellAnalyzer):
 
     @property
     def halo(self) -> int:
-        """For the light smoothing of noisy pictures, px."""
-        return 4
+        """Nothing outside a cell is looked at, px."""
+        return 0
 
     def process(self, block: NDArray[np.float32], info: BlockInfo) -> GreyCell | None:
-        """Take the grey-level histograms of one cell."""
+        """Take the grey-level histograms of one cell, its shading taken out."""
         cell = cell_of(block, info)
         if cell is None:
             return None
-        image, valid = smoothed_against_noise(cell.image)[cell.core], cell.valid[cell.core]
+        found = look_at(cell)
+        own = np.ascontiguousarray(cell.image[cell.core])
+        # Where the cell's own fit is none, its shading cannot be told from its phases.
+        image = found.image if found.fits or found.one_level else own
+        valid = found.valid
+        if not valid.any():
+            return None
         length_px = texture_length_px(image)
         blocks = blocks_along(image.shape, 2 * length_px if math.isfinite(length_px) else 1.0)
+        low, high = float(image[valid].min()), float(image[valid].max())
+        high = max(high, low + 1e-6)
+        level = np.clip((image - low) * (_BINS / (high - low)), 0, _BINS - 1).astype(np.int32)
         edges_y, edges_x = (block_edges(size, number) for size, number in zip(image.shape, blocks, strict=True))
-        level = np.clip(image * _BINS, 0, _BINS - 1).astype(np.int32)
         counts = np.zeros((*blocks, _BINS), np.int32)
         for i, j in np.ndindex(*blocks):
             part = slice(edges_y[i], edges_y[i + 1]), slice(edges_x[j], edges_x[j + 1])
             counts[i, j] = np.bincount(level[part][valid[part]], minlength=_BINS)
-        return GreyCell(counts, thumbnail(np.where(valid, image, 0)))
+        spots = _of_spots(found.spots, valid, blocks)
+        shown = thumbnail(np.clip(np.where(valid, own, 0), 0, 1))
+        return GreyCell(counts, low, high, noise_std(own), spots, found.one_level, shown)
 
     def merge(self, partials: Iterable[tuple[int, int, GreyCell | None]], grid_shape: tuple[int, int]) -> Result:
-        """Find the threshold from all cells and return the map ``sr_fraction``."""
+        """Find the levels from all cells and return the map ``sr_fraction``, with its trend along x."""
         cells = list(measured_cells(partials))
-        levels = self._levels([cell for _, _, cell in cells])
-        intervals = [
-            (row, column, UNKNOWN if levels is None else self._share(cell, levels)) for row, column, cell in cells
-        ]
+        mixture = _levels_of([cell for _, _, cell in cells])
+        intervals, shared, reasons = [], {}, {}
+        for row, column, cell in cells:
+            interval, systematic = self._share(cell, mixture)
+            intervals.append((row, column, interval))
+            shared[row, column] = systematic
+            reasons[row, column] = "" if math.isfinite(interval.value) else "one grey level: which phase it is, is open"
+        found = grid_map("sr_fraction", "Share of the Sr-rich phase", "1", intervals, grid_shape, shared, reasons)
+        trend = trend_along_x(found.value)
         picture = overlay([(row, column, cell.thumbnail) for row, column, cell in cells], grid_shape)
+        notes = [self._note(mixture, any(cell.spots for _, _, cell in cells))]
+        if trend is not None:
+            sure = "changes" if trend.p_value < 0.05 else "shows no sure change"
+            notes.append(
+                f"along x it {sure}: {trend.change:+.3f} from the first to the last column "
+                f"(95 %: {trend.low:+.3f} to {trend.high:+.3f}, p = {trend.p_value:.2g})"
+            )
         return Result(
             self.name,
-            (grid_map("sr_fraction", "Share of the Sr-rich phase", "1", intervals, grid_shape),),
+            (found,),
+            tables=() if trend is None else (trend.table("sr_fraction"),),
             overlays={} if picture is None else {"grey": picture},
-            notes=(self._note(levels),),
+            notes=tuple(notes),
         )
 
-    def _levels(self, cells: Sequence[GreyCell]) -> TwoLevels | None:
-        if not cells:
-            return None
-        found = two_levels(np.sum([cell.counts.sum(axis=(0, 1), dtype=np.int64) for cell in cells], axis=0))
-        given = self.settings.threshold
-        if given is None:
-            return found
-        return TwoLevels(found.dark, found.bright, given) if found else TwoLevels(given, given, given)
-
-    def _share(self, cell: GreyCell, levels: TwoLevels) -> Interval:
+    def _share(self, cell: GreyCell, mixture: Mixture | None) -> tuple[Interval, float]:
+        """Return the share of a cell, and what of its interval the cells have in common."""
+        dark = self.settings.phase == "dark"
+        if self.settings.threshold is not None:
+            return self._by_threshold(cell, self.settings.threshold, mixture)
+        if mixture is None:
+            if cell.spots is None:
+                return UNKNOWN, 0.0
+            means, numbers, of_dark, off = cell.spots
+            return fraction_interval(means if of_dark == dark else 1 - means, numbers, off), off
         total = cell.counts.sum(axis=2, dtype=np.float64)
-        below = np.concatenate([[0], np.cumsum(cell.counts.sum(axis=(0, 1)))]) / total.sum()
-        grey = np.linspace(0, 1, _BINS + 1)
-        shift = self.settings.level_uncertainty * (levels.bright - levels.dark)
-        lower, upper = np.interp([levels.threshold - shift, levels.threshold + shift], grey, below)
-        split = levels.threshold * _BINS
-        whole, rest = int(split), split - int(split)
-        dark = cell.counts[..., :whole].sum(axis=2) + rest * cell.counts[..., min(whole, _BINS - 1)]
-        with np.errstate(invalid="ignore"):
-            share = np.where(total > 0, dark / total, np.nan)
-        counted = share if self.settings.phase == "dark" else 1 - share
-        return fraction_interval(counted, total, 0.5 * float(upper - lower))
+        whole = cell.counts.sum(axis=(0, 1)).astype(np.float64)
+        shift, weights = _fitted_to(mixture, cell.centres, whole)
+        own = replace(mixture, weights=weights)
+        part = own.coverage_at(cell.centres - shift)[:, 0 if dark else 1]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            means = np.where(total > 0, cell.counts @ part / total, np.nan)
+        share = float(weights @ mixture.coverage[:, 0 if dark else 1] / weights.sum())
+        contrast = float(mixture.levels[1] - mixture.levels[0])
+        of_cell = Histogram(whole, cell.centres - shift)
+        middle = 0.5 * float(mixture.levels.sum())
+        near = 0.5 * of_cell.near(middle, self.settings.level_uncertainty * contrast)
+        off = math.hypot(near, 0.2 * own.mixed / max(mixture.separation, 1.0), min(mixture.unexplained, share, 1 - share))
+        found = fraction_interval(means, total, off)
+        moved = share - found.value
+        return Interval(share, max(found.low + moved, 0.0), min(found.high + moved, 1.0)), off
 
-    def _note(self, levels: TwoLevels | None) -> str:
-        if levels is None:
+    def _by_threshold(self, cell: GreyCell, threshold: float, mixture: Mixture | None) -> tuple[Interval, float]:
+        step = (cell.high - cell.low) / _BINS
+        edge = np.clip((threshold - cell.low) / step, 0, _BINS)
+        taken = np.clip(edge - np.arange(_BINS), 0, 1)
+        total = cell.counts.sum(axis=2, dtype=np.float64)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            dark = np.where(total > 0, cell.counts @ taken / total, np.nan)
+        contrast = 0.0 if mixture is None else float(mixture.levels[1] - mixture.levels[0])
+        whole = Histogram(cell.counts.sum(axis=(0, 1)).astype(np.float64), cell.centres)
+        off = 0.5 * whole.near(threshold, self.settings.level_uncertainty * contrast) if contrast else 0.0
+        return fraction_interval(dark if self.settings.phase == "dark" else 1 - dark, total, off), off
+
+    def _note(self, mixture: Mixture | None, spots: bool) -> str:
+        what = f"share of the {self.settings.phase} phase"
+        unpublished = "the rule of Lang et al. 2025 is not published, so this is ours"
+        if self.settings.threshold is not None:
+            return f"{what}: below or above {self.settings.threshold:.3f} of full scale, as given; {unpublished}"
+        if mixture is None and spots:
+            return f"{what}: one grey level with spots, which are measured one by one; {unpublished}"
+        if mixture is None:
             return "all cells together show one grey level only: there are no two phases to tell apart"
-        how = "as given" if self.settings.threshold else "half-way between the two grey levels of the whole mosaic"
         return (
-            f"share of the {self.settings.phase} phase: threshold {levels.threshold:.3f} of full scale, {how}; the "
-            "rule of Lang et al. 2025 is not published, so this is ours; shading that is left in the mosaic shifts it"
+            f"{what}: grey levels {mixture.levels[0]:.3f} and {mixture.levels[1]:.3f} of full scale, their noise and the "
+            f"mixed pixels on borders are those of the whole mosaic, the brightness of each cell may drift; {unpublished}"
         )
 
 
-def two_levels(counts: NDArray[np.int64]) -> TwoLevels | None:
-    """Return the grey levels of two phases from a histogram over [0, 1]; None if it shows one phase only.
+def _of_spots(
+    spots: Spots | None, valid: NDArray[np.bool_], blocks: tuple[int, int]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], bool, float] | None:
+    if spots is None:
+        return None
+    means, numbers = block_means(spots.coverage, valid, blocks)
+    return means, numbers, spots.dark, spots.systematic
 
-    Two Gaussians by expectation maximisation, so that a rare phase keeps its level (Otsu's threshold moves towards the
-    middle of the frequent one); the threshold is half-way between their means.
+
+def _levels_of(cells: Sequence[GreyCell]) -> Mixture | None:
+    """Return the mixture of the whole mosaic, the cells brought to one brightness; None where there is one level."""
+    if not cells or (all(cell.one_level for cell in cells) and len(cells) == 1):
+        return None
+    noise = float(np.median([cell.noise for cell in cells]))
+    shifts = np.zeros(len(cells))
+    mixture: Mixture | None = None
+    for _ in range(3):
+        histogram = _joined(cells, shifts)
+        mixture = fit_mixture(histogram, 2, noise)
+        if mixture is None or mixture.separation < _APART or mixture.shares.min() < _RAREST:
+            return None
+        if len(cells) == 1:
+            return mixture if mixture.unexplained < 0.1 else None
+        fitted = mixture
+        shifts = np.array([_fitted_to(fitted, cell.centres, cell.counts.sum(axis=(0, 1)))[0] for cell in cells])
+        shifts -= float(np.median(shifts))
+    return mixture
+
+
+def _joined(cells: Sequence[GreyCell], shifts: NDArray[np.float64]) -> Histogram:
+    """Return the histogram of all cells over the range of most of their pixels."""
+    low = min(cell.low - shift for cell, shift in zip(cells, shifts, strict=True))
+    high = max(cell.high - shift for cell, shift in zip(cells, shifts, strict=True))
+    fine = np.linspace(low, high, 2049)
+    below = np.zeros(2049)
+    for cell, shift in zip(cells, shifts, strict=True):
+        edges = np.linspace(cell.low, cell.high, _BINS + 1) - shift
+        counted = np.concatenate([[0.0], np.cumsum(cell.counts.sum(axis=(0, 1), dtype=np.float64))])
+        below += np.interp(fine, edges, counted)
+    ends = np.interp([0.0002 * below[-1], 0.9998 * below[-1]], below, fine)
+    edges = np.linspace(float(ends[0]), max(float(ends[1]), float(ends[0]) + 1e-6), 129)
+    counts = np.diff(np.interp(edges, fine, below))
+    return Histogram(np.maximum(counts, 0.0), 0.5 * (edges[1:] + edges[:-1]))
+
+
+def _fitted_to(
+    mixture: Mixture, grey: NDArray[np.float64], counts: NDArray[np.integer] | NDArray[np.float64]
+) -> tuple[float, NDArray[np.float64]]:
+    """Return how much brighter a cell is than the mosaic, and the weights of the components in it.
+
+    The weights by expectation maximisation with the levels, the noise and the border profile held; the brightness is
+    the likeliest, unless the mosaic's own is hardly less likely.
     """
-    grey = (np.arange(len(counts)) + 0.5) / len(counts)
-    share = counts / max(counts.sum(), 1)
-    mean = float(share @ grey)
-    spread = math.sqrt(float(share @ (grey - mean) ** 2))
-    if spread < 1.5 / len(counts):
-        return None
-    means, deviations, weights = np.array([mean - spread, mean + spread]), np.full(2, 0.6 * spread), np.full(2, 0.5)
+    contrast = float(mixture.levels[1] - mixture.levels[0])
+    tried = np.linspace(-_DRIFT, _DRIFT, 17) * contrast
+    found = [_weights_at(mixture, grey - shift, counts) for shift in tried]
+    likely = np.array([each[0] for each in found])
+    best = int(likely.argmax())
+    if likely[best] - likely[len(tried) // 2] < 5e-4 * float(np.sum(counts)):
+        best = len(tried) // 2
+    shift = float(tried[best])
+    if 0 < best < len(tried) - 1 and best != len(tried) // 2:
+        bend = likely[best - 1] - 2 * likely[best] + likely[best + 1]
+        step = float(tried[1] - tried[0])
+        shift += step * 0.5 * float((likely[best - 1] - likely[best + 1]) / bend) if bend < 0 else 0.0
+        return shift, _weights_at(mixture, grey - shift, counts)[1]
+    return shift, found[best][1]
+
+
+def _weights_at(
+    mixture: Mixture, grey: NDArray[np.float64], counts: NDArray[np.integer] | NDArray[np.float64]
+) -> tuple[float, NDArray[np.float64]]:
+    """Return the log-likelihood and the weights of the components of a histogram; border places keep one weight."""
+    density = mixture.densities(grey)
+    edge = mixture.coverage.max(axis=1) < 1 - 1e-12
+    parts = np.column_stack([density[:, ~edge], density[:, edge].mean(axis=1)]) + 1e-12
+    share = np.append(mixture.weights[~edge], mixture.weights[edge].sum())
+    share = np.maximum(share, 1e-4)
+    share /= share.sum()
+    number = np.asarray(counts, np.float64)
     for _ in range(_ROUNDS):
-        density = weights * np.exp(-0.5 * ((grey[:, None] - means) / deviations) ** 2) / deviations
-        belongs = share[:, None] * density / np.maximum(density.sum(axis=1, keepdims=True), 1e-300)
-        weights = np.maximum(belongs.sum(axis=0), 1e-9)
-        means = (belongs * grey[:, None]).sum(axis=0) / weights
-        deviations = np.sqrt((belongs * (grey[:, None] - means) ** 2).sum(axis=0) / weights) + 0.3 / len(counts)
-    dark, bright = sorted(means.tolist())
-    if weights.min() < 0.002 or bright - dark < _MIN_SEPARATION * float(deviations.mean()):
-        return None
-    return TwoLevels(dark, bright, 0.5 * (dark + bright))
+        belongs = parts * share
+        belongs *= (number / belongs.sum(axis=1))[:, None]
+        share = belongs.sum(axis=0) / number.sum()
+    weights = np.zeros(len(edge))
+    weights[~edge] = share[:-1]
+    weights[edge] = share[-1] / max(int(edge.sum()), 1)
+    return float(number @ np.log((parts * share).sum(axis=1))), weights
 
 
 def make(settings: SrPhaseSettings, runtime: Runtime) -> SrPhase:

@@ -25,7 +25,7 @@ _ACROSS = np.linspace(-_REACH, _REACH, 11)
 _LINE_PLACES = 21
 #: Thickness of a line in widths of the beam at which the search starts, and its bounds.
 _THICKNESS = 3.0
-_THINNEST, _THICKEST = 1.5, 12.0
+_THINNEST, _THICKEST = 1.9, 12.0
 #: Deviation of a level, in widths of the histogram's bins, below which it is not resolved.
 _NARROWEST = 0.6
 #: Levels of phases nearer than so many deviations are the two halves of one peak.
@@ -92,10 +92,14 @@ class Mixture:
         steps = np.diff(self.levels) / (0.5 * (self.deviations[1:] + self.deviations[:-1]))
         return float(steps.min())
 
+    def densities(self, grey: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the density of each component at grey levels, shape (levels, n)."""
+        return _densities(grey, self.coverage, self.levels, self.deviations)[0]
+
     def coverage_at(self, grey: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return how much of a pixel of a grey level is expected to be each phase, shape (n, k)."""
         grey = np.clip(grey, self.levels[0] - 3 * self.deviations[0], self.levels[-1] + 3 * self.deviations[-1])
-        likely = _densities(grey, self.coverage, self.levels, self.deviations)[0] * self.weights
+        likely = self.densities(grey) * self.weights
         return np.asarray(likely @ self.coverage / np.maximum(likely.sum(axis=1, keepdims=True), 1e-300))
 
 
