@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from cemi_analyze import SrPhase
-from cemi_analyze.phases.gradient import SrPhaseSettings, two_levels
+from cemi_analyze.phases.gradient import SrPhaseSettings
+from cemi_analyze.phases.trend import trend_along_x
 from cemi_core.model.stages import BlockInfo
 
 
@@ -67,11 +68,55 @@ def test_a_larger_level_uncertainty_widens_the_interval(gradient):
     assert np.nanmean(wide.high - wide.low) > np.nanmean(narrow.high - narrow.low)
 
 
-@pytest.mark.parametrize("share", [0.03, 0.2, 0.5, 0.9])
-def test_two_levels_are_found_however_rare_one_of_them_is(share):
+@pytest.mark.parametrize("noise", [0.02, 0.08])
+@pytest.mark.parametrize("shade", [0.0, 0.1])
+def test_fine_phases_are_unbiased_without_smoothing_and_with_drifting_brightness(noise, shade, planted):
     rng = np.random.default_rng(1)
-    grey = np.where(rng.uniform(size=100_000) < share, 0.35, 0.65) + 0.04 * rng.standard_normal(100_000)
-    levels = two_levels(np.histogram(grey, 256, (0, 1))[0])
-    assert levels is not None
-    assert levels.dark == pytest.approx(0.35, abs=0.01)
-    assert levels.bright == pytest.approx(0.65, abs=0.01)
+    shape = (160, 2400)
+    share = np.broadcast_to(np.linspace(0.02, 0.7, shape[1]), shape)
+    dark = planted.worms(share, shape, rng, sigma_px=3)
+    image = planted.imaged(dark, noise, rng, denoise_px=0)
+    drifting = (image * (1 + shade * np.sin(np.linspace(0, 5, shape[1])))).astype(np.float32)
+    found = cell_map(SrPhase(), drifting).maps[0]
+    truth = truth_of(dark)
+    assert abs(np.mean(found.value[0] - truth)) < 0.012
+    assert np.abs(found.value[0] - truth).max() < (0.05 if shade else 0.02)
+    assert np.mean((found.low[0] <= truth) & (truth <= found.high[0])) > 0.9
+
+
+@pytest.mark.parametrize("share", [0.01, 0.05, 0.1, 0.3])
+def test_a_single_image_with_a_rare_phase_is_measured(share, planted):
+    rng = np.random.default_rng(2)
+    dark = planted.worms(share, (320, 320), rng, sigma_px=5)
+    image = planted.imaged(dark, 0.03, rng, denoise_px=0)
+    found = SrPhase().measure(image)
+    assert found.value == pytest.approx(dark.mean(), abs=0.005)
+    assert found.low <= dark.mean() <= found.high
+
+
+@pytest.mark.parametrize("scale", [1.0, 1 / 16, 1e-4])
+def test_the_share_does_not_depend_on_how_much_of_the_range_is_used(scale, planted):
+    rng = np.random.default_rng(3)
+    dark = planted.worms(0.3, (240, 240), rng, sigma_px=5)
+    image = planted.imaged(dark, 0.03, rng, denoise_px=0)
+    assert SrPhase().measure(image * np.float32(scale)).value == pytest.approx(
+        SrPhase().measure(image).value, abs=0.003
+    )
+
+
+def test_a_planted_gradient_is_a_trend_and_noise_is_none():
+    rng = np.random.default_rng(4)
+    rising = np.linspace(0.1, 0.5, 30) + rng.normal(0, 0.03, (2, 30))
+    trend = trend_along_x(rising)
+    assert trend is not None
+    assert trend.low <= 0.4 <= trend.high
+    assert trend.p_value < 1e-6
+    level = [trend_along_x(rng.normal(0.3, 0.03, (1, 40))) for _ in range(120)]
+    assert np.mean([each.p_value < 0.05 for each in level if each]) < 0.2
+    assert trend_along_x(rising[:, :7]) is None
+
+
+def test_the_gradient_is_told_with_its_table(gradient):
+    result = cell_map(SrPhase(), gradient[0])
+    assert any("from the first to the last column" in note for note in result.notes)
+    assert result.tables[0].rows[0][2] == pytest.approx(0.97, abs=0.08)

@@ -32,7 +32,7 @@ _NAMES: Names = {
     "cemi_analyze.phases.fraction": {
         "levelled_by_texture": (_TEXTURE, "levelled_by_texture"),
         **{name: (_METHODS, name) for name in ("otsu_of_histogram", "otsu_threshold", "paper_dark_phase")},
-        "is_structureless": ("cemi_analyze.phases.cell_phases", "is_structureless"),
+        "is_structureless": ("cemi_analyze.phases.thresholds", "is_structureless"),
     },
 }
 keep_old_modules(_MOVES, _NAMES)

@@ -9,17 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemi_analyze.phases.answer import LEVER, MIDPOINT, MIXTURE, OTSU, SPOTS, Answer, answer_of
-from cemi_analyze.phases.drawn import drawn_on
 from cemi_analyze.phases.evidence import NO_CONTRAST, Evidence, look_at
-from cemi_analyze.phases.levels import PhaseLevels, flat_noise, phase_levels
+from cemi_analyze.phases.levels import flat_noise, phase_levels
 from cemi_analyze.phases.lever import lever_interval, systematic_of
+from cemi_analyze.phases.methods import labels_by
 from cemi_analyze.phases.mixture import Mixture
-from cemi_analyze.phases.methods import labels_by, otsu_threshold
 from cemi_analyze.phases.settings import PhaseFractionSettings
 from cemi_analyze.phases.spots import Spots
+from cemi_analyze.phases.thresholds import is_structureless, thresholded
 from cemi_analyze.picture.cell import Cell
 from cemi_analyze.picture.fine_lamellae import fine_lamellae
-from cemi_analyze.picture.texture import levelled, levelled_by_texture, smoothed_against_noise, texture_length_px
+from cemi_analyze.picture.texture import levelled, texture_length_px
 from cemi_analyze.uncertainty.blocks import blocks_along
 from cemi_analyze.uncertainty.intervals import Interval
 
@@ -30,9 +30,6 @@ _EVEN_PX = 32.0
 #: 95 % half-width of what a threshold is off by where the levels of the phases could not be fitted: half-way between
 #: the levels on made eutectics, Otsu's against manual masks of real superalloys.
 _MIDPOINT_OFF, _OTSU_OFF = 0.03, 0.11
-#: Distance of the extreme grey levels over that of Otsu's classes above which the extremes are not the phases' own
-#: (shining edges, scratches): on blurred or noisy phases it is 1.4 to 2.2.
-_EXTREMES_APART = 2.4
 #: Share of the area that borders have at least where lamellae too thin for a threshold fill a fair part of a cell.
 _BORDERS_OF_THIN = 0.6
 TOO_UNLIKE = "the grey levels do not fit two phases"
@@ -88,9 +85,9 @@ def phases_of(cell: Cell, settings: PhaseFractionSettings) -> PhaseCell:
         found = look_at(cell, settings.phases, settings.levelling)
         return _of_evidence(found, blocks, settings)
     if settings.method in (MIDPOINT, OTSU) and settings.phases == 2:
-        thresholded = _thresholded(cell, length, settings)
-        answer = thresholded.answer(settings.method, blocks, settings)
-        return PhaseCell({settings.method: answer} if answer else {}, "" if answer else NO_CONTRAST, thresholded.notes)
+        made = thresholded(cell, length, settings)
+        answer = made.answer(settings.method, blocks, settings)
+        return PhaseCell({settings.method: answer} if answer else {}, "" if answer else NO_CONTRAST, made.notes)
     return _by_labels(cell, blocks, settings)
 
 
@@ -109,12 +106,12 @@ def _by_evidence(cell: Cell, blocks: tuple[int, int], length: float, settings: P
     answers |= by_mixture.answers
     if not two or found.one_level:
         return replace(by_mixture, answers=answers, reason="" if answers else by_mixture.reason)
-    thresholded = _thresholded(cell, length, settings)
-    names = (OTSU, MIDPOINT) if thresholded.extremes_apart else (MIDPOINT, OTSU)
-    tried = {name: thresholded.answer(name, blocks, settings) for name in names}
+    made = thresholded(cell, length, settings)
+    names = (OTSU, MIDPOINT) if made.extremes_apart else (MIDPOINT, OTSU)
+    tried = {name: made.answer(name, blocks, settings) for name in names}
     by_threshold = {name: answer for name, answer in tried.items() if answer is not None}
     answers |= _with_spread(by_threshold, 0.0 if found.fits else found.of_thin)
-    reason = "" if answers else (thresholded.reason or by_mixture.reason)
+    reason = "" if answers else (made.reason or by_mixture.reason)
     return replace(by_mixture, answers=answers, reason=reason)
 
 
@@ -206,63 +203,6 @@ def _by_lever(cell: Cell, blocks: tuple[int, int], settings: PhaseFractionSettin
     return Answer((dark, bright), (off, off), shown)
 
 
-@dataclass(frozen=True)
-class _Thresholded:
-    """A cell made ready for thresholds: without noise, shading and the brightness of grains."""
-
-    image: NDArray[np.float32]
-    valid: NDArray[np.bool_]
-    levels: PhaseLevels | None
-    otsu: float
-    notes: tuple[str, ...]
-    reason: str
-
-    @property
-    def classes_apart(self) -> float:
-        """Distance of the mean grey levels of Otsu's classes."""
-        pixels = self.image[self.valid]
-        dark, bright = pixels[pixels < self.otsu], pixels[pixels >= self.otsu]
-        if not len(dark) or not len(bright):
-            return 0.0
-        return float(bright.mean(dtype=np.float64)) - float(dark.mean(dtype=np.float64))
-
-    @property
-    def extremes_apart(self) -> bool:
-        """Whether the extreme grey levels are much further apart than the means of Otsu's classes."""
-        return self.levels is not None and self.levels.contrast > _EXTREMES_APART * self.classes_apart
-
-    def answer(self, method: str, blocks: tuple[int, int], settings: PhaseFractionSettings) -> Answer | None:
-        """Return the shares by a threshold; None where there are no two phases."""
-        if self.levels is None or self.reason:
-            return None
-        at = self.otsu if method == OTSU else self.levels.midpoint
-        dark = (self.image < at).astype(np.float32)
-        apart = self.classes_apart if method == OTSU and self.extremes_apart else self.levels.contrast
-        off = 0.5 * float(np.mean(np.abs(self.image[self.valid] - at) < settings.level_uncertainty * apart))
-        return answer_of((dark, 1 - dark), self.valid, blocks, (off, off), settings.counted)
-
-
-def _thresholded(cell: Cell, length_px: float, settings: PhaseFractionSettings) -> _Thresholded:
-    bars = drawn_on(np.ascontiguousarray(cell.image[cell.core]), cell.valid[cell.core])
-    imaged = cell.valid
-    if bars.share:
-        imaged = imaged.copy()
-        imaged[cell.core] &= ~bars.mask
-    image = smoothed_against_noise(cell.image)
-    if settings.levelling:
-        image = levelled_by_texture(image, imaged, length_px)
-    image, valid = np.ascontiguousarray(image[cell.core]), imaged[cell.core]
-    notes = (f"{100 * bars.share:.1f} % of the pixels were left out: bars, borders or marks that were drawn",)
-    notes = notes if bars.share else ()
-    pixels = image[valid]
-    if len(pixels) < 32 * 32:
-        return _Thresholded(image, valid, None, 0.0, notes, "too little of it shows the specimen")
-    levels = phase_levels(pixels, flat_noise(image))
-    otsu = otsu_threshold(pixels)
-    reason = NO_CONTRAST if is_structureless(pixels, levels, settings.least_contrast) else ""
-    return _Thresholded(image, valid, levels, otsu, notes, reason)
-
-
 def _by_labels(cell: Cell, blocks: tuple[int, int], settings: PhaseFractionSettings) -> PhaseCell:
     """Return the shares by a method that gives every pixel a class."""
     found = look_at(cell, settings.phases, settings.levelling)
@@ -279,24 +219,9 @@ def _by_labels(cell: Cell, blocks: tuple[int, int], settings: PhaseFractionSetti
     coverage = [(labels == k).astype(np.float32) for k in range(settings.phases)]
     spread = 0.0
     if levels is not None and found.mixture is not None and found.fits:
-        spread = max(0.5 * abs(float(c[valid].mean()) - float(s)) for c, s in zip(coverage, found.mixture.shares, strict=True))
+        spread = max(
+            0.5 * abs(float(c[valid].mean()) - float(s)) for c, s in zip(coverage, found.mixture.shares, strict=True)
+        )
     crossings = math.nan if found.edges is None else 2 / math.pi * found.edges.per_px
     answer = answer_of(coverage, valid, blocks, [spread] * settings.phases, settings.counted)
     return PhaseCell({settings.method: answer}, crossings_per_px=crossings)
-
-
-def is_structureless(pixels: NDArray[np.float32], levels: PhaseLevels, least_contrast: float) -> bool:
-    """Return whether a cell shows no two phases.
-
-    Either the variation of the grey levels is no more than a few times the noise and their distribution is that of
-    noise (skewness and excess kurtosis near 0), or there is no contrast at all.
-    """
-    deviation = float(pixels.std(dtype=np.float64))
-    if levels.contrast <= 0 or deviation < 1e-6:
-        return True
-    if levels.contrast < least_contrast * levels.noise:
-        return True
-    standard = (pixels - np.float32(pixels.mean(dtype=np.float64))) / np.float32(deviation)
-    squares = standard * standard
-    skewness, excess = float(np.mean(squares * standard)), float(np.mean(squares * squares)) - 3
-    return deviation < 2.0 * levels.noise and abs(skewness) < 0.15 and abs(excess) < 0.25

@@ -55,7 +55,11 @@ class PhaseNetwork(NetworkAnalyzer):
         if len(self.classes) == 2 and self.counted == 0:
             turned = [
                 replace(
-                    part, name=self._of.map_name, label=self._of.map_label, value=1 - part.value, low=1 - part.high,
+                    part,
+                    name=self._of.map_name,
+                    label=self._of.map_label,
+                    value=1 - part.value,
+                    low=1 - part.high,
                     high=1 - part.low,
                 )
                 for part in found.maps
@@ -90,5 +94,3 @@ def _made(settings: PhaseFractionSettings, runtime: Runtime, of: type[PhaseFract
         settings.weights, runtime.device, runtime.threads, runtime.weights_dir, settings.flips, settings.precision
     )
     return PhaseNetwork(segmenter, settings, of)
-
-

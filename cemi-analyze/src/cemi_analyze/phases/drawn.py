@@ -69,7 +69,7 @@ def drawn_on(image: NDArray[np.float32], valid: NDArray[np.bool_]) -> Drawn:
                 mask[:, _from_edges(columns)] = True
         elif area >= _SOLID * wide * high and float(image[part].min()) in (0.0, 1.0, float(image[valid].max())):
             mask |= part
-    if flat[~mask].mean() > _FLAT_PICTURE or mask[valid].mean() > 0.9:
+    if mask[valid].mean() > 0.9 or flat[~mask].mean() > _FLAT_PICTURE:
         return Drawn(np.zeros_like(mask), 0.0)
     around = cv2.dilate(mask.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
     return Drawn(around, float(mask[valid].mean()))

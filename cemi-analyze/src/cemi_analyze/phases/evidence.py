@@ -1,4 +1,4 @@
-"""What a cell shows of its phases: drawn bars, shading, levels, further levels, and which method its picture supports."""
+"""What a cell shows of its phases: marks that were drawn, shading, grey levels, further ones, how far to trust them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from scipy.special import ndtr
 from cemi_analyze.phases.drawn import drawn_on
 from cemi_analyze.phases.edges import Edges, edges_of
 from cemi_analyze.phases.histogram import Histogram, histogram_of, without_steps
-from cemi_analyze.phases.mixture import Mixture, fit_mixture
+from cemi_analyze.phases.mixture import Mixture
+from cemi_analyze.phases.mixture_fit import fit_mixture
 from cemi_analyze.phases.shading import flat_matrix, without_shading
 from cemi_analyze.phases.spots import Spots, is_one_level, rare_spots
 from cemi_analyze.picture.cell import Cell
@@ -210,7 +211,7 @@ def _without_pores(found: Evidence, pores: NDArray[np.bool_], phases: int, noise
 
 
 def _judged(found: Evidence, phases: int, noise: float) -> Evidence:
-    """Choose between the picture as it is and lightly smoothed, and say whether the fit can be believed, and how far."""
+    """Choose between the picture as it is and lightly smoothed; say whether and how far the fit can be believed."""
     assert found.mixture is not None
     raw = found.mixture
     histogram = histogram_of(found.image[found.valid])
@@ -237,11 +238,15 @@ def _judged(found: Evidence, phases: int, noise: float) -> Evidence:
         unexplained,
         of_thin,
     )
-    found = replace(
-        found, mixture=chosen, fits=believed, edges=edges, histogram=histogram, systematic=math.hypot(*parts),
+    return replace(
+        found,
+        mixture=chosen,
+        fits=believed,
+        edges=edges,
+        histogram=histogram,
+        systematic=math.hypot(*parts),
         of_thin=of_thin,
     )
-    return found
 
 
 def _is_sharp(mixture: Mixture, noise: float) -> bool:

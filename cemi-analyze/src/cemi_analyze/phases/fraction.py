@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -36,7 +35,7 @@ _HOW = {
     "{off:.0%} of the contrast",
     "kmeans": "k-means of the grey levels of each cell; like Otsu's threshold it draws fractions towards one half",
     "watershed": "watershed: sure places of each phase grown until they meet where the picture is steepest",
-    "slic": "superpixels of about 8 px, divided by k-means of their mean grey levels; features smaller than that are lost",
+    "slic": "superpixels of about 8 px, divided by k-means of their mean grey levels; smaller features are lost",
     "bradley-roth": "darker than 15 % below the mean around (Bradley and Roth 2007); it needs a true zero of the grey "
     "levels and loses wide areas of one phase; its interval holds scatter only",
     "paper": "adaptive mean threshold (window 11, offset 2) of Lang et al. 2025; it answers about a third whatever the "
@@ -87,9 +86,7 @@ class PhaseFraction(CellAnalyzer):
         cells = list(measured_cells(partials))
         method = self._method_for_all([cell for _, _, cell in cells])
         told = [(row, column, _answer_of(cell, method), cell) for row, column, cell in cells]
-        reasons = {
-            (row, column): "" if answer else _reason(cell, method) for row, column, answer, cell in told
-        }
+        reasons = {(row, column): "" if answer else _reason(cell, method) for row, column, answer, cell in told}
         maps = tuple(self._map(k, told, reasons, grid_shape) for k in self._phases_shown())
         pictures = [(row, column, answer.thumbnail) for row, column, answer, _ in told if answer]
         picture = overlay(pictures, grid_shape)
@@ -151,7 +148,9 @@ class PhaseFraction(CellAnalyzer):
         if len(told) == 1:
             notes += list(told[0][3].notes)
         else:
-            notes += [f"in {number} of {len(told)} cells pixels were left out: {what}" for what, number in left_out.items()]
+            notes += [
+                f"in {number} of {len(told)} cells pixels were left out: {what}" for what, number in left_out.items()
+            ]
         return tuple(notes)
 
     def _tables(self, told: Sequence[tuple[int, int, Answer | None, PhaseCell]]) -> tuple[Table, ...]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -13,8 +13,9 @@ from pydantic import Field
 
 from cemi_analyze.cell_analyzer import UNKNOWN, CellAnalyzer, grid_map, measured_cells, overlay, thumbnail
 from cemi_analyze.phases.evidence import look_at
-from cemi_analyze.phases.histogram import Histogram
-from cemi_analyze.phases.mixture import Mixture, fit_mixture
+from cemi_analyze.phases.histogram import Histogram, without_steps
+from cemi_analyze.phases.mixture import Mixture
+from cemi_analyze.phases.mosaic_levels import BINS, GreyCell, fitted_to, levels_of
 from cemi_analyze.phases.spots import Spots
 from cemi_analyze.phases.trend import trend_along_x
 from cemi_analyze.picture.cell import cell_of
@@ -25,13 +26,6 @@ from cemi_core.model.result import Result
 from cemi_core.model.settings import Settings
 from cemi_core.model.stages import BlockInfo, Runtime
 from cemi_core.numeric.noise import noise_std
-
-_BINS = 256
-#: Least distance of the levels over their deviations, and least share of the rarer phase in the whole mosaic.
-_APART, _RAREST = 1.9, 0.001
-#: Brightness of a cell that may differ from that of the mosaic, over the distance of the phases.
-_DRIFT = 0.2
-_ROUNDS = 40
 
 
 class SrPhaseSettings(Settings):
@@ -52,41 +46,6 @@ class SrPhaseSettings(Settings):
         le=0.5,
         description="How far the threshold may be off, as a share of the distance between the phases.",
     )
-
-
-@dataclass(frozen=True)
-class GreyCell:
-    """What is kept of one cell.
-
-    Attributes
-    ----------
-    counts : ndarray of int32, shape (rows, columns, 256)
-        Histograms of the blocks over the cell's own range.
-    low, high : float
-        That range.
-    noise : float
-        Deviation of the noise.
-    spots : tuple of (ndarray, ndarray, bool, float), optional
-        Of a cell of one grey level: share of the rare phase in its blocks, their numbers of pixels, whether it is the
-        dark one, and what its level leaves open.
-    one_level : bool
-        Whether it shows noise alone, but for spots.
-    thumbnail : ndarray of uint8
-    """
-
-    counts: NDArray[np.int32]
-    low: float
-    high: float
-    noise: float
-    spots: tuple[NDArray[np.float64], NDArray[np.float64], bool, float] | None
-    one_level: bool
-    thumbnail: NDArray[np.uint8]
-
-    @property
-    def centres(self) -> NDArray[np.float64]:
-        """Grey levels of the bins, shape (256,)."""
-        step = (self.high - self.low) / _BINS
-        return np.asarray(self.low + step * (np.arange(_BINS) + 0.5))
 
 
 class SrPhase(CellAnalyzer):
@@ -117,7 +76,7 @@ class SrPhase(CellAnalyzer):
         found = look_at(cell)
         own = np.ascontiguousarray(cell.image[cell.core])
         # Where the cell's own fit is none, its shading cannot be told from its phases.
-        image = found.image if found.fits or found.one_level else own
+        image = found.image if found.fits or found.one_level else without_steps(own)
         valid = found.valid
         if not valid.any():
             return None
@@ -125,12 +84,12 @@ class SrPhase(CellAnalyzer):
         blocks = blocks_along(image.shape, 2 * length_px if math.isfinite(length_px) else 1.0)
         low, high = float(image[valid].min()), float(image[valid].max())
         high = max(high, low + 1e-6)
-        level = np.clip((image - low) * (_BINS / (high - low)), 0, _BINS - 1).astype(np.int32)
+        level = np.clip((image - low) * (BINS / (high - low)), 0, BINS - 1).astype(np.int32)
         edges_y, edges_x = (block_edges(size, number) for size, number in zip(image.shape, blocks, strict=True))
-        counts = np.zeros((*blocks, _BINS), np.int32)
+        counts = np.zeros((*blocks, BINS), np.int32)
         for i, j in np.ndindex(*blocks):
             part = slice(edges_y[i], edges_y[i + 1]), slice(edges_x[j], edges_x[j + 1])
-            counts[i, j] = np.bincount(level[part][valid[part]], minlength=_BINS)
+            counts[i, j] = np.bincount(level[part][valid[part]], minlength=BINS)
         spots = _of_spots(found.spots, valid, blocks)
         shown = thumbnail(np.clip(np.where(valid, own, 0), 0, 1))
         return GreyCell(counts, low, high, noise_std(own), spots, found.one_level, shown)
@@ -138,7 +97,7 @@ class SrPhase(CellAnalyzer):
     def merge(self, partials: Iterable[tuple[int, int, GreyCell | None]], grid_shape: tuple[int, int]) -> Result:
         """Find the levels from all cells and return the map ``sr_fraction``, with its trend along x."""
         cells = list(measured_cells(partials))
-        mixture = _levels_of([cell for _, _, cell in cells])
+        mixture = levels_of([cell for _, _, cell in cells])
         intervals, shared, reasons = [], {}, {}
         for row, column, cell in cells:
             interval, systematic = self._share(cell, mixture)
@@ -175,7 +134,7 @@ class SrPhase(CellAnalyzer):
             return fraction_interval(means if of_dark == dark else 1 - means, numbers, off), off
         total = cell.counts.sum(axis=2, dtype=np.float64)
         whole = cell.counts.sum(axis=(0, 1)).astype(np.float64)
-        shift, weights = _fitted_to(mixture, cell.centres, whole)
+        shift, weights = fitted_to(mixture, cell.centres, whole)
         own = replace(mixture, weights=weights)
         part = own.coverage_at(cell.centres - shift)[:, 0 if dark else 1]
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -185,15 +144,18 @@ class SrPhase(CellAnalyzer):
         of_cell = Histogram(whole, cell.centres - shift)
         middle = 0.5 * float(mixture.levels.sum())
         near = 0.5 * of_cell.near(middle, self.settings.level_uncertainty * contrast)
-        off = math.hypot(near, 0.2 * own.mixed / max(mixture.separation, 1.0), min(mixture.unexplained, share, 1 - share))
+        # What the fit leaves unexplained counts as far as there are pixels between the levels.
+        between = 0.5 * of_cell.near(middle, 0.25 * contrast)
+        unexplained = min(mixture.unexplained, between, share, 1 - share)
+        off = math.hypot(near, 0.2 * own.mixed / max(mixture.separation, 1.0), unexplained)
         found = fraction_interval(means, total, off)
         moved = share - found.value
         return Interval(share, max(found.low + moved, 0.0), min(found.high + moved, 1.0)), off
 
     def _by_threshold(self, cell: GreyCell, threshold: float, mixture: Mixture | None) -> tuple[Interval, float]:
-        step = (cell.high - cell.low) / _BINS
-        edge = np.clip((threshold - cell.low) / step, 0, _BINS)
-        taken = np.clip(edge - np.arange(_BINS), 0, 1)
+        step = (cell.high - cell.low) / BINS
+        edge = np.clip((threshold - cell.low) / step, 0, BINS)
+        taken = np.clip(edge - np.arange(BINS), 0, 1)
         total = cell.counts.sum(axis=2, dtype=np.float64)
         with np.errstate(invalid="ignore", divide="ignore"):
             dark = np.where(total > 0, cell.counts @ taken / total, np.nan)
@@ -212,8 +174,9 @@ class SrPhase(CellAnalyzer):
         if mixture is None:
             return "all cells together show one grey level only: there are no two phases to tell apart"
         return (
-            f"{what}: grey levels {mixture.levels[0]:.3f} and {mixture.levels[1]:.3f} of full scale, their noise and the "
-            f"mixed pixels on borders are those of the whole mosaic, the brightness of each cell may drift; {unpublished}"
+            f"{what}: grey levels {mixture.levels[0]:.3f} and {mixture.levels[1]:.3f} of full scale, their noise "
+            "and the mixed pixels on borders are those of the whole mosaic, the brightness of each cell may drift; "
+            f"{unpublished}"
         )
 
 
@@ -224,87 +187,6 @@ def _of_spots(
         return None
     means, numbers = block_means(spots.coverage, valid, blocks)
     return means, numbers, spots.dark, spots.systematic
-
-
-def _levels_of(cells: Sequence[GreyCell]) -> Mixture | None:
-    """Return the mixture of the whole mosaic, the cells brought to one brightness; None where there is one level."""
-    if not cells or (all(cell.one_level for cell in cells) and len(cells) == 1):
-        return None
-    noise = float(np.median([cell.noise for cell in cells]))
-    shifts = np.zeros(len(cells))
-    mixture: Mixture | None = None
-    for _ in range(3):
-        histogram = _joined(cells, shifts)
-        mixture = fit_mixture(histogram, 2, noise)
-        if mixture is None or mixture.separation < _APART or mixture.shares.min() < _RAREST:
-            return None
-        if len(cells) == 1:
-            return mixture if mixture.unexplained < 0.1 else None
-        fitted = mixture
-        shifts = np.array([_fitted_to(fitted, cell.centres, cell.counts.sum(axis=(0, 1)))[0] for cell in cells])
-        shifts -= float(np.median(shifts))
-    return mixture
-
-
-def _joined(cells: Sequence[GreyCell], shifts: NDArray[np.float64]) -> Histogram:
-    """Return the histogram of all cells over the range of most of their pixels."""
-    low = min(cell.low - shift for cell, shift in zip(cells, shifts, strict=True))
-    high = max(cell.high - shift for cell, shift in zip(cells, shifts, strict=True))
-    fine = np.linspace(low, high, 2049)
-    below = np.zeros(2049)
-    for cell, shift in zip(cells, shifts, strict=True):
-        edges = np.linspace(cell.low, cell.high, _BINS + 1) - shift
-        counted = np.concatenate([[0.0], np.cumsum(cell.counts.sum(axis=(0, 1), dtype=np.float64))])
-        below += np.interp(fine, edges, counted)
-    ends = np.interp([0.0002 * below[-1], 0.9998 * below[-1]], below, fine)
-    edges = np.linspace(float(ends[0]), max(float(ends[1]), float(ends[0]) + 1e-6), 129)
-    counts = np.diff(np.interp(edges, fine, below))
-    return Histogram(np.maximum(counts, 0.0), 0.5 * (edges[1:] + edges[:-1]))
-
-
-def _fitted_to(
-    mixture: Mixture, grey: NDArray[np.float64], counts: NDArray[np.integer] | NDArray[np.float64]
-) -> tuple[float, NDArray[np.float64]]:
-    """Return how much brighter a cell is than the mosaic, and the weights of the components in it.
-
-    The weights by expectation maximisation with the levels, the noise and the border profile held; the brightness is
-    the likeliest, unless the mosaic's own is hardly less likely.
-    """
-    contrast = float(mixture.levels[1] - mixture.levels[0])
-    tried = np.linspace(-_DRIFT, _DRIFT, 17) * contrast
-    found = [_weights_at(mixture, grey - shift, counts) for shift in tried]
-    likely = np.array([each[0] for each in found])
-    best = int(likely.argmax())
-    if likely[best] - likely[len(tried) // 2] < 5e-4 * float(np.sum(counts)):
-        best = len(tried) // 2
-    shift = float(tried[best])
-    if 0 < best < len(tried) - 1 and best != len(tried) // 2:
-        bend = likely[best - 1] - 2 * likely[best] + likely[best + 1]
-        step = float(tried[1] - tried[0])
-        shift += step * 0.5 * float((likely[best - 1] - likely[best + 1]) / bend) if bend < 0 else 0.0
-        return shift, _weights_at(mixture, grey - shift, counts)[1]
-    return shift, found[best][1]
-
-
-def _weights_at(
-    mixture: Mixture, grey: NDArray[np.float64], counts: NDArray[np.integer] | NDArray[np.float64]
-) -> tuple[float, NDArray[np.float64]]:
-    """Return the log-likelihood and the weights of the components of a histogram; border places keep one weight."""
-    density = mixture.densities(grey)
-    edge = mixture.coverage.max(axis=1) < 1 - 1e-12
-    parts = np.column_stack([density[:, ~edge], density[:, edge].mean(axis=1)]) + 1e-12
-    share = np.append(mixture.weights[~edge], mixture.weights[edge].sum())
-    share = np.maximum(share, 1e-4)
-    share /= share.sum()
-    number = np.asarray(counts, np.float64)
-    for _ in range(_ROUNDS):
-        belongs = parts * share
-        belongs *= (number / belongs.sum(axis=1))[:, None]
-        share = belongs.sum(axis=0) / number.sum()
-    weights = np.zeros(len(edge))
-    weights[~edge] = share[:-1]
-    weights[edge] = share[-1] / max(int(edge.sum()), 1)
-    return float(number @ np.log((parts * share).sum(axis=1))), weights
 
 
 def make(settings: SrPhaseSettings, runtime: Runtime) -> SrPhase:

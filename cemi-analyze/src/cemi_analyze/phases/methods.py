@@ -16,9 +16,7 @@ _BRADLEY_WINDOW, _BRADLEY_BELOW = 1 / 8, 0.15
 _SUPERPIXEL_PX = 8
 
 
-def labels_by(
-    method: str, image: NDArray[np.float32], valid: NDArray[np.bool_], phases: int
-) -> NDArray[np.int64]:
+def labels_by(method: str, image: NDArray[np.float32], valid: NDArray[np.bool_], phases: int) -> NDArray[np.int64]:
     """Return the phase of each pixel, 0 for the darkest, shape (h, w).
 
     Parameters
@@ -39,7 +37,9 @@ def labels_by(
     smooth = smoothed_against_noise(image)
     if method == "slic":
         return _by_superpixels(smooth, valid, phases)
-    thresholds = otsu_thresholds(smooth[valid], phases) if method != "kmeans" else kmeans_thresholds(smooth[valid], phases)
+    thresholds = (
+        otsu_thresholds(smooth[valid], phases) if method != "kmeans" else kmeans_thresholds(smooth[valid], phases)
+    )
     if method == "watershed":
         return _by_watershed(smooth, thresholds)
     return np.digitize(smooth, thresholds)
@@ -133,7 +133,7 @@ def _by_superpixels(smooth: NDArray[np.float32], valid: NDArray[np.bool_], phase
     low, high = np.quantile(smooth[valid], [0.001, 0.999])
     scaled = np.clip((smooth - low) / max(float(high - low), 1e-9), 0, 1)
     number = max(4, smooth.size // _SUPERPIXEL_PX**2)
-    cut = slic(scaled, number, compactness=0.1, channel_axis=None, start_label=0)  # type: ignore[no-untyped-call]
+    cut = slic(scaled, number, compactness=0.1, channel_axis=None, start_label=0)
     size = np.bincount(cut.ravel())
     mean = np.bincount(cut.ravel(), smooth.ravel()) / np.maximum(size, 1)
     thresholds = kmeans_thresholds(np.repeat(mean, size).astype(np.float32), phases)

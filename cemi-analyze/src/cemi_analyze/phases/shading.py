@@ -17,9 +17,7 @@ _SAMPLES = 8_000
 _AGAINST_NOISE_PX, _HARDLY_ANY = 1.0, 0.02
 
 
-def without_shading(
-    image: NDArray[np.float32], valid: NDArray[np.bool_], mixture: Mixture
-) -> NDArray[np.float32]:
+def without_shading(image: NDArray[np.float32], valid: NDArray[np.bool_], mixture: Mixture) -> NDArray[np.float32]:
     """Return a picture with its shading taken out, given the phases of a first fit; itself where there is hardly any.
 
     Each pixel is compared with the phase that it is nearest to, so wide areas of one phase are not taken for shading,
@@ -80,13 +78,13 @@ def flat_matrix(image: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray
 def _robust_fit(terms: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the coefficients of a least-squares fit in which what is far off counts less (Cauchy's weights)."""
     root = np.ones(len(wanted))
-    found = np.zeros(terms.shape[1])
+    found: NDArray[np.float64] = np.zeros(terms.shape[1])
     for _ in range(4):
-        found = np.linalg.lstsq(terms * root[:, None], wanted * root, rcond=1e-6)[0]
+        found = np.asarray(np.linalg.lstsq(terms * root[:, None], wanted * root, rcond=1e-6)[0], np.float64)
         left = wanted - terms @ found
         scale = float(mad_std(left)) + 1e-9
         root = np.sqrt(1 / (1 + (left / (2 * scale)) ** 2))
-    return np.asarray(found)
+    return found
 
 
 def _drawn(valid: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -95,13 +93,9 @@ def _drawn(valid: NDArray[np.bool_]) -> NDArray[np.int64]:
     return places if len(places) <= _SAMPLES else np.random.default_rng(0).choice(places, _SAMPLES, replace=False)
 
 
-def _surface(
-    shape: tuple[int, int], rows: NDArray[np.integer], columns: NDArray[np.integer]
-) -> NDArray[np.float64]:
+def _surface(shape: tuple[int, int], rows: NDArray[np.integer], columns: NDArray[np.integer]) -> NDArray[np.float64]:
     """Return the terms of a quadratic surface without its mean at places, shape (n, 5)."""
-    y, x = np.broadcast_arrays(
-        (rows - 0.5 * (shape[0] - 1)) / shape[0], (columns - 0.5 * (shape[1] - 1)) / shape[1]
-    )
+    y, x = np.broadcast_arrays((rows - 0.5 * (shape[0] - 1)) / shape[0], (columns - 0.5 * (shape[1] - 1)) / shape[1])
     return np.stack([y, x, y * x, y**2 - 1 / 12, x**2 - 1 / 12], axis=-1)
 
 

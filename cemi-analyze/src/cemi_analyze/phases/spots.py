@@ -112,7 +112,8 @@ def _of_sign(
     sure = (off > _SURE * scatter) & valid
     if not sure.any():
         return None
-    number, labels, stats, _ = cv2.connectedComponentsWithStats(((off > 3 * scatter) & valid).astype(np.uint8))
+    number, found, stats, _ = cv2.connectedComponentsWithStats(((off > 3 * scatter) & valid).astype(np.uint8))
+    labels = np.asarray(found, np.int64)
     height = np.zeros(number)
     np.maximum.at(height, labels[sure], off[sure])
     kept = (height > 0) & (stats[:, cv2.CC_STAT_AREA] >= _FEWEST_PX)

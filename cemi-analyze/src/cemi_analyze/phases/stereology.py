@@ -42,9 +42,7 @@ def fields_table(name: str, shares: Sequence[float], wanted: float) -> Table | N
     return Table("ASTM E562, cells as fields", columns, (row,))
 
 
-def stereology_table(
-    of_phases: Mapping[str, Sequence[tuple[float, float]]], scale: float, unit: str
-) -> Table | None:
+def stereology_table(of_phases: Mapping[str, Sequence[tuple[float, float]]], scale: float, unit: str) -> Table | None:
     """Return the quantities of ASTM E1245 for each phase: area, features met by a line, mean chord, spacing.
 
     Parameters

@@ -15,8 +15,8 @@ from pydantic import Field
 from scipy import fft
 
 from cemi_analyze.cell_analyzer import UNKNOWN, CellAnalyzer, grid_map, measured_cells, overlay, thumbnail
-from cemi_analyze.phases.methods import otsu_threshold
 from cemi_analyze.phases.levels import phase_levels
+from cemi_analyze.phases.methods import otsu_threshold
 from cemi_analyze.picture.cell import Cell, cell_of
 from cemi_analyze.picture.spectrum import Spectrum, spectrum_of
 from cemi_analyze.texture.chords import Mask, crossings, lineal_path
