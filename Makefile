@@ -7,7 +7,7 @@ STAMP := $(VENV)/.cemi-installed
 HERE := $(CURDIR)
 JOBS ?= 2
 
-.PHONY: demo test lint wheels test-core-alone docs news bench bench-stitching bench-peers bench-denoising bench-segmentation \
+.PHONY: demo test lint wheels test-core-alone docs news bench bench-stitching bench-peers bench-denoising bench-segmentation bench-phases \
 	bench-denoising-peers bench-training kill-test realism public-names clean help
 
 help:
@@ -51,6 +51,10 @@ test-core-alone: setup
 # Moves the fragments in news/ into CHANGELOG.md; the version is that of pyproject.toml.
 news: setup
 	$(BIN)/towncrier build --yes --version "$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)"
+
+# Phase fractions against planted truths and manual masks.
+bench-phases: setup
+	$(BIN)/python benchmarks/phases.py
 
 bench: bench-stitching
 

@@ -18,7 +18,7 @@ from scipy.special import ndtri
 from cemi_analyze import BccFraction, LamellaFraction, LamellaWidth, SrPhase
 from cemi_analyze.cell_analyzer import CellAnalyzer
 from cemi_analyze.lamellae.width import LamellaWidthSettings
-from cemi_analyze.phases.fraction import BccFractionSettings
+from cemi_analyze.phases.settings import BccFractionSettings
 from cemi_analyze.relation.correlation import correlate
 from cemi_core.model.grid import Grid
 from cemi_core.model.mosaic import Box

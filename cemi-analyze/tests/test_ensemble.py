@@ -10,7 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from cemi_analyze.ensemble import Ensemble, EnsembleSettings, agreement
-from cemi_analyze.phases.fraction import BccFraction, BccFractionSettings
+from cemi_analyze.phases.fraction import BccFraction
+from cemi_analyze.phases.settings import BccFractionSettings
 from cemi_core.errors import InputError
 from cemi_core.model.result import GridMap
 from cemi_core.model.stages import BlockInfo

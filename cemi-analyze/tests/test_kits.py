@@ -17,6 +17,10 @@ NEEDED = {
 }
 
 
+class TestPhaseFraction(AnalyzerTests):
+    name = "phase-fraction"
+
+
 class TestBccFraction(AnalyzerTests):
     name = "bcc-fraction"
 
