@@ -30,8 +30,9 @@ _EVEN_PX = 32.0
 #: 95 % half-width of what a threshold is off by where the levels of the phases could not be fitted: half-way between
 #: the levels on made eutectics, Otsu's against manual masks of real superalloys.
 _MIDPOINT_OFF, _OTSU_OFF = 0.03, 0.11
-#: Share of the area that borders have at least where lamellae too thin for a threshold fill a fair part of a cell.
-_BORDERS_OF_THIN = 0.6
+#: Share of the area that borders have at least where lamellae too thin for a threshold fill a fair part of a cell, and
+#: the distance of the levels, in deviations, from which on noise does not hide such borders.
+_BORDERS_OF_THIN, _CLEAR_OF_NOISE = 0.5, 6.0
 TOO_UNLIKE = "the grey levels do not fit two phases"
 
 
@@ -119,7 +120,9 @@ def _may_be_thin(found: Evidence) -> bool:
     """Return whether lamellae of under 4.5 px are worth looking for: their borders would fill the picture."""
     if found.one_level:
         return False
-    return not (found.fits and found.edges is not None and found.edges.mixed < _BORDERS_OF_THIN)
+    if not found.fits or found.mixture is None or found.edges is None:
+        return True
+    return found.mixture.separation < _CLEAR_OF_NOISE or found.edges.mixed > _BORDERS_OF_THIN
 
 
 def _with_spread(answers: dict[str, Answer], of_thin: float) -> dict[str, Answer]:
