@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -62,15 +63,29 @@ class CellAnalyzer(ABC):
         picture = as_picture(image)
         core = (slice(0, picture.shape[0]), slice(0, picture.shape[1]))
         partial = self.process(picture, BlockInfo(pixel_size_um=pixel_size_um, core=core))
-        main, *others = self.merge([(0, 0, partial)], (1, 1)).maps
-        return Measurement(
-            name=main.name,
-            value=float(main.value[0, 0]),
-            low=float(main.low[0, 0]),
-            high=float(main.high[0, 0]),
-            unit=main.unit,
-            extra={_with_unit(other): float(other.value[0, 0]) for other in others},
-        )
+        return measurement_of(self.merge([(0, 0, partial)], (1, 1)))
+
+
+def measurement_of(result: Result) -> Measurement:
+    """Return what a result of one cell says: its main quantity, the others with their intervals, reason and notes."""
+    main, *others = result.maps
+    extra: dict[str, float] = {}
+    for other in others:
+        name = _with_unit(other)
+        extra[name] = float(other.value[0, 0])
+        low, high = float(other.low[0, 0]), float(other.high[0, 0])
+        if math.isfinite(low) and math.isfinite(high):
+            extra |= {f"{name}_low": low, f"{name}_high": high}
+    return Measurement(
+        name=main.name,
+        value=float(main.value[0, 0]),
+        low=float(main.low[0, 0]),
+        high=float(main.high[0, 0]),
+        unit=main.unit,
+        extra=extra,
+        reason=main.reason(0, 0),
+        notes=result.notes,
+    )
 
 
 def _with_unit(grid_map: GridMap) -> str:

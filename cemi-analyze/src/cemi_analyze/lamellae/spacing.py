@@ -19,7 +19,11 @@ _STEP_PX = 0.25
 _SAME_COLONY_RAD = math.radians(20)
 #: Share of a tile's window that lags and colonies must have to count.
 _MIN_PAIRS = 0.03
-_MIN_AREA = 0.08
+LEAST_AREA = 0.08
+#: Height of the second peak over the first, and of the first over the correlation at short lags, that lamellae have.
+_SECOND = (0.7, 1.4)
+_OF_SHORT = 0.7
+_SHORT_PX = (1.5, 2.0)
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class TileSpacing:
     Attributes
     ----------
     period_px : ndarray of float64, shape (n,)
-        NaN without a first peak.
+        NaN without a first peak, or where the pattern does not go on (`goes_on`).
     peak : ndarray of float64, shape (n,)
         Height of that peak over the depth of the valley before it: near 1 for lamellae.
     area : ndarray of float64, shape (n,)
@@ -92,9 +96,11 @@ def measure_spacing(
     lags = np.arange(0, 0.45 * tile_px, _STEP_PX)
     period, peak = np.full(len(area), np.nan), np.zeros(len(area))
     tiles = cut_tiles(image, tile_px)
-    for i in np.flatnonzero(area >= _MIN_AREA):
+    for i in np.flatnonzero(area >= LEAST_AREA):
         profile = autocorrelation_along(tiles[i], colony[i], 0.5 * doubled[i], lags)
         period[i], peak[i] = first_peak(profile, lags)
+        if not goes_on(profile, lags, period[i]):
+            period[i] = np.nan
     period[period > 0.4 * tile_px] = np.nan
     return TileSpacing(period, peak, area, 0.5 * doubled, colony)
 
@@ -121,6 +127,36 @@ def autocorrelation_along(
     profile = map_coordinates(ratio, at, order=3, mode="nearest", output=np.float64)
     known = map_coordinates(enough.astype(np.float32), at, order=1, mode="nearest") > 0.99
     return np.where(known, profile, np.nan)
+
+
+def goes_on(profile: NDArray[np.float64], lags_px: NDArray[np.float64], period_px: float) -> bool:
+    """Return whether a pattern repeats more than once: the second peak is as high as the first, at twice its lag.
+
+    Scratches, stripes of milling, grain boundaries and dendrite arms have a first peak by chance, lower than the
+    correlation at short lags and followed by anything. On made ones no more than one tile in twenty has both peaks; of
+    lamellae nearly all have.
+
+    Parameters
+    ----------
+    profile : ndarray of float64, shape (lags,)
+        Autocorrelation; NaN from where on it is unknown.
+    lags_px : ndarray of float64, shape (lags,)
+    period_px : float
+        Lag of the first peak.
+    """
+    if not math.isfinite(period_px):
+        return False
+    first, second = (_highest(profile, lags_px, times * period_px) for times in (1, 2))
+    short = profile[(lags_px >= _SHORT_PX[0]) & (lags_px <= _SHORT_PX[1])]
+    if not math.isfinite(second) or first <= 0 or not np.isfinite(short).all():
+        return False
+    return bool(_SECOND[0] <= second / first <= _SECOND[1] and first >= _OF_SHORT * float(short.max(initial=0.0)))
+
+
+def _highest(profile: NDArray[np.float64], lags_px: NDArray[np.float64], near_px: float) -> float:
+    """Return the highest value within an eighth of a lag; NaN where that is unknown."""
+    around = profile[np.abs(lags_px - near_px) < 0.12 * near_px]
+    return float(around.max()) if len(around) > 2 and np.isfinite(around).all() else math.nan
 
 
 def first_peak(profile: NDArray[np.float64], lags_px: NDArray[np.float64]) -> tuple[float, float]:

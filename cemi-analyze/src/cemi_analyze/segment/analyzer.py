@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from cemi_analyze.cell_analyzer import CellAnalyzer, grid_map, measured_cells, overlay, thumbnail
+from cemi_analyze.cell_analyzer import CellAnalyzer, grid_map, measured_cells, measurement_of, overlay, thumbnail
 from cemi_analyze.picture.cell import Cell, as_picture, cell_of
 from cemi_analyze.segment.drawing import outlined
 from cemi_analyze.segment.likeness import traits_of, warnings_of
@@ -197,11 +197,8 @@ class NetworkAnalyzer(CellAnalyzer):
         whole = Box(0, 0, picture.shape[0], picture.shape[1])
         info = BlockInfo(pixel_size_um, whole.slices, box=whole, image_shape=(whole.height, whole.width))
         result = self.merge([(0, 0, self.process(picture, info))], (1, 1))
-        main, *others = result.maps
-        extra = {other.name: float(other.value[0, 0]) for other in others}
-        extra[f"{self.objects[0]}_count"] = float(len(result.objects[0]))
-        value, low, high = (float(of[0, 0]) for of in (main.value, main.low, main.high))
-        return Measurement(main.name, value, low, high, main.unit, extra)
+        found = measurement_of(result)
+        return replace(found, extra={**found.extra, f"{self.objects[0]}_count": float(len(result.objects[0]))})
 
     def _answered(self, cell: Cell, info: BlockInfo) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Return classes (h, w) and probabilities (k, h, w) of the cell itself."""

@@ -133,7 +133,18 @@ class Result:
 class Measurement:
     """One number with a 95 % interval: what ``Analyzer.measure(image)`` returns for a single picture.
 
-    ``extra`` holds further named quantities, in the unit that their name carries (``"dark_width_um"``).
+    Attributes
+    ----------
+    name, unit : str
+    value, low, high : float
+        NaN where it could not be measured.
+    extra : mapping of str to float
+        Further named quantities, in the unit that their name carries (``"dark_width_um"``), with the bounds of their
+        95 % intervals where these are known (``"dark_width_um_low"``, ``"dark_width_um_high"``).
+    reason : str
+        Why there is no value.
+    notes : tuple of str
+        How the number was computed, what was left out, what to mistrust.
     """
 
     name: str
@@ -142,6 +153,8 @@ class Measurement:
     high: float
     unit: str
     extra: Mapping[str, float] = field(default_factory=dict)
+    reason: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,12 +43,21 @@ def analyze(image: Path, use: str, overrides: tuple[str, ...], as_json: bool) ->
     answer = {"name": use, "value": found.value, "low": found.low, "high": found.high, "unit": found.unit}
     answer |= found.extra
     if as_json:
-        click.echo(plain_json(answer))
+        click.echo(plain_json(answer | {"reason": found.reason, "notes": list(found.notes)}))
         return
     unit = "" if found.unit == "1" else f" {found.unit}"
-    click.echo(f"{use}: {found.value:.4g}{unit} (95 % interval {found.low:.4g} to {found.high:.4g}{unit})")
+    if math.isfinite(found.value):
+        click.echo(f"{use}: {found.value:.4g}{unit} (95 % interval {found.low:.4g} to {found.high:.4g}{unit})")
+    else:
+        click.echo(f"{use}: no value" + (f": {found.reason}" if found.reason else ""))
     for key, value in found.extra.items():
-        click.echo(f"  {key}: {value:.4g}")
+        if key.endswith(("_low", "_high")) and key.rpartition("_")[0] in found.extra:
+            continue
+        low, high = found.extra.get(f"{key}_low"), found.extra.get(f"{key}_high")
+        known = "" if low is None or high is None else f" ({low:.4g} to {high:.4g})"
+        click.echo(f"  {key}: {value:.4g}{known}")
+    for note in found.notes:
+        click.echo(f"  note: {note}")
 
 
 def _picture(path: Path, source_choice: Choice[SourcePlugin]) -> tuple[NDArray[np.float32], float | None]:
