@@ -52,9 +52,10 @@ test-core-alone: setup
 news: setup
 	$(BIN)/towncrier build --yes --version "$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)"
 
-# Phase fractions against planted truths and manual masks.
+# Phase fractions, spacings and widths against planted truths and manual masks.
 bench-phases: setup
 	$(BIN)/python benchmarks/phases.py
+	$(BIN)/python benchmarks/lamellae.py
 
 bench: bench-stitching
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,8 +10,9 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 from cemi_analyze import LamellaWidth
+from cemi_analyze.lamellae.profile import HARMONICS, dark_share
 from cemi_analyze.lamellae.spacing import TileSpacing, first_peak, tile_starts
-from cemi_analyze.lamellae.width import LamellaWidthSettings, tile_weights
+from cemi_analyze.lamellae.width import LamellaWidthSettings, tile_weights, true_spacing
 from cemi_core.model.mosaic import Box
 from cemi_core.model.stages import BlockInfo
 
@@ -210,3 +212,107 @@ def test_a_cell_too_small_for_its_lamellae_says_so_instead_of_a_number():
     info = BlockInfo(core=(slice(0, 300), slice(0, 300)))
     result = analyzer.merge([(0, 0, analyzer.process(image, info))], (1, 1))
     assert np.isnan(result.maps[0].value[0, 0])
+
+
+def lines(
+    period_px: float, share: float, noise: float, seed: int = 0, size: int = 300, blur_px: float = 0.7
+) -> np.ndarray:
+    """A picture of straight lamellae, drawn four times as fine, not smoothed."""
+    rng = np.random.default_rng([seed, 5])
+    y, x = np.mgrid[: 4 * size, : 4 * size].astype(np.float32) / 4
+    turn = rng.uniform(0, np.pi)
+    dark = (np.mod((x * np.cos(turn) + y * np.sin(turn)) / period_px, 1) < share).astype(np.float32)
+    grey = cv2.GaussianBlur(0.6 - 0.24 * dark, (0, 0), 4 * blur_px)
+    clean = cv2.resize(grey, (size, size), interpolation=cv2.INTER_AREA)
+    return (clean + noise * rng.standard_normal(clean.shape)).astype(np.float32)
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.08])
+@pytest.mark.parametrize(("period_px", "share"), [(8.0, 0.35), (8.0, 0.5), (12.0, 0.2), (20.0, 0.35), (36.0, 0.6)])
+def test_widths_of_both_phases_are_unbiased_and_their_intervals_hold(period_px, share, noise):
+    found = LamellaWidth().measure(lines(period_px, share, noise))
+    for name, true in (("dark_width_px", share * period_px), ("bright_width_px", (1 - share) * period_px)):
+        assert found.extra[name] == pytest.approx(true, rel=0.03)
+        assert found.extra[f"{name}_low"] <= true <= found.extra[f"{name}_high"]
+
+
+def test_widths_at_five_pixels_are_within_five_percent():
+    errors = [LamellaWidth().measure(lines(5.0, 0.5, 0.02, seed)).extra["dark_width_px"] / 2.5 - 1 for seed in range(4)]
+    assert np.abs(errors).max() < 0.05
+
+
+@pytest.mark.parametrize(("period_px", "share"), [(20.0, 0.1), (30.0, 0.12), (40.0, 0.15)])
+def test_lamellae_with_a_thin_dark_phase_have_their_spacing(period_px, share):
+    found = LamellaWidth().measure(lines(period_px, share, 0.02, size=420))
+    assert found.value == pytest.approx(period_px, rel=0.01)
+    width = found.extra["dark_width_px"]
+    assert np.isnan(width) or width == pytest.approx(share * period_px, rel=0.15)
+
+
+def test_a_width_that_the_beam_hides_is_not_told():
+    found = LamellaWidth().measure(lines(8.0, 0.15, 0.08, blur_px=1.4))
+    assert np.isnan(found.extra["dark_width_px"]) or (
+        found.extra["dark_width_px_low"] <= 1.2 <= found.extra["dark_width_px_high"]
+    )
+
+
+def test_two_spacings_of_one_cell_are_both_told():
+    image = np.concatenate([lines(10.0, 0.4, 0.02, 1, 400)[:, :200], lines(30.0, 0.4, 0.02, 2, 400)[:, :200]], axis=1)
+    analyzer = LamellaWidth()
+    core = (slice(0, 400), slice(0, 400))
+    result = analyzer.merge([(0, 0, analyzer.process(image, BlockInfo(core=core)))], (1, 1))
+    (table,) = [table for table in result.tables if table.name == "Cells with several spacings"]
+    spacings = sorted(row[2] for row in table.rows)
+    assert spacings[0] == pytest.approx(10, rel=0.01)
+    assert spacings[-1] == pytest.approx(30, rel=0.02)
+    assert any("several spacings" in note for note in result.notes)
+
+
+def no_lamellae(kind: str, seed: int) -> np.ndarray:
+    rng = np.random.default_rng([seed, len(kind)])
+    flat = np.full((320, 320), 0.5, np.float32)
+    if kind == "jitter":
+        flat = flat + 0.03 * rng.standard_normal((320, 1)).astype(np.float32)
+    elif kind == "curtains":
+        row = cv2.GaussianBlur(rng.standard_normal((1, 320)).astype(np.float32), (0, 0), 2.0)
+        flat = flat + 0.08 * row / row.std()
+    else:
+        common = rng.uniform(0, np.pi)
+        for _ in range(60):
+            turn = common + rng.normal(0, 0.02) if kind == "parallel" else rng.uniform(0, np.pi)
+            at, along = rng.uniform(0, 320, 2), 320 * np.array([np.cos(turn), np.sin(turn)])
+            ends = [tuple(int(v) for v in point) for point in (at - along, at + along)]
+            cv2.line(flat, *ends, float(rng.uniform(0.35, 0.65)), int(rng.integers(1, 3)))
+    flat = cv2.GaussianBlur(flat.astype(np.float32), (0, 0), 0.7)
+    return (flat + 0.03 * rng.standard_normal(flat.shape)).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", ["jitter", "curtains", "random scratches", "parallel"])
+def test_scratches_stripes_of_milling_and_jumping_lines_have_no_spacing(kind):
+    told = [LamellaWidth().measure(no_lamellae(kind, seed)) for seed in range(4)]
+    assert [found.value for found in told if np.isfinite(found.value)] == []
+    assert all(found.reason for found in told)
+
+
+def test_the_true_spacing_of_lamellae_cut_at_random_is_found_from_their_sections():
+    rng = np.random.default_rng(0)
+    tilt = np.arccos(rng.uniform(-1, 1, (200, 200)))  # of the normals against that of the section
+    seen = 5.0 / np.maximum(np.sin(tilt), 1e-3)
+    found = true_spacing(seen, np.ones(seen.shape))
+    assert found.value == pytest.approx(5.0, rel=0.01)
+    assert found.low <= 5.0 <= found.high
+    image = lines(12.0, 0.4, 0.02)
+    asked = LamellaWidth(LamellaWidthSettings(sections="random")).measure(image)
+    assert asked.extra["true_spacing_px"] == pytest.approx(np.pi / 4 * asked.value, rel=0.01)
+    assert "true_spacing_px" not in LamellaWidth().measure(image).extra
+
+
+def test_harmonics_of_a_known_wave_give_its_share_and_damping():
+    order = np.arange(1, HARMONICS + 1)
+    for share, damping in ((0.3, 0.05), (0.5, 0.2), (0.75, 0.1)):
+        wave = -0.2 * 2 * np.sin(np.pi * order * share) / (np.pi * order) * np.exp(-(order**2) * damping)
+        found = dark_share(wave.astype(np.complex128), 1e-6)
+        assert found is not None
+        assert found.value == pytest.approx(share, abs=0.003)
+        assert found.damping == pytest.approx(damping, abs=0.01)
+    assert dark_share(np.zeros(HARMONICS, np.complex128), 0.01) is None
