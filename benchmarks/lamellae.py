@@ -109,7 +109,7 @@ def not_lamellae(kind: str, noise: float, seed: int) -> Image:
             ends = [tuple(int(v) for v in point) for point in (at - along, at + along)]
             cv2.line(flat, ends[0], ends[1], float(rng.uniform(0.35, 0.65)), int(rng.integers(1, 3)))
     elif kind == "curtains":
-        flat = np.asarray(curtains(flat, rng), np.float32)
+        flat = flat + np.asarray(curtains(flat.shape, rng), np.float32)
     elif kind == "line jitter":
         flat = flat + 0.03 * rng.standard_normal((SIZE_PX, 1)).astype(np.float32)
     return imaged(flat, 1, noise, rng)

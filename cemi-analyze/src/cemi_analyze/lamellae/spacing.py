@@ -21,8 +21,8 @@ _SAME_COLONY_RAD = math.radians(20)
 _MIN_PAIRS = 0.03
 LEAST_AREA = 0.08
 #: Height of the second peak over the first, and of the first over the correlation at short lags, that lamellae have.
-_SECOND = (0.7, 1.4)
-_OF_SHORT = 0.7
+_SECOND = (0.8, 1.25)
+_OF_SHORT = 0.8
 _SHORT_PX = (1.5, 2.0)
 
 

@@ -62,7 +62,9 @@ _LAMELLAR_AREA = 0.2
 _MIN_AREA = 0.02
 #: Share of all that runs one way which must have a common period: stripes of milling and scratches have one here and
 #: there by chance.
-_REGULAR = 0.35
+_REGULAR = 0.4
+#: Tiles that must agree, where there are so many.
+_FEWEST_TILES = 3
 #: Share of a cell that runs one way without a known period for which larger tiles are tried, and how much wider, as a
 #: ratio, what they add must be.
 _WORTH_A_LOOK, _WIDER = 0.15, 1.3
@@ -166,7 +168,8 @@ class LamellaWidth(CellAnalyzer):
         tiles = measure_spacing(flat, tensor, lamellar, tile_px)
         weight = tile_weights(tiles)
         colonies = float(tiles.area[tiles.area >= LEAST_AREA].sum())
-        if weight.mean() < _MIN_AREA or weight.sum() < _REGULAR * colonies:
+        told = int((weight > 0).sum())
+        if weight.mean() < _MIN_AREA or weight.sum() < _REGULAR * colonies or told < min(_FEWEST_TILES, len(weight)):
             unknown = WidthCell(UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, pixel_size_um)
             return unknown, bool(lamellar.mean() > _LAMELLAR_AREA)
         grid = len(tile_starts(core.shape[0], tile_px)), len(tile_starts(core.shape[1], tile_px))
