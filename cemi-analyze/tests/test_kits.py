@@ -41,6 +41,10 @@ class TestTwoPoint(AnalyzerTests):
     name = "two-point"
 
 
+class TestDescriptors(AnalyzerTests):
+    name = "descriptors"
+
+
 class TestFocus(AnalyzerTests):
     name = "focus"
 

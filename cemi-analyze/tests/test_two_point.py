@@ -10,13 +10,9 @@ from scipy.integrate import quad
 from scipy.special import ndtri
 
 from cemi_analyze.texture.chords import chord_lengths, chord_survival, interface_per_px, lineal_path, mean_chord_px
-from cemi_analyze.texture.two_point import (
-    TwoPointAnalyzer,
-    correlation_length,
-    length_intervals,
-    lengths_of,
-    two_point_correlation,
-)
+from cemi_analyze.texture.correlation import correlation_length, two_point_correlation
+from cemi_analyze.texture.lengths import length_intervals, lengths_of
+from cemi_analyze.texture.two_point import TwoPointAnalyzer
 from cemi_core.model.mosaic import Box
 from cemi_core.model.stages import BlockInfo
 from cemi_specimens.make import make_specimen

@@ -59,6 +59,12 @@ def cemi_analyzers() -> Iterable[AnalyzerPlugin]:
         settings="cemi_analyze.texture.two_point:TwoPointSettings",
     )
     yield AnalyzerPlugin(
+        "descriptors",
+        "Texture of each cell in numbers: grey-level co-occurrence, local binary patterns, spectrum, anisotropy.",
+        factory="cemi_analyze.texture.descriptors:make",
+        settings="cemi_analyze.texture.descriptors:DescriptorsSettings",
+    )
+    yield AnalyzerPlugin(
         "focus",
         "Blur of each cell beyond that of the others; cells out of focus can be left out by all other analyzers.",
         factory="cemi_analyze.texture.focus:make",
