@@ -64,7 +64,7 @@ _MIN_AREA = 0.02
 #: there by chance.
 _REGULAR = 0.4
 #: Tiles that must agree, where there are so many.
-_FEWEST_TILES = 3
+_FEWEST_TILES = 2
 #: Share of a cell that runs one way without a known period for which larger tiles are tried, and how much wider, as a
 #: ratio, what they add must be.
 _WORTH_A_LOOK, _WIDER = 0.15, 1.3
