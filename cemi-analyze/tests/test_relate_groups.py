@@ -113,3 +113,14 @@ def test_the_interval_of_a_share_holds_the_true_mean_as_often_as_that_without_en
     plain, ended = ([group_mean("a", values, share) for values in drawn] for share in (False, True))
     holds = [[g.low <= 0.125 <= g.high for g in groups] for groups in (plain, ended)]
     assert holds[0] == holds[1] and min(g.low for g in plain) < 0 == min(g.low for g in ended)
+
+
+def test_p_values_of_classes_allow_for_all_quantities_that_were_tried():
+    rng = np.random.default_rng(7)
+    classes = condition([0] * 6 + [1] * 6 + [2] * 6, ("a", "b", "c"))
+    profiles = [images(rng.normal(0, 1, 18), f"quantity_{number}") for number in range(6)]
+    relations = GroupsRelation().relate(profiles, classes)
+    by_p = sorted(relations, key=lambda relation: relation.p_value)
+    assert by_p[0].p_holm == pytest.approx(min(6 * by_p[0].p_value, 1))
+    assert all(relation.p_holm >= relation.p_value for relation in relations)
+    assert all(relation.p_value <= relation.p_fdr <= relation.p_holm for relation in relations)

@@ -11,6 +11,7 @@ from pydantic import Field
 from scipy.stats import chi2, rankdata
 from scipy.stats import t as student_t
 
+from cemi_analyze.relation.multiplicity import with_adjusted_p
 from cemi_analyze.relation.pearson import profile_at
 from cemi_core.errors import InputError
 from cemi_core.model.abilities import RelationAbilities
@@ -59,6 +60,8 @@ class GroupsRelation:
     def relate(self, profiles: Sequence[Profile], table: PropertyTable) -> tuple[Relation, ...]:
         """Return one relation per quantity, strongest first; directions are left out, since they are not amounts.
 
+        The p-values are also given as they are where all quantities are tried (`with_adjusted_p`).
+
         Raises
         ------
         InputError
@@ -69,7 +72,8 @@ class GroupsRelation:
         profiles = [profile for profile in profiles if not is_direction(profile.unit)]
         names = table.classes or tuple(f"{number:g}" for number in np.unique(table.value))
         of_class = table.value if table.classes else np.searchsorted(np.unique(table.value), table.value)
-        relations = [self._one(profile, table, of_class.astype(np.int64), names) for profile in profiles]
+        one_by_one = [self._one(profile, table, of_class.astype(np.int64), names) for profile in profiles]
+        relations = with_adjusted_p(one_by_one)
         if relations and all(len(relation.groups) < 2 for relation in relations):
             raise InputError(
                 f"a comparison needs images of at least two classes of '{table.name}', and only "
