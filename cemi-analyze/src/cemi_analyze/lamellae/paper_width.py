@@ -15,8 +15,8 @@ _SMALLEST_AREA_PX = 900
 _STEP_PX = 0.5
 
 
-def paper_widths(image: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the width of the lamellae in each lamellar region, px.
+def paper_widths(image: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the width of the lamellae in each lamellar region, px, and the number of lines counted there.
 
     The paper finds the regions with a trained network, we by a coherency of 0.5 or more. About each region lies the
     smallest rectangle; the length of its middle line, divided by the number of dark lines that this crosses, is the
@@ -28,13 +28,13 @@ def paper_widths(image: NDArray[np.float32]) -> NDArray[np.float64]:
 
     Returns
     -------
-    ndarray of float64, shape (regions,)
+    widths, lines : ndarray of float64, shape (regions,)
         Empty if there is none of at least 900 px with two lines.
     """
     lamellar = structure_tensor(image, _WINDOW_PX).coherency >= _COHERENCY
     dark = paper_dark_phase(image)
     count, label, stats, _ = cv2.connectedComponentsWithStats(lamellar.astype(np.uint8))
-    widths = []
+    widths, counted = [], []
     for region in range(1, count):
         if stats[region, cv2.CC_STAT_AREA] < _SMALLEST_AREA_PX:
             continue
@@ -45,7 +45,8 @@ def paper_widths(image: NDArray[np.float32]) -> NDArray[np.float64]:
         crossed, length = max(lines)
         if crossed >= 2:
             widths.append(length / crossed)
-    return np.array(widths, np.float64)
+            counted.append(crossed)
+    return np.array(widths, np.float64), np.array(counted, np.float64)
 
 
 def _count_dark_lines(

@@ -118,9 +118,9 @@ class LamellaWidth(CellAnalyzer):
         if cell is None:
             return None
         if self.settings.method == "paper":
-            widths = paper_widths(cell.image[cell.core])
-            spacing = _positive(e562_interval(widths))
-            return WidthCell(spacing, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, info.pixel_size_um)
+            widths, lines = paper_widths(cell.image[cell.core])
+            spacing, counted = (_positive(e562_interval(each)) for each in (widths, lines))
+            return WidthCell(spacing, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, info.pixel_size_um, lines=counted)
         return self._by_autocorrelation(cell, info.pixel_size_um)
 
     def _by_autocorrelation(self, cell: Cell, pixel_size_um: float | None) -> WidthCell:
@@ -218,6 +218,9 @@ class LamellaWidth(CellAnalyzer):
         ]
         if along:
             maps += further_maps(cells, scale, unit, grid_shape)
+        else:
+            lines = [(row, column, cell.lines) for row, column, cell in cells]
+            maps.append(grid_map("lines_per_region", "Lines counted per region", "1", lines, grid_shape))
         if along and self.settings.sections == "random":
             true = [(row, column, scaled(cell.true_px, scale)) for row, column, cell in cells]
             maps.append(grid_map("true_spacing", "True lamella spacing", unit, true, grid_shape, None, reasons))

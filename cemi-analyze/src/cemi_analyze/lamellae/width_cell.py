@@ -38,8 +38,9 @@ class WidthCell:
 
     ``groups`` are the spacings that the lamellae of the cell have, the most common first, whether or not they are in
     the mean; ``unmeasured`` is the share of the cell that runs one way without a known period; ``turned`` is 1 where
-    all lines run one way, less where colonies differ; ``true_px`` is `width.true_spacing`. ``reason`` tells why there
-    is no spacing, ``no_widths`` why there is one but no width of either phase.
+    all lines run one way, less where colonies differ; ``true_px`` is `width.true_spacing`; ``lines`` is the mean number
+    counted in a region by the rule of the paper. ``reason`` tells why there is no spacing, ``no_widths`` why there is
+    one but no width of either phase.
     """
 
     spacing_px: Interval
@@ -54,6 +55,7 @@ class WidthCell:
     unmeasured: float = 0.0
     turned: float = 1.0
     true_px: Interval = UNKNOWN
+    lines: Interval = UNKNOWN
 
 
 def groups_of(period_px: NDArray[np.float64], area: NDArray[np.float64]) -> tuple[SpacingGroup, ...]:
