@@ -124,7 +124,9 @@ def plan_flow(recipe: CheckedRecipe, fingerprints: InputFingerprints, machine: M
     choices = choices_of(recipe)
     judge_steps = tuple(step.name for step in (*judging, *judging_mosaic))
     title = recipe.title or recipe.path.stem
-    ending = Ending(title, mosaic_step, tuple(analyze_steps), judge_steps, recipe, choices, after)
+    # What a denoiser did to the mosaic as a whole cannot be seen in single frames.
+    repeated = frames_step if mosaic_step == "mosaic" else ""
+    ending = Ending(title, mosaic_step, tuple(analyze_steps), judge_steps, recipe, choices, after, repeated)
     shown: dict[str, Any] = {"title": ending.title, "pixel_size_share": recipe.pixel_size_share}
     if recipe.report is not None:
         shown["report"] = described(recipe.report)

@@ -8,6 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from cemi_core.model.result import GridMap, Result
 from cemi_run.steps.budget import budgets_of
+from cemi_run.steps.repeats import Repeatability
 
 
 def a_map(value, unit="um", systematic=None, half=0.05):
@@ -69,7 +70,7 @@ def test_what_is_not_known_is_named_and_counts_as_nothing():
 
 
 def test_repeatability_counts_by_the_number_of_cells():
-    budget = budget_of(a_map(np.full((5, 5), 2.0)), repeatability={"spacing": 0.5})
+    budget = budget_of(a_map(np.full((5, 5), 2.0)), repeatability={"spacing": Repeatability(0.5, 9)})
     (part,) = [p for p in budget.contributions if p.source == "repeatability"]
     assert part.standard == pytest.approx(0.1)
     assert budget.combined == pytest.approx(0.1)

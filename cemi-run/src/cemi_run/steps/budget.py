@@ -13,6 +13,7 @@ from cemi_core.model.budget import Contribution, UncertaintyBudget
 from cemi_core.model.result import GridMap, Result, has_budget
 from cemi_core.numeric.fields import e562_interval, strip_mean_interval
 from cemi_core.numeric.significance import NORMAL_975
+from cemi_run.steps.repeats import Repeatability
 
 #: Which power of the pixel size a quantity goes with, by its unit; all others do not depend on it.
 _POWER_OF_LENGTH = {"um": 1, "um2": 2, "um3": 3, "1/um": -1, "1/um2": -2, "1/um3": -3}
@@ -21,7 +22,7 @@ _POWER_OF_LENGTH = {"um": 1, "um2": 2, "um3": 3, "1/um": -1, "1/um2": -2, "1/um3
 def budgets_of(
     results: Sequence[Result],
     pixel_size_share: float | None,
-    repeatability: Mapping[str, float] | None = None,
+    repeatability: Mapping[str, Repeatability] | None = None,
     independent: bool = False,
 ) -> list[UncertaintyBudget]:
     """Return the budget of every map that has a value; directions of lines have no mean that says anything.
@@ -31,8 +32,8 @@ def budgets_of(
     results : sequence of Result
     pixel_size_share : float, optional
         Standard uncertainty of the pixel size, as a share of it; None where nobody has stated it.
-    repeatability : mapping of str to float, optional
-        Standard deviation of repeated measurements of one cell, by the name of the map.
+    repeatability : mapping of str to Repeatability, optional
+        Of one cell, by the name of the map.
     independent : bool
         Whether the cells are images that stand alone, of which each counts fully.
     """
@@ -42,7 +43,7 @@ def budgets_of(
 
 
 def _budget(
-    grid_map: GridMap, pixel_size_share: float | None, repeatability: float | None, independent: bool
+    grid_map: GridMap, pixel_size_share: float | None, repeatability: Repeatability | None, independent: bool
 ) -> UncertaintyBudget:
     value = grid_map.value
     used = np.isfinite(value)
@@ -50,8 +51,9 @@ def _budget(
     power = _POWER_OF_LENGTH.get(grid_map.unit, 0)
     parts = [_sampling(grid_map, value, independent), _method(grid_map)]
     if repeatability is not None:
-        remark = "differences of places that two frames show, each measured alone"
-        parts.append(Contribution("repeatability", "A", repeatability / math.sqrt(measured), remark))
+        seen = f"differences of {repeatability.pairs} places that two frames show, each measured alone"
+        remark = f"{seen}, for the area of a cell"
+        parts.append(Contribution("repeatability", "A", repeatability.standard / math.sqrt(measured), remark))
     if power:
         parts.append(_magnification(mean, power, pixel_size_share))
     return UncertaintyBudget(

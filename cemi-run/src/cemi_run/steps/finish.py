@@ -17,6 +17,7 @@ from cemi_core.files.atomic import atomic_path
 from cemi_core.model.finished_run import FinishedRun, PluginUse, Reporter, StepTime, map_file_names
 from cemi_core.model.grid import FrameGrid, Grid
 from cemi_core.model.result import PropertyTable, Result
+from cemi_core.model.stages import Runtime
 from cemi_core.plugins.manager import make
 from cemi_run.engine.folder import RunFolder
 from cemi_run.engine.plan import Context, Outcome
@@ -28,6 +29,7 @@ from cemi_run.steps.measure import cells_of, frame_grid, load_result, profiles_o
 from cemi_run.steps.place import load_layout
 from cemi_run.steps.quality import load_quality
 from cemi_run.steps.relate import read_property_table
+from cemi_run.steps.repeats import Repeatability, measured_repeats
 from cemi_run.store.channels import ChannelMosaics, ChannelPaths, channel_paths
 from cemi_run.store.check_file import read_check
 from cemi_run.store.hdf5_table import new_hdf5_file, opened_hdf5_file, read_texts, write_texts
@@ -61,13 +63,14 @@ class Ending:
     recipe: CheckedRecipe
     choices: tuple[Choice[Any], ...]
     step_names: tuple[str, ...]
+    frames_step: str = ""
 
 
 def finish_run(ending: Ending, context: Context) -> Outcome:
     """Write ``run.h5``, ``maps/`` and the report from what the steps before have left."""
     folder = context.folder
     with new_hdf5_file(folder.run_file) as file:
-        _write_run(file, ending, folder)
+        _write_run(file, ending, folder, context.machine.runtime())
     _write_maps(folder)
     outputs = [folder.run_file, folder.maps]
     choice = ending.recipe.report
@@ -77,11 +80,12 @@ def finish_run(ending: Ending, context: Context) -> Outcome:
     return Outcome([*outputs, *write_run_report(reporter, folder)])
 
 
-def _write_run(file: h5py.File, ending: Ending, folder: RunFolder) -> None:
+def _write_run(file: h5py.File, ending: Ending, folder: RunFolder, runtime: Runtime) -> None:
     with opened_hdf5_file(folder.inner / "frames.h5") as table:
         frames, dropped = read_frames_table(table)
     write_frames_table(file.create_group("frames"), frames, dropped)
-    write_layout(file.create_group("layout"), load_layout(folder.output_of("layout")))
+    layout = load_layout(folder.output_of("layout"))
+    write_layout(file.create_group("layout"), layout)
     quality = load_quality(folder)
     if quality is not None:
         write_result(file.create_group("quality"), quality)
@@ -91,10 +95,16 @@ def _write_run(file: h5py.File, ending: Ending, folder: RunFolder) -> None:
     _write_results(file.create_group("results"), results, [_objects_of(path) for path in stored])
     with open_mosaic(folder.output_of(ending.mosaic_step)) as mosaic:
         grid = cells_of(ending.recipe.grid, mosaic, folder)
-        profiles = profiles_of(results, grid, mosaic.pixel_size_um)
+        pixel_size_um = mosaic.pixel_size_um
+        profiles = profiles_of(results, grid, pixel_size_um)
     channels = channel_paths(folder.output_of(ending.mosaic_step))
     write_profiles(file.create_group("profiles"), profiles)
-    write_budgets(file, budgets_of(results, ending.recipe.pixel_size_share, independent=isinstance(grid, FrameGrid)))
+    repeats: dict[str, Repeatability] = {}
+    if ending.frames_step:
+        frames_path = folder.output_of(ending.frames_step)
+        repeats = measured_repeats(ending.recipe.analyzers, frames_path, layout, grid, pixel_size_um, runtime)
+    independent = isinstance(grid, FrameGrid)
+    write_budgets(file, budgets_of(results, ending.recipe.pixel_size_share, repeats, independent))
     relate = ending.recipe.relate
     relations = file.create_group("relations")
     if relate is not None:
