@@ -100,8 +100,9 @@ def _write_run(file: h5py.File, ending: Ending, folder: RunFolder, runtime: Runt
     channels = channel_paths(folder.output_of(ending.mosaic_step))
     write_profiles(file.create_group("profiles"), profiles)
     repeats: dict[str, Repeatability] = {}
-    if ending.frames_step:
-        frames_path = folder.output_of(ending.frames_step)
+    stitched = folder.record(ending.frames_step) if ending.frames_step else None
+    if stitched is not None and stitched.outputs:
+        frames_path = folder.path / stitched.outputs[0]
         repeats = measured_repeats(ending.recipe.analyzers, frames_path, layout, grid, pixel_size_um, runtime)
     independent = isinstance(grid, FrameGrid)
     write_budgets(file, budgets_of(results, ending.recipe.pixel_size_share, repeats, independent))
