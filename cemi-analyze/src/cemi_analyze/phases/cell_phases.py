@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cemi_analyze.phases.answer import LEVER, MIDPOINT, MIXTURE, OTSU, SPOTS, Answer, answer_of
+from cemi_analyze.phases.drawn import drawn_on
 from cemi_analyze.phases.evidence import NO_CONTRAST, Evidence, look_at
 from cemi_analyze.phases.levels import flat_noise, phase_levels
 from cemi_analyze.phases.lever import lever_interval, systematic_of
@@ -30,9 +31,8 @@ _EVEN_PX = 32.0
 #: 95 % half-width of what a threshold is off by where the levels of the phases could not be fitted: half-way between
 #: the levels on made eutectics, Otsu's against manual masks of real superalloys.
 _MIDPOINT_OFF, _OTSU_OFF = 0.03, 0.11
-#: Share of the area that borders have at least where lamellae too thin for a threshold fill a fair part of a cell, and
-#: the distance of the levels, in deviations, from which on noise does not hide such borders.
-_BORDERS_OF_THIN, _CLEAR_OF_NOISE = 0.5, 6.0
+#: Share of a cell in lamellae too thin for a threshold above which only the lever rule is asked.
+_MOSTLY_THIN = 0.1
 TOO_UNLIKE = "the grey levels do not fit two phases"
 
 
@@ -94,14 +94,18 @@ def phases_of(cell: Cell, settings: PhaseFractionSettings) -> PhaseCell:
 
 def _by_evidence(cell: Cell, blocks: tuple[int, int], length: float, settings: PhaseFractionSettings) -> PhaseCell:
     """Return the answers of all methods that the picture supports, the best first."""
+    answers: dict[str, Answer] = {}
+    two = settings.phases == 2
+    if two:
+        shown = _without_marks(cell)
+        fine = fine_lamellae(np.ascontiguousarray(shown.image[shown.core]), shown.valid[shown.core])
+        lever = None if fine is None else _by_lever(shown, blocks, settings)
+        if lever is not None and fine is not None:
+            answers[LEVER] = lever
+            if float(fine.weight.mean()) > _MOSTLY_THIN:
+                return PhaseCell(answers)  # no histogram says anything of so many phases thinner than two pixels
     found = look_at(cell, settings.phases, settings.levelling)
     by_mixture = _of_evidence(found, blocks, settings)
-    answers: dict[str, Answer] = {}
-    image, valid = np.ascontiguousarray(cell.image[cell.core]), cell.valid[cell.core]
-    two = settings.phases == 2
-    if two and _may_be_thin(found) and fine_lamellae(image, valid) is not None:
-        lever = _by_lever(cell, blocks, settings)
-        answers |= {LEVER: lever} if lever else {}
     if found.further and LEVER not in answers:
         return by_mixture
     answers |= by_mixture.answers
@@ -116,13 +120,15 @@ def _by_evidence(cell: Cell, blocks: tuple[int, int], length: float, settings: P
     return replace(by_mixture, answers=answers, reason=reason)
 
 
-def _may_be_thin(found: Evidence) -> bool:
-    """Return whether lamellae of under 4.5 px are worth looking for: their borders would fill the picture."""
-    if found.one_level:
-        return False
-    if not found.fits or found.mixture is None or found.edges is None:
-        return True
-    return found.mixture.separation < _CLEAR_OF_NOISE or found.edges.mixed > _BORDERS_OF_THIN
+def _without_marks(cell: Cell) -> Cell:
+    """Return a cell in which what was drawn counts as not imaged."""
+    bars = drawn_on(np.ascontiguousarray(cell.image[cell.core]), cell.valid[cell.core])
+    if not bars.share:
+        return cell
+    imaged = cell.valid.copy()
+    imaged[cell.core] &= ~bars.mask
+    filled = np.where(imaged, cell.image, cell.image[imaged].mean(dtype=np.float64)).astype(np.float32)
+    return replace(cell, image=filled, valid=imaged)
 
 
 def _with_spread(answers: dict[str, Answer], of_thin: float) -> dict[str, Answer]:
